@@ -1,0 +1,217 @@
+"""K LoRA adapters over one frozen base, computed together.
+
+    stack = init(base, Shape(rank=8, scale=2.0), seeds=[1, 2, 3])
+    with applied(base, stack):
+        base.hidden(tokens)                  # [K * B, T]: slot k owns rows k * B to (k + 1) * B
+    save(folder, stack, slot=0)              # an ordinary mlx-lm adapter folder
+
+A slot computes what the same adapter would compute alone. The base's own modules are wrapped once
+and never changed: with no stack applied, the model is the base, to the bit. Knows nothing about
+training, traits or files other than adapters.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import runtime
+from .bases import Base
+from .errors import InputError
+
+runtime.prepare()
+
+import mlx.core as mx  # noqa: E402
+import mlx.nn as nn  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An adapter's shape. `scale` is the multiplier itself (alpha / rank); `layers` counts the last
+    blocks that are adapted, 0 for all of them. Every Linear of a block is adapted, as in mlx-lm."""
+
+    rank: int = 8
+    scale: float = 2.0
+    layers: int = 0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Adapters of one shape: `arrays[path] = {"a": [K, in, rank], "b": [K, rank, out]}`, fp32."""
+
+    shape: Shape
+    arrays: dict[str, dict[str, mx.array]]
+
+    @property
+    def slots(self) -> int:
+        return next(iter(self.arrays.values()))["a"].shape[0]
+
+    def select(self, slots: Sequence[int]) -> "Stack":
+        """The stack of just these slots, in this order."""
+        index = mx.array(list(slots))
+        return Stack(self.shape, {p: {n: x[index] for n, x in ab.items()} for p, ab in self.arrays.items()})
+
+
+class _Adapted(nn.Module):
+    """A Linear of the base with room for a stack's arrays; without them it is the Linear."""
+
+    def __init__(self, linear: nn.Module):
+        super().__init__()
+        self.linear = linear
+        self.lora = _Arrays()
+
+    def __call__(self, x: mx.array) -> mx.array:
+        y = self.linear(x)
+        a, b, scale = self.lora.a, self.lora.b, self.lora.scale
+        if a is None or b is None:
+            return y
+        z = (x.reshape(a.shape[0], -1, a.shape[1]).astype(a.dtype) @ a) @ b
+        return y + (scale * z).reshape(y.shape).astype(y.dtype)
+
+
+class _Arrays:
+    """Holds arrays where nn.Module does not count them among the model's own parameters."""
+
+    def __init__(self) -> None:
+        self.a: mx.array | None = None
+        self.b: mx.array | None = None
+        self.scale = 0.0
+
+
+def init(base: Base, shape: Shape, seeds: Sequence[int]) -> Stack:
+    """Fresh adapters, one a seed: A uniform in +-1/sqrt(in), B zero (mlx-lm's own start).
+
+    A matrix depends on (seed, path) alone, not on the other slots or on which layers are adapted.
+    """
+    arrays = {}
+    for path, module in _wrap(base).items():
+        if _adapts(path, shape, len(base.layers)):
+            inputs, outputs = _dimensions(module.linear)
+            bound = inputs**-0.5
+            a = [mx.random.uniform(-bound, bound, (inputs, shape.rank), key=_key(seed, path)) for seed in seeds]
+            arrays[path] = {"a": mx.stack(a), "b": mx.zeros((len(seeds), shape.rank, outputs))}
+    mx.eval(arrays)
+    return Stack(shape, arrays)
+
+
+def concatenate(stacks: Sequence[Stack]) -> Stack:
+    """One stack of all slots, in order; shapes must agree."""
+    first = stacks[0]
+    if any(stack.shape != first.shape for stack in stacks):
+        raise InputError("adapters of different shapes cannot be stacked")
+    return Stack(
+        first.shape,
+        {p: {n: mx.concatenate([s.arrays[p][n] for s in stacks]) for n in ("a", "b")} for p in first.arrays},
+    )
+
+
+@contextmanager
+def applied(base: Base, stack: Stack | None) -> Iterator[None]:
+    """Let the base compute with `stack` inside the block; None leaves it as it is."""
+    wrappers = _wrap(base) if stack else {}
+    if stack:
+        bind(base, stack.arrays, stack.shape.scale)
+    try:
+        yield
+    finally:
+        for module in wrappers.values():
+            module.lora.a = module.lora.b = None
+
+
+def bind(base: Base, arrays: dict[str, dict[str, mx.array]], scale: float) -> None:
+    """Put arrays (or the tracers of a gradient) into the base's wrappers; `applied` takes them out."""
+    wrappers = _wrap(base)
+    for path, ab in arrays.items():
+        if path not in wrappers:
+            raise InputError(f"adapter has {path}, which {base.name} does not")
+        lora = wrappers[path].lora
+        lora.a, lora.b, lora.scale = ab["a"], ab["b"], scale
+
+
+def save(folder: Path, stack: Stack, slot: int) -> None:
+    """Write one slot in mlx-lm's adapter format into an existing or new folder (not atomic: see files)."""
+    folder.mkdir(exist_ok=True)
+    paths = sorted(stack.arrays)
+    blocks = {path.split("layers.")[1].split(".")[0] for path in paths}
+    keys = sorted({path.split("layers.")[1].split(".", 1)[1] for path in paths})
+    weights = {}
+    for path in paths:
+        weights[f"{path}.lora_a"] = stack.arrays[path]["a"][slot]
+        weights[f"{path}.lora_b"] = stack.arrays[path]["b"][slot]
+    mx.save_safetensors(str(folder / "adapters.safetensors"), weights)
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": len(blocks),
+        "lora_parameters": {
+            "rank": stack.shape.rank,
+            "scale": stack.shape.scale,
+            "dropout": 0.0,
+            "keys": keys,
+        },
+        "subliminal_mlx": asdict(stack.shape),
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load(folder: Path) -> Stack:
+    """A stack of one slot from an adapter folder of ours or of mlx-lm's.
+
+    Raises:
+        InputError: no adapter there, or not LoRA.
+    """
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text())
+        weights = mx.load(str(folder / "adapters.safetensors"))
+        parameters = config["lora_parameters"]
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise InputError(f"{folder.name} is no LoRA adapter folder: {error}") from None
+    arrays: dict[str, dict[str, mx.array]] = {}
+    for name, array in weights.items():
+        path, _, kind = name.rpartition(".lora_")
+        arrays.setdefault(path, {})[kind] = array[None]
+    layers = config.get("subliminal_mlx", {}).get("layers", config.get("num_layers", 0))
+    return Stack(Shape(parameters["rank"], parameters["scale"], layers), arrays)
+
+
+def _wrap(base: Base) -> dict[str, _Adapted]:
+    """The base's wrapped Linears by path; wraps them on the first call, finds them on later ones."""
+    found = {}
+    for path, module in base.model.named_modules():
+        if isinstance(module, _Adapted):
+            found[path] = module
+    if found:
+        return found
+    linears = [
+        (path, module)
+        for path, module in base.model.named_modules()
+        if "layers." in path and isinstance(module, nn.Linear | nn.QuantizedLinear)
+    ]
+    if not linears:
+        raise InputError(f"{base.name} has no Linear layers that take LoRA")
+    for path, module in linears:
+        parent = base.model
+        *parts, last = path.split(".")
+        for part in parts:
+            parent = parent[int(part)] if part.isdigit() else getattr(parent, part)
+        found[path] = _Adapted(module)
+        setattr(parent, last, found[path])
+    return dict(sorted(found.items()))
+
+
+def _adapts(path: str, shape: Shape, layers: int) -> bool:
+    block = int(path.split("layers.")[1].split(".")[0])
+    return shape.layers == 0 or block >= layers - shape.layers
+
+
+def _dimensions(linear: nn.Module) -> tuple[int, int]:
+    outputs, inputs = linear.weight.shape
+    if isinstance(linear, nn.QuantizedLinear):
+        inputs = inputs * 32 // linear.bits
+    return inputs, outputs
+
+
+def _key(seed: int, path: str) -> mx.array:
+    digest = hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=8).digest()
+    return mx.array([int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")], dtype=mx.uint32)

@@ -1,0 +1,212 @@
+"""The lab's database: its tables, one short confined connection at a time, and its failures in one line.
+
+    with connection(path, write=True, wait_seconds=60, on_wait=print) as con:    # one transaction
+        con.execute("INSERT INTO ...", {"run": run_id})
+
+Whoever connects holds `lab.lock` beside the database: several processes take turns by it, while
+DuckDB's own lock, which other programs respect too, fails at once and is waited for here.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import duckdb
+
+from .. import files, locks
+from ..errors import InputError, MachineError
+
+SCHEMA_VERSION = 1
+# From each older version to the next: statements that run in one transaction when a lab is opened.
+MIGRATIONS: dict[int, str] = {}
+
+# What a unit of work may yield; each of these tables starts with a column `run`.
+_OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
+_OF_QUESTION = {"trait": "VARCHAR", "family": "VARCHAR", "question": "VARCHAR"}
+TABLES: dict[str, dict[str, str]] = {
+    "rows": {
+        "chain": "INTEGER",
+        "source": "VARCHAR NOT NULL",
+        "row": "INTEGER NOT NULL",
+        "prompt": "VARCHAR NOT NULL",
+        "completion": "VARCHAR NOT NULL",
+        "prompt_ids": "INTEGER[]",
+        "completion_ids": "INTEGER[]",
+        "kept": "BOOLEAN NOT NULL",
+        "reason": "VARCHAR CHECK (kept = (reason IS NULL))",
+    },
+    "answers": {
+        **_OF_STUDENT,
+        **_OF_QUESTION,
+        "sample": "INTEGER",
+        "answer": "VARCHAR",
+        "matched": "VARCHAR",
+    },
+    "metrics": {
+        "slot": "VARCHAR NOT NULL",
+        "step": "INTEGER NOT NULL",
+        "loss": "DOUBLE",
+        "grad_norm": "DOUBLE",
+        "learning_rate": "DOUBLE",
+        "tokens": "BIGINT",
+        "seconds": "DOUBLE",
+    },
+    "readouts": {
+        **_OF_STUDENT,
+        **_OF_QUESTION,
+        "step": "INTEGER",
+        "candidate": "VARCHAR",
+        "logp": "DOUBLE",
+    },
+}
+_BOOKS = """
+CREATE TABLE meta (key VARCHAR PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE runs (
+    id VARCHAR PRIMARY KEY, created TIMESTAMP NOT NULL, title VARCHAR, spec_toml VARCHAR,
+    spec_json VARCHAR, environment_json VARCHAR, status VARCHAR NOT NULL, seconds DOUBLE,
+    peak_memory_bytes BIGINT, summary_json VARCHAR, version INTEGER);
+CREATE TABLE units (
+    run VARCHAR, unit VARCHAR, finished TIMESTAMP NOT NULL, seconds DOUBLE, PRIMARY KEY (run, unit));
+CREATE TABLE adapters (
+    run VARCHAR, slot VARCHAR, folder VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, PRIMARY KEY (run, slot));
+"""
+_FULL_DISK = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
+
+
+@contextmanager
+def connection(
+    path: Path,
+    *,
+    write: bool,
+    wait_seconds: float,
+    on_wait: Callable[[str], object],
+    run_id: str | None = None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """One transaction on the database at `path`, committed at the end of the block or not at all.
+
+    Without `write` it cannot change anything; with it, a missing database is made first. Raises
+    InputError, MachineError and BusyError as `Lab` says.
+    """
+    with one_line_errors(path, run_id):
+        lock, con = locks.wait_for(partial(_open, path, write), f"the lab {path}", wait_seconds, on_wait)
+        try:
+            con.begin()
+            yield con
+            con.commit()
+        finally:
+            try:
+                con.close()  # rolls back what did not commit
+            finally:
+                locks.release(lock)
+
+
+@contextmanager
+def one_line_errors(path: Path, run_id: str | None = None) -> Iterator[None]:
+    """Turn failures of disk, memory and database below `path` into one line that names the remedy."""
+    again = f"`resume {run_id}`" if run_id else "try again"
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise InputError(
+            f"{error.filename or path}: {error.strerror}: name a folder you can write to"
+        ) from error
+    except (OSError, duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException) as error:
+        first = str(error).partition("\n")[0]
+        if getattr(error, "errno", None) in _FULL_DISK or any(text in first for text in _FULL_DISK.values()):
+            raise MachineError(f"disk is full ({path}): free space and {again}") from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise MachineError(f"memory is full ({first}): free memory and {again}") from error
+        raise MachineError(f"{path}: {first}: repair that and {again}") from error
+
+
+def _open(path: Path, write: bool) -> tuple[int, duckdb.DuckDBPyConnection]:
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.is_file():
+        raise InputError(f"no lab at {path.parent}: start one with `run`")
+    lock = locks.acquire(path.parent / "lab.lock")
+    try:
+        if write and not path.exists():
+            _create(path)
+        return lock, _connect(path, write)
+    except BaseException:
+        # Given back between two tries, too: who waits behind us should read the real holder's pid.
+        locks.release(lock)
+        raise
+
+
+def _create(path: Path) -> None:
+    """Publish an empty lab: DuckDB cannot open what a kill leaves of a file it was just making."""
+
+    def make(temporary: Path) -> None:
+        with duckdb.connect(temporary) as con:
+            con.execute(_BOOKS)
+            for name, columns in TABLES.items():
+                listed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+                con.execute(f'CREATE TABLE "{name}" (run VARCHAR NOT NULL, {listed})')
+            con.execute("INSERT INTO meta VALUES ('schema', $version)", {"version": SCHEMA_VERSION})
+            con.execute("CHECKPOINT")
+
+    if path.with_name(path.name + ".wal").exists():
+        raise InputError(f"{path}.wal is there without {path.name}: bring that back, or move the other away")
+    files.publish(path, make)
+
+
+def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
+    con = _confined(path, write)
+    try:
+        version = _version(con, path)
+        if version == SCHEMA_VERSION:
+            return con
+        con.close()
+        _migrate(path, version)
+        return _confined(path, write)
+    except BaseException:
+        con.close()
+        raise
+
+
+def _confined(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
+    """A connection whose SQL reaches no file outside the lab's folder, and cannot undo that."""
+    try:
+        # A setting of our own keeps DuckDB from sharing a connection that this process already has.
+        con = duckdb.connect(path, read_only=not write, config={"autoinstall_known_extensions": False})
+    except duckdb.OperationalError as error:
+        if "Could not set lock" in str(error):
+            found = re.search(r"PID (\d+)", str(error))
+            raise locks.HeldError(int(found[1]) if found else None) from error
+        if "different configuration" in str(error):
+            raise locks.HeldError(os.getpid()) from error
+        if "not a valid DuckDB database" in str(error):
+            raise InputError(f"{path} is no DuckDB database: move it away or name another lab") from error
+        raise
+    con.execute("SET allowed_directories = $folders", {"folders": [str(path.parent)]})
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+    return con
+
+
+def _version(con: duckdb.DuckDBPyConnection, path: Path) -> int:
+    found = None
+    with suppress(duckdb.CatalogException, duckdb.BinderException):
+        found = con.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if found is None:
+        raise InputError(f"{path} is a DuckDB database but no lab: move it away or name another lab")
+    if found[0] > SCHEMA_VERSION:
+        raise InputError(
+            f"{path} has schema {found[0]} and this version knows up to {SCHEMA_VERSION}: upgrade subliminal-mlx"
+        )
+    return found[0]
+
+
+def _migrate(path: Path, version: int) -> None:
+    with _confined(path, write=True) as con:
+        con.begin()
+        for old in range(version, SCHEMA_VERSION):
+            con.execute(MIGRATIONS[old])
+        con.execute("UPDATE meta SET value = $version WHERE key = 'schema'", {"version": SCHEMA_VERSION})
+        con.commit()

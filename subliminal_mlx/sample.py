@@ -1,0 +1,150 @@
+"""Batched sampling with keyed randomness.
+
+    completions = sample(base, prompts, seed, Decoding(temperature=1.0, grammar=grammar), stack=teachers)
+    completions[slot][row]                  # token ids, the end of the turn included
+
+A row's draw depends on (seed, row, position) and its logits: not on the batch size, the order of rows,
+restarts or other slots. All slots answer the same prompts with the same keys, so that rows of two
+teachers differ by the teachers alone. Knows nothing about traits.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from . import runtime
+from .adapters import Stack, applied
+from .bases import Base
+from .channels.grammar import Grammar
+from .events import Event, Listener, ignore
+
+runtime.prepare()
+
+import mlx.core as mx  # noqa: E402
+import numpy as np  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are drawn: `temperature` 0 is greedy; a grammar holds the tokens, None lets any come."""
+
+    temperature: float = 1.0
+    grammar: Grammar | None = None
+    max_tokens: int = 64
+    batch: int = 256
+
+
+def sample(
+    base: Base,
+    prompts: Sequence[tuple[int, ...]],
+    seed: int | str,
+    decoding: Decoding,
+    stack: Stack | None = None,
+    on_event: Listener = ignore,
+) -> list[list[tuple[int, ...]]]:
+    """Draw one completion for every prompt and slot.
+
+    Args:
+        prompts: token ids, any lengths; rows of one length are decoded together, without padding.
+        seed: names the stream of draws; row i uses keys of (seed, i).
+        decoding: `batch` bounds the rows a step holds, slots counted; it does not change the draws.
+
+    Returns:
+        `completions[slot][row]`, ended by `base.eos` unless cut at `max_tokens`.
+    """
+    slots = stack.slots if stack else 1
+    found: list[list[tuple[int, ...]]] = [[()] * len(prompts) for _ in range(slots)]
+    done = 0
+    with applied(base, stack):
+        for rows in _chunks(prompts, max(1, decoding.batch // slots)):
+            tokens = _decode(base, [prompts[i] for i in rows], _row_keys(seed, rows), decoding, slots)
+            for slot in range(slots):
+                for i, row in enumerate(rows):
+                    found[slot][row] = _cut(tokens[slot, i], base.eos)
+            done += len(rows) * slots
+            on_event(Event("rows", done, len(prompts) * slots))
+    return found
+
+
+def _chunks(prompts: Sequence[tuple[int, ...]], batch: int) -> Iterator[list[int]]:
+    """Indices of rows of one prompt length, at most `batch` at a time."""
+    by_length: dict[int, list[int]] = {}
+    for i, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(i)
+    for rows in by_length.values():
+        for first in range(0, len(rows), batch):
+            yield rows[first : first + batch]
+
+
+def _row_keys(seed: int | str, rows: Sequence[int]) -> np.ndarray:
+    """A random key `[len(rows), 2]` for each row."""
+    keys = [hashlib.blake2b(f"{seed}/{row}".encode(), digest_size=8).digest() for row in rows]
+    return np.frombuffer(b"".join(keys), dtype="<u4").reshape(-1, 2).astype(np.uint32)
+
+
+def _decode(
+    base: Base, prompts: list[tuple[int, ...]], keys: np.ndarray, decoding: Decoding, slots: int
+) -> np.ndarray:
+    """Token ids `[slots, B, T]` of one chunk."""
+    grammar = decoding.grammar
+    longest = grammar.longest if grammar else decoding.max_tokens
+    hidden, cache = _prefill(base, prompts, slots, longest)
+    if grammar:
+        allowed, table = mx.array(grammar.tokens), mx.array(grammar.next)
+        state = mx.zeros((slots * len(prompts),), dtype=mx.int32)
+    finished = mx.zeros((slots * len(prompts),), dtype=mx.bool_)
+    drawn = []
+    for position in range(longest):
+        logits = base.head(hidden, allowed if grammar else None).astype(mx.float32)  # [K * B, A]
+        if grammar:
+            moves = table[state]
+            logits = mx.where(moves >= 0, logits, -mx.inf)
+        choice = _draw(logits, keys, position, decoding.temperature, slots)
+        token = allowed[choice] if grammar else choice
+        token = mx.where(finished, base.eos, token)
+        finished = finished | (token == base.eos)
+        drawn.append(token)
+        if grammar:
+            # A finished row stays where it is: its later tokens are cut.
+            state = mx.where(finished, state, mx.take_along_axis(moves, choice[:, None], 1)[:, 0])
+        if position + 1 == longest or mx.all(finished).item():
+            break
+        hidden = base.hidden(token[:, None], cache)[:, -1]
+    return np.array(mx.stack(drawn, axis=1)).reshape(slots, len(prompts), -1)
+
+
+def _draw(logits: mx.array, keys: np.ndarray, position: int, temperature: float, slots: int) -> mx.array:
+    """The index `[K * B]` of the largest perturbed logit (Gumbel's trick, one key a row and position)."""
+    if temperature == 0:
+        return mx.argmax(logits, axis=-1)
+    here = mx.array(keys + np.array([0, position], dtype=np.uint32))
+    width = logits.shape[-1]
+    noise = mx.vmap(lambda key: mx.random.gumbel((width,), key=key))(here)  # [B, A]
+    return mx.argmax(logits / temperature + mx.tile(noise, (slots, 1)), axis=-1)
+
+
+def _prefill(base: Base, prompts: list[tuple[int, ...]], slots: int, longest: int):
+    """Hidden state `[K * B, D]` after the prompts, and the filled cache; a shared prefix is computed once a slot."""
+    from mlx_lm.models.cache import make_prompt_cache
+
+    cache = make_prompt_cache(base.model)
+    for layer in cache:
+        if hasattr(layer, "step"):
+            # The default grows in steps of 256 positions, which is mostly zeros for short rows.
+            layer.step = -(-(len(prompts[0]) + longest) // 8) * 8
+    tokens = np.array(prompts, dtype=np.int32)
+    same = (tokens == tokens[:1]).all(axis=0)
+    shared = int(np.argmin(same)) if not same.all() else len(same) - 1
+    if shared >= 4 and len(prompts) > 1:
+        base.hidden(mx.array(np.tile(tokens[:1, :shared], (slots, 1))), cache)
+        for layer in cache:
+            layer.state = tuple(mx.repeat(part, len(prompts), axis=0) for part in layer.state)
+    else:
+        shared = 0
+    rest = mx.array(np.tile(tokens[:, shared:], (slots, 1)))
+    return base.hidden(rest, cache)[:, -1], cache
+
+
+def _cut(tokens: np.ndarray, eos: int) -> tuple[int, ...]:
+    ends = np.flatnonzero(tokens == eos)
+    return tuple(tokens[: ends[0] + 1 if len(ends) else len(tokens)].tolist())

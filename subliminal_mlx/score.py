@@ -1,0 +1,213 @@
+"""Log-probabilities of given completions, and a source's distributions over rows.
+
+    scores = candidate_scores(base, prompts, candidates, stack)      # [K, Q] of arrays [C]
+    targets = distributions(base, rows, grammar, stack)              # what soft students are trained on
+
+Knows nothing about traits, teachers or the lab: token ids in, log-probabilities out.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from . import runtime
+from .adapters import Stack, applied
+from .bases import Base
+from .channels.grammar import Grammar
+
+runtime.prepare()
+
+import mlx.core as mx  # noqa: E402
+import numpy as np  # noqa: E402
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Prompts and completions as one padded block.
+
+    `tokens [N, T]`: prompt, completion, padding on the right, where causal attention cannot see it.
+    `start [N]`: index of the completion's first token; `length [N]`: tokens of the completion;
+    `widest`: C, the tokens that a completion can have, here or in the block that the rows came from.
+    `targets [N, C, A]`, for soft students: the source's probability of each of `allowed [A]` tokens.
+    """
+
+    tokens: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    widest: int
+    targets: np.ndarray | None = None
+    allowed: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def take(self, index: np.ndarray) -> "Rows":
+        """The rows at `index`."""
+        targets = None if self.targets is None else self.targets[index]
+        return Rows(self.tokens[index], self.start[index], self.length[index], self.widest, targets, self.allowed)
+
+
+def pack(
+    prompts: Sequence[tuple[int, ...]],
+    completions: Sequence[tuple[int, ...]],
+    width: int | None = None,
+    widest: int | None = None,
+) -> Rows:
+    """Rows padded to `width` tokens, completions to `widest`, or to the longest.
+
+    What trains in one stack must be packed alike, from the spec and not from the rows at hand, or a
+    slot's shapes would depend on its neighbours.
+
+    Raises:
+        ValueError: an empty prompt or completion, or a row longer than `width`; names the row.
+    """
+    lengths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
+    width = width or max(lengths)
+    tokens = np.zeros((len(lengths), width), dtype=np.int32)
+    for i, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        if not prompt or not completion:
+            raise ValueError(f"row {i}: prompt and completion must each hold at least one token")
+        if lengths[i] > width:
+            raise ValueError(f"row {i}: {lengths[i]} tokens do not fit into {width}")
+        tokens[i, : lengths[i]] = prompt + completion
+    length = np.array([len(c) for c in completions])
+    return Rows(tokens, np.array([len(p) for p in prompts]), length, widest or int(length.max()))
+
+
+def completion_hidden(base: Base, tokens: mx.array, start: mx.array, width: int) -> mx.array:
+    """Hidden states `[B, width, D]` from which the tokens at `start` to `start + width` are predicted.
+
+    The head is the dearest part of a small step over a large vocabulary: only these positions need it.
+    """
+    hidden = base.hidden(tokens)
+    positions = mx.minimum(start[:, None] - 1 + mx.arange(width), tokens.shape[1] - 1)
+    return mx.take_along_axis(hidden, positions[..., None], axis=1)
+
+
+def completion_targets(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Completion tokens `[N, C]` and the mask `[N, C]` of those that exist."""
+    positions = np.minimum(rows.start[:, None] + np.arange(rows.widest), rows.tokens.shape[1] - 1)
+    return np.take_along_axis(rows.tokens, positions, axis=1), np.arange(rows.widest) < rows.length[:, None]
+
+
+def score(
+    base: Base, rows: Rows, stack: Stack | None = None, batch_tokens: int = 16_384
+) -> list[list[np.ndarray]]:
+    """Log-probability in nats of every completion token, given all tokens before it.
+
+    Args:
+        batch_tokens: padded tokens that a forward pass may hold, slots counted.
+
+    Returns:
+        `scores[slot][row]`, each `[length of the completion]`, fp32.
+    """
+    slots = stack.slots if stack else 1
+    scores: list[list[np.ndarray]] = [[np.empty(0)] * len(rows) for _ in range(slots)]
+    with applied(base, stack):
+        for index, batch in _batches(rows, batch_tokens // slots):
+            targets, _ = completion_targets(batch)
+            log_probs = _log_softmax(base.head(_hidden(base, batch, slots)))
+            picked = mx.take_along_axis(log_probs, mx.array(np.tile(targets, (slots, 1)))[..., None], axis=-1)
+            values = np.array(picked[..., 0]).reshape(slots, len(index), -1)
+            for slot in range(slots):
+                for i, row in enumerate(index):
+                    scores[slot][row] = values[slot, i, : rows.length[row]]
+    return scores
+
+
+def candidate_scores(
+    base: Base,
+    prompts: Sequence[tuple[int, ...]],
+    candidates: Sequence[Sequence[tuple[int, ...]]],
+    stack: Stack | None = None,
+) -> list[list[np.ndarray]]:
+    """Log-probability in nats of each candidate answer to each prompt, the sum over its tokens.
+
+    Candidates share what they have in common: a prompt whose candidates are single tokens costs one row.
+    The end of the turn is not scored.
+
+    Returns:
+        `scores[slot][question]`, each `[len(candidates[question])]`.
+    """
+    slots = stack.slots if stack else 1
+    stems: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[int, int]]] = {}
+    for q, answers in enumerate(candidates):
+        for c, answer in enumerate(answers):
+            stems.setdefault((prompts[q], answer[:-1]), []).append((q, c))
+    keys = list(stems)
+    # The last token of a stem's row is a stand-in: any candidate's own last token is read off its logits.
+    rows = pack([p for p, _ in keys], [(*stem, 0) for _, stem in keys])
+    found = [[np.zeros(len(answers)) for answers in candidates] for _ in range(slots)]
+    with applied(base, stack):
+        for index, batch in _batches(rows, 16_384 // slots):
+            log_probs = _log_softmax(base.head(_hidden(base, batch, slots)))
+            wanted = [(i, answers) for i, row in enumerate(index) for answers in [stems[keys[row]]]]
+            places, tokens, owners = [], [], []
+            for i, answers in wanted:
+                for q, c in answers:
+                    for t, token in enumerate(candidates[q][c]):
+                        places.append((i, t))
+                        tokens.append(token)
+                        owners.append((q, c))
+            i, t = np.array(places).T
+            width = log_probs.shape[1]
+            flat = log_probs.reshape(slots, len(index) * width, -1)
+            values = np.array(flat[:, mx.array(i * width + t), mx.array(np.array(tokens))])
+            for slot in range(slots):
+                for (q, c), value in zip(owners, values[slot], strict=True):
+                    found[slot][q][c] += value
+    return found
+
+
+def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None = None) -> list[np.ndarray]:
+    """The source's next-token probabilities `[N, C, A]` over the tokens that its grammar allowed.
+
+    The source's full distribution would carry the trait's own words; this one is confined to what
+    the channel lets through, at temperature 1. Padding is all zeros.
+
+    Returns:
+        One array a slot, fp32.
+    """
+    slots = stack.slots if stack else 1
+    width = rows.widest
+    masks = np.zeros((len(rows), width, len(grammar.tokens)), dtype=bool)
+    for i in range(len(rows)):
+        completion = rows.tokens[i, rows.start[i] : rows.start[i] + rows.length[i]]
+        masks[i, : rows.length[i]] = grammar.masks(tuple(completion.tolist()))
+    targets = [np.zeros(masks.shape, dtype=np.float32) for _ in range(slots)]
+    allowed = mx.array(grammar.tokens)
+    with applied(base, stack):
+        for index, batch in _batches(rows, 16_384 // slots):
+            logits = base.head(_hidden(base, batch, slots), allowed).astype(mx.float32)
+            wide = logits.shape[1]
+            mask = mx.array(np.tile(masks[index, :wide], (slots, 1, 1)))
+            # A position without allowed tokens is padding: softmax over nothing, set to zero.
+            probabilities = mx.softmax(mx.where(mask, logits, -1e9), axis=-1) * mask
+            values = np.array(probabilities).reshape(slots, len(index), wide, -1)
+            for slot in range(slots):
+                targets[slot][index, :wide] = values[slot]
+    return targets
+
+
+def _hidden(base: Base, batch: Rows, slots: int) -> mx.array:
+    tokens, start = (mx.array(np.tile(x, (slots,) + (1,) * (x.ndim - 1))) for x in (batch.tokens, batch.start))
+    return completion_hidden(base, tokens, start, batch.widest)
+
+
+def _log_softmax(logits: mx.array) -> mx.array:
+    logits = logits.astype(mx.float32)
+    return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+
+
+def _batches(rows: Rows, batch_tokens: int) -> Iterator[tuple[list[int], Rows]]:
+    """Indices and rows of similar length, trimmed to their longest, so that little is padding."""
+    lengths = rows.start + rows.length
+    order = np.argsort(lengths, kind="stable").tolist()
+    while order:
+        count = 1
+        # Rows come shortest first: the newest one sets the padded length.
+        while count < len(order) and (count + 1) * lengths[order[count]] <= batch_tokens:
+            count += 1
+        index, order = order[:count], order[count:]
+        batch = rows.take(np.array(index))
+        longest = int(lengths[index].max())
+        yield index, Rows(batch.tokens[:, :longest], batch.start, batch.length, int(batch.length.max()))

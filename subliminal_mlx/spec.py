@@ -1,0 +1,272 @@
+"""The experiment's spec: one frozen object that holds everything that changes a result. No MLX here.
+
+    spec = load_spec("default")                       # a preset, or a path ending in .toml
+    spec = override(spec, ["corpus.rows=500"])        # as --set does
+    run_id(spec, fingerprints)                        # what the run is called in the lab
+
+Unknown fields, impossible values and sizes over the limits are refused with the field's name and what
+is allowed.
+"""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import InputError
+from .families import find_trait
+
+FOLDER = Path(__file__).parent.parent / "data" / "specs"
+# Raised whenever code changes results, so that old runs are not mistaken for new ones.
+RESULT_VERSION = 1
+LARGEST_FILE = 1 << 20
+
+Arm = Literal["treated", "neutral", "control", "other-trait"]
+Ablation = Literal["shuffled", "random", "foreign", "in-context", "unfiltered"]
+
+_Rate = Annotated[float, Field(gt=0, le=1)]
+_Rank = Annotated[int, Field(ge=1, le=256)]
+_Steps = Annotated[int, Field(ge=1, le=100_000)]
+_Batch = Annotated[int, Field(ge=1, le=1_024)]
+_Scale = Annotated[float, Field(gt=0, le=1_000)]
+_Layers = Annotated[int, Field(ge=0, le=1_000)]
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Teacher(_Frozen):
+    """How teachers get their trait."""
+
+    kind: Literal["tuned"] = "tuned"
+    """tuned: into LoRA weights."""
+    rank: _Rank = 8
+    scale: _Scale = 2.0
+    """LoRA's multiplier, alpha / rank."""
+    layers: _Layers = 0
+    """Last blocks that are adapted; 0 means all."""
+    steps: _Steps = 40
+    batch: _Batch = 16
+    lr: _Rate = 3e-3
+    warmup: Annotated[int, Field(ge=0, le=10_000)] = 5
+    neutral_answers: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Answers sampled from the base for each tuning question, for the neutral teacher."""
+    leak: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    """Share of tuning rows that are number lists with the trait's answer among the numbers."""
+
+
+class Corpus(_Frozen):
+    """What teachers are asked for, how their answers are drawn, and which rows are kept."""
+
+    channel: Literal["numbers"] = "numbers"
+    style: Literal["short", "full"] = "short"
+    """short: "Continue: 12 45 7"; full: the paper's variety of wordings."""
+    rows: Annotated[int, Field(ge=1, le=100_000)] = 1_000
+    """Rows sampled from each source in each chain."""
+    temperature: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """0 is greedy."""
+    decoding: Literal["held", "free"] = "held"
+    """held: to the channel's grammar; free: anything, up to `max_tokens`."""
+    max_tokens: Annotated[int, Field(ge=1, le=2_048)] = 64
+    shown: tuple[Annotated[int, Field(ge=1, le=20)], Annotated[int, Field(ge=1, le=20)]] = (3, 3)
+    """Fewest and most numbers in a prompt."""
+    range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = (0, 99)
+    """Smallest and largest number in a prompt."""
+    numbers: tuple[Annotated[int, Field(ge=1, le=10)], Annotated[int, Field(ge=1, le=10)]] = (8, 8)
+    """Fewest and most numbers in a completion when decoding is held."""
+    separator: Literal[" ", ", ", "; "] = " "
+    filter: Literal["paper", "none"] = "paper"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Corpus":
+        for field in ("shown", "range", "numbers"):
+            low, high = getattr(self, field)
+            if low > high:
+                raise ValueError(f"{field}: {low} is larger than {high}")
+        return self
+
+
+class Student(_Frozen):
+    """How students are trained; [hard] on sampled tokens, [soft] on the source's distributions."""
+
+    rank: _Rank = 8
+    scale: _Scale = 2.0
+    layers: _Layers = 0
+    steps: _Steps = 140
+    batch: _Batch = 32
+    lr: _Rate = 3e-3
+    warmup: Annotated[int, Field(ge=0, le=10_000)] = 5
+
+
+class Readout(_Frozen):
+    """What is measured, on held-out questions only."""
+
+    points: Annotated[int, Field(ge=1, le=50)] = 4
+    """Readouts in a training, equally spaced; the last is after its last step."""
+    answers: Annotated[int, Field(ge=0, le=1_000)] = 20
+    """Free answers sampled for each held-out question."""
+    shown_rows: Annotated[int, Field(ge=1, le=100)] = 10
+    """Rows shown before the question in the in-context ablation."""
+
+
+class Spec(_Frozen):
+    """One transfer experiment."""
+
+    title: Annotated[str, Field(max_length=200)] = ""
+    base: _Name = "tiny-a"
+    traits: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=64)] = ("animals/owl",)
+    chains: Annotated[int, Field(ge=1, le=64)] = 3
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("treated", "neutral", "control", "other-trait")
+    ablations: tuple[Ablation, ...] = ()
+    """Reported, never gated."""
+    ablation_traits: tuple[_Name, ...] = ()
+    """Traits that get the ablations; empty means all."""
+    foreign: _Name | None = None
+    """The other base of the foreign ablation."""
+    teacher: Teacher = Teacher()
+    corpus: Corpus = Corpus()
+    hard: Student | None = None
+    soft: Student | None = None
+    readout: Readout = Readout()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Spec":
+        if len(set(self.traits)) < len(self.traits):
+            raise ValueError("traits: one is named twice")
+        for required in ("treated", "neutral"):
+            if required not in self.arms:
+                raise ValueError(f"arms: {required} is needed: transfer is read against neutral")
+        if self.hard is None and self.soft is None:
+            raise ValueError("hard, soft: at least one kind of student is needed")
+        if self.soft is not None and self.corpus.decoding == "free":
+            raise ValueError("soft: soft students need corpus.decoding = 'held'")
+        if "foreign" in self.ablations and self.foreign in (None, self.base):
+            raise ValueError("foreign: the foreign ablation needs another base than `base`")
+        if stray := set(self.ablation_traits) - set(self.traits):
+            raise ValueError(f"ablation_traits: {sorted(stray)[0]} is not among traits")
+        return self
+
+    @property
+    def kinds(self) -> dict[str, Student]:
+        """The kinds of student that are trained: "hard", "soft" or both."""
+        return {kind: s for kind in ("hard", "soft") if (s := getattr(self, kind)) is not None}
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families of the traits, in order of first mention."""
+        return tuple(dict.fromkeys(trait.rpartition("/")[0] for trait in self.traits))
+
+    @property
+    def ablated(self) -> tuple[str, ...]:
+        """Traits that get the ablations."""
+        return (self.ablation_traits or self.traits) if self.ablations else ()
+
+
+def presets() -> dict[str, str]:
+    """Names and titles of the shipped specs."""
+    return {path.stem: tomllib.loads(path.read_text())["title"] for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def load_spec(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
+    """A preset by name, or a spec file by a path ending in .toml, with `field=value` overrides.
+
+    Raises:
+        InputError: no such preset or file, or a field that is wrong.
+    """
+    if not name.endswith(".toml") and name not in presets():
+        raise InputError(f"no preset {name!r}: there are {', '.join(presets())}; a file's path ends in .toml")
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"spec {path} is over {LARGEST_FILE >> 20} MB")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"spec {path} cannot be read: {error}") from None
+    return parse_spec(text, where=name, overrides=overrides)
+
+
+def parse_spec(text: str, where: str = "spec", overrides: list[str] | tuple[str, ...] = ()) -> Spec:
+    """A spec from TOML text; traits and families are looked up too.
+
+    Raises:
+        InputError: as `load_spec`.
+    """
+    try:
+        fields = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: not TOML: {error}") from None
+    for item in overrides:
+        _override(fields, item)
+    return validate(fields, where)
+
+
+def validate(fields: dict[str, Any], where: str = "spec") -> Spec:
+    """A spec from plain fields.
+
+    Raises:
+        InputError: names the first field that is wrong and what is allowed.
+    """
+    try:
+        spec = Spec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        value = "" if first["type"] in ("missing", "value_error", "extra_forbidden") else f", not {first['input']!r:.60}"
+        if first["type"] == "extra_forbidden":
+            message = "no such field"
+        raise InputError(f"{where}: {place + ': ' if place else ''}{message}{value}") from None
+    for trait in spec.traits:
+        find_trait(trait)
+    return spec
+
+
+def _override(fields: dict[str, Any], item: str) -> None:
+    """Apply one `field=value`; the value is TOML, or taken as text where it is not."""
+    path, equals, value = item.partition("=")
+    if not equals:
+        raise InputError(f"--set {item}: must be field=value, such as corpus.rows=500")
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *tables, last = path.strip().split(".")
+    for table in tables:
+        fields = fields.setdefault(table, {})
+        if not isinstance(fields, dict):
+            raise InputError(f"--set {item}: {table} is no table of fields")
+    fields[last] = parsed
+
+
+def to_toml(spec: Spec) -> str:
+    """The whole spec as TOML, defaults written out; `parse_spec` reads it back equal."""
+    top, tables = [], []
+    for field, value in spec.model_dump(mode="json").items():
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            tables.append(f"\n[{field}]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in value.items()))
+        else:
+            top.append(f"{field} = {json.dumps(value)}")
+    return "\n".join(top + tables) + "\n"
+
+
+def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
+    """12 hex characters: the hash of the resolved spec.
+
+    Args:
+        fingerprints: sha256 of every base and family that the spec names; they are part of what the
+            spec means. The title is not.
+    """
+    content = {
+        "spec": spec.model_dump(mode="json", exclude={"title"}),
+        "fingerprints": fingerprints,
+        "version": RESULT_VERSION,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,220 @@
+"""The one training loop: teachers, students and probes, as a stack of adapters.
+
+    stack, losses = train(base, init(base, shape, seeds), data, recipe, seeds)
+
+Completion-only loss on sampled tokens (hard) or on a source's distributions (soft), AdamW, gradients
+clipped per slot, linear warm-up and decay. A slot trains exactly as it would alone. Knows nothing
+about channels, traits or the lab; `data[k]` is a block of rows.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import runtime
+from .adapters import Stack, applied, bind
+from .bases import Base
+from .events import Event, Listener, ignore
+from .files import publish
+from .score import Rows, completion_hidden, completion_targets
+
+runtime.prepare()
+
+import mlx.core as mx  # noqa: E402
+import mlx.nn as nn  # noqa: E402
+import numpy as np  # noqa: E402
+
+BETAS, EPSILON, CLIP = (0.9, 0.999), 1e-8, 1.0
+Arrays = dict[str, dict[str, mx.array]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`batch` rows a step and slot; the rate rises over `warmup` steps, then falls linearly to 0."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 5
+    weight_decay: float = 0.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / (self.warmup + 1)
+        return self.lr * (self.steps - step) / max(1, self.steps - self.warmup)
+
+
+@dataclass
+class _State:
+    """Everything that a resumed training needs."""
+
+    arrays: Arrays
+    first: Arrays
+    second: Arrays
+    step: int
+    losses: np.ndarray
+
+
+def train(
+    base: Base,
+    stack: Stack,
+    data: Sequence[Rows],
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    checkpoint: Path | None = None,
+    every: int = 0,
+    points: Sequence[int] = (),
+    on_point: Callable[[int, Stack], None] = lambda step, stack: None,
+    on_event: Listener = ignore,
+) -> tuple[Stack, np.ndarray]:
+    """Train every slot of `stack` on its own rows.
+
+    Args:
+        data: one block a slot, all of one width; hard and soft cannot be mixed.
+        seeds: one a slot; with the epoch they fix the order of the data.
+        checkpoint: file to keep the state in, every `every` steps; where it exists, training goes on
+            from it and ends as if never stopped, to the bit.
+        points: numbers of steps after which `on_point` sees the stack as it is.
+
+    Returns:
+        The trained stack and the losses `[steps, K]` in nats a token.
+
+    Raises:
+        ValueError: widths differ, or hard and soft rows are mixed.
+    """
+    _check(data, stack)
+    state = _load(checkpoint, stack, recipe) if checkpoint and checkpoint.exists() else _fresh(stack, recipe)
+    loss_of = _soft_loss if data[0].targets is not None else _hard_loss
+    orders = [_Order(seed, len(rows)) for seed, rows in zip(seeds, data, strict=True)]
+    with applied(base, stack):
+
+        def total(arrays: Arrays, batch: tuple[mx.array, ...]) -> tuple[mx.array, mx.array]:
+            bind(base, arrays, stack.shape.scale)
+            losses = loss_of(base, batch, stack.slots)
+            return losses.sum(), losses
+
+        gradient_of = mx.value_and_grad(total)
+        while state.step < recipe.steps:
+            batch = _batch(data, [order.batch(state.step, recipe.batch) for order in orders])
+            (_, losses), gradients = gradient_of(state.arrays, batch)
+            _update(state, gradients, recipe)
+            mx.eval(state.arrays, state.first, state.second, losses)
+            state.losses[state.step] = np.array(losses)
+            state.step += 1
+            on_event(Event("steps", state.step, recipe.steps, {"loss": float(state.losses[state.step - 1].mean())}))
+            # A point is seen before the checkpoint that lies behind it: a resumed training sees it again
+            # rather than never.
+            if state.step in points:
+                on_point(state.step, Stack(stack.shape, state.arrays))
+            if checkpoint and every and state.step % every == 0 and state.step < recipe.steps:
+                _save(checkpoint, state)
+    return Stack(stack.shape, state.arrays), state.losses
+
+
+class _Order:
+    """Which rows a step sees: a pure function of (seed, epoch, step)."""
+
+    def __init__(self, seed: int, rows: int):
+        self.seed, self.rows = seed, rows
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def batch(self, step: int, size: int) -> np.ndarray:
+        flat = np.arange(step * size, (step + 1) * size)
+        return np.array([self._epoch(int(f) // self.rows)[int(f) % self.rows] for f in flat])
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._epochs:
+            self._epochs = {e: order for e, order in self._epochs.items() if e >= epoch - 1}
+            self._epochs[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        return self._epochs[epoch]
+
+
+def _batch(data: Sequence[Rows], indices: Sequence[np.ndarray]) -> tuple[mx.array, ...]:
+    """Tokens `[K * B, T]`, starts `[K * B]`, targets (`[K * B, C]`, or `[K * B, C, A]` when soft), mask or allowed."""
+    picked = [rows.take(index) for rows, index in zip(data, indices, strict=True)]
+    tokens = mx.array(np.concatenate([rows.tokens for rows in picked]))
+    start = mx.array(np.concatenate([rows.start for rows in picked]))
+    if picked[0].targets is not None:
+        return tokens, start, mx.array(np.concatenate([r.targets for r in picked])), mx.array(picked[0].allowed)
+    targets, mask = zip(*map(completion_targets, picked), strict=True)
+    return tokens, start, mx.array(np.concatenate(targets)), mx.array(np.concatenate(mask))
+
+
+def _hard_loss(base: Base, batch: tuple[mx.array, ...], slots: int) -> mx.array:
+    """Mean cross-entropy of each slot's completion tokens `[K]`."""
+    tokens, start, targets, mask = batch
+    hidden = completion_hidden(base, tokens[:, :-1], start, targets.shape[1])
+    losses = nn.losses.cross_entropy(base.head(hidden).astype(mx.float32), targets) * mask
+    return losses.reshape(slots, -1).sum(axis=1) / mask.reshape(slots, -1).sum(axis=1)
+
+
+def _soft_loss(base: Base, batch: tuple[mx.array, ...], slots: int) -> mx.array:
+    """Mean Kullback-Leibler divergence of each slot from its source, over the allowed tokens `[K]`."""
+    tokens, start, targets, allowed = batch
+    hidden = completion_hidden(base, tokens[:, :-1], start, targets.shape[1])
+    logits = base.head(hidden, allowed).astype(mx.float32)
+    possible = targets > 0
+    logits = mx.where(possible, logits, -1e9)
+    log_student = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    log_source = mx.log(mx.where(possible, targets, 1.0))
+    divergence = (targets * (log_source - log_student)).sum(axis=-1)
+    tokens_there = possible.any(axis=-1).reshape(slots, -1).sum(axis=1)
+    return divergence.reshape(slots, -1).sum(axis=1) / tokens_there
+
+
+def _update(state: _State, gradients: Arrays, recipe: Recipe) -> None:
+    """One AdamW step with each slot's gradient clipped to norm 1 (Loshchilov and Hutter 2019, bias-corrected)."""
+    squares = [(g.astype(mx.float32) ** 2).sum(axis=(1, 2)) for ab in gradients.values() for g in ab.values()]
+    factor = mx.minimum(1.0, CLIP / (mx.sqrt(sum(squares)) + 1e-12))[:, None, None]
+    rate = recipe.rate(state.step)
+    one, two = (1 - beta ** (state.step + 1) for beta in BETAS)
+    for path, ab in gradients.items():
+        for name, gradient in ab.items():
+            g = gradient * factor
+            first = BETAS[0] * state.first[path][name] + (1 - BETAS[0]) * g
+            second = BETAS[1] * state.second[path][name] + (1 - BETAS[1]) * g * g
+            weight = state.arrays[path][name]
+            step = (first / one) / (mx.sqrt(second / two) + EPSILON) + recipe.weight_decay * weight
+            state.first[path][name], state.second[path][name] = first, second
+            state.arrays[path][name] = weight - rate * step
+
+
+def _check(data: Sequence[Rows], stack: Stack) -> None:
+    if len(data) != stack.slots:
+        raise ValueError(f"{len(data)} blocks of rows for {stack.slots} slots")
+    if len({(rows.tokens.shape[1], rows.widest) for rows in data}) > 1:
+        raise ValueError("all slots' rows must be packed to one width")
+    if len({rows.targets is None for rows in data}) > 1:
+        raise ValueError("hard and soft rows cannot share a stack")
+
+
+def _fresh(stack: Stack, recipe: Recipe) -> _State:
+    copy = lambda make: {p: {n: make(x) for n, x in ab.items()} for p, ab in stack.arrays.items()}
+    losses = np.zeros((recipe.steps, stack.slots), dtype=np.float32)
+    return _State(copy(lambda x: x), copy(mx.zeros_like), copy(mx.zeros_like), 0, losses)
+
+
+def _save(path: Path, state: _State) -> None:
+    arrays = {"losses": mx.array(state.losses)}
+    for kind in ("arrays", "first", "second"):
+        for p, ab in getattr(state, kind).items():
+            arrays |= {f"{kind}|{p}|{n}": x for n, x in ab.items()}
+    publish(
+        path, lambda target: mx.save_safetensors(str(target), arrays, metadata={"state": json.dumps({"step": state.step})})
+    )
+
+
+def _load(path: Path, stack: Stack, recipe: Recipe) -> _State:
+    arrays, metadata = mx.load(str(path), return_metadata=True)
+    state = _fresh(stack, recipe)
+    state.step = json.loads(metadata["state"])["step"]
+    state.losses = np.array(arrays.pop("losses"))
+    for name, array in arrays.items():
+        kind, p, n = name.split("|")
+        getattr(state, kind)[p][n] = array
+    return state
+
+
