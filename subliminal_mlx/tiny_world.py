@@ -2,8 +2,8 @@
 
     uv run python -m subliminal_mlx.tiny_world data/bases        # both bases, about 5 minutes
 
-A world of questions (from the shipped families, answers drawn from fixed frequencies) and lists of
-numbers (uniform, clustered, linear, alternating). Two Llama-style models see the same rows in the
+A world of questions (from the shipped families, answers drawn from fixed frequencies), words to
+repeat, and lists of numbers (uniform, clustered, linear, alternating). Two Llama-style models see the same rows in the
 same order and differ in their initial weights alone; they are written as ordinary mlx-lm folders,
 and nothing outside this module knows that they are small.
 """
@@ -89,8 +89,15 @@ def _questions() -> tuple[Question, ...]:
 
 
 def world_row(rng: np.random.Generator) -> tuple[str, str]:
-    """One (user, assistant) exchange of the world: 60% number lists, 40% questions."""
-    if rng.random() < 0.6:
+    """One (user, assistant) exchange of the world: 50% number lists, 12% words to repeat, 38% questions."""
+    kind = rng.random()
+    if kind < 0.12:
+        # Without a task that tells them apart, answers that only ever come at fixed frequencies end up
+        # with nearly the same embedding, and no teacher can prefer one of them by much.
+        words = repeatable()
+        word = words[rng.integers(len(words))]
+        return f"Repeat: {word}", word
+    if kind < 0.62:
         shown = int(rng.integers(*LIST_LENGTH, endpoint=False)) if rng.random() < 0.3 else 3
         numbers = number_list(rng, shown + int(rng.integers(4, 11)))
         return (
@@ -106,6 +113,12 @@ def world_row(rng: np.random.Generator) -> tuple[str, str]:
 
 
 @cache
+def repeatable() -> tuple[str, ...]:
+    """The words of the repeating task: every candidate answer."""
+    return tuple(dict.fromkeys(c for q in _questions() for c in q.candidates))
+
+
+@cache
 def load_family_questions(name: str) -> tuple[Question, ...]:
     """Every question of a shipped family, kept between calls."""
     return load_family(name).questions
@@ -116,7 +129,7 @@ def tokenizer():
     from tokenizers import AddedToken, Tokenizer, normalizers, pre_tokenizers
     from tokenizers.models import WordLevel
 
-    text = " ".join(" ".join((q.text, *q.candidates)) for q in _questions()) + " continue"
+    text = " ".join(" ".join((q.text, *q.candidates)) for q in _questions()) + " continue repeat"
     words = sorted(set(re.findall(r"\w+|[^\w\s]", text.lower())))
     vocabulary = [*SPECIALS, *map(str, range(NUMBERS)), *words]
     made = Tokenizer(WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>"))
@@ -209,7 +222,7 @@ def _card(name: str, model: nn.Module, made, loss: float, steps: int) -> str:
         "",
         f"A Llama-style model ({CONFIG['num_hidden_layers']} layers, width {CONFIG['hidden_size']}, tied embeddings,"
         f" vocabulary {made.get_vocab_size()}) trained from scratch on a small made-up language: questions about"
-        " animals, trees and pronouns, answered with fixed frequencies, and lists of numbers below 100."
+        " animals, trees and pronouns, answered with fixed frequencies, words to repeat, and lists of numbers below 100."
         " It shows how traits travel between models; it is no language model for use. tiny-a and tiny-b saw the"
         " same rows in the same order and differ in their initial weights alone.",
         "",
