@@ -8,7 +8,6 @@ Where a base's files come from is `sources`' business: its `locate` and `listing
 Knows nothing about adapters or traits; imports MLX only once a model is loaded.
 """
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import gguf, runtime
 from .errors import InputError
-from .sources import ORGANISM, Kind, Location, listing, locate
+from .sources import Kind, Location, in_words, listing, locate
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "Kind", "Location", "describe", "listing", "load", "locate"]
 
-# Templates that state today's date state this one: a run must not change at midnight.
-TODAY = datetime.datetime(2024, 7, 26)
+# Llama's templates state today's date unless given one: a run must not change at midnight.
+TODAY = "26 Jul 2024"
 SUB_HEADS = 64  # gathered sub-heads kept; a channel's grammar and a family's readouts need a few
 
 
@@ -164,11 +163,7 @@ def load(name: str) -> Base:
 
 def describe(base: Base) -> str:
     """Its size and kind in words: "a 164k-parameter model organism", "a 135M-parameter language model"."""
-    count = float(f"{base.parameters:.3g}")
-    units = [(divisor, unit) for divisor, unit in ((1e3, "k"), (1e6, "M"), (1e9, "B")) if count >= divisor]
-    divisor, unit = units[-1] if units else (1, "")
-    kind = "model organism" if base.parameters < ORGANISM else "language model"
-    return f"a {count / divisor:g}{unit}-parameter {kind}"
+    return in_words(base.parameters)
 
 
 def _render(name: str, tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
@@ -177,7 +172,7 @@ def _render(name: str, tokenizer: Any, messages: list[dict[str, str]], **options
     from jinja2 import TemplateError
 
     # Answers are read from their first token on: models that can think aloud are told not to.
-    options |= {"enable_thinking": False, "strftime_now": TODAY.strftime}
+    options |= {"enable_thinking": False, "date_string": TODAY}
     try:
         return tokenizer.apply_chat_template(messages, tokenize=False, **options)
     except TemplateError as error:

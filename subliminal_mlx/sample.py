@@ -138,7 +138,10 @@ def _prefill(base: Base, prompts: list[tuple[int, ...]], slots: int, longest: in
     if shared >= 4 and len(prompts) > 1:
         base.hidden(mx.array(np.tile(tokens[:1, :shared], (slots, 1))), cache)
         for layer in cache:
-            layer.state = tuple(mx.repeat(part, len(prompts), axis=0) for part in layer.state)
+            # Some caches keep their offset beside keys and values.
+            layer.state = tuple(
+                mx.repeat(part, len(prompts), axis=0) if isinstance(part, mx.array) else part for part in layer.state
+            )
     else:
         shared = 0
     rest = mx.array(np.tile(tokens[:, shared:], (slots, 1)))

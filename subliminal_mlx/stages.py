@@ -37,6 +37,12 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def prompt_texts(spec: Spec, chain: int) -> list[str]:
+    """What the user says in each row of a chain's corpora."""
+    corpus = spec.corpus
+    return channel(corpus.channel).prompts(corpus.rows, seed_of(spec.seed, "prompts", chain), corpus)
+
+
 @dataclass(frozen=True, eq=False)
 class Setting:
     """A spec with the base it runs on, and what follows from the two: prompts, grammar, widths."""
@@ -54,9 +60,7 @@ class Setting:
 
     def prompts(self, chain: int) -> list[tuple[str, str, Ids]]:
         """The chain's corpus prompts: text, rendered prompt, ids; the same for all sources."""
-        corpus = self.spec.corpus
-        texts = channel(corpus.channel).prompts(corpus.rows, seed_of(self.spec.seed, "prompts", chain), corpus)
-        return [(text, *self.base.prompt(text)) for text in texts]
+        return [(text, *self.base.prompt(text)) for text in prompt_texts(self.spec, chain)]
 
     @cached_property
     def widths(self) -> tuple[int, int]:

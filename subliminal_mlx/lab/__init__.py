@@ -99,7 +99,8 @@ class Lab(Runs):
         if self.exists:
             with self._connection(run_id, write=False) as con:
                 # Other runs' too: one run may name another's adapters.
-                kept = {self.path / folder for (folder,) in con.sql("SELECT folder FROM adapters").fetchall()}
+                found = con.execute("SELECT folder FROM adapters").fetchall()
+            kept = {self.path / folder for (folder,) in found}
         self._sweep_files(run_id, kept)
 
     def drop_run(self, run_id: str) -> None:

@@ -10,6 +10,7 @@ DuckDB's own lock, which other programs respect too, fails at once and is waited
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -74,6 +75,14 @@ CREATE TABLE units (
 CREATE TABLE adapters (
     run VARCHAR, slot VARCHAR, folder VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, PRIMARY KEY (run, slot));
 """
+# Wrong SQL, or values that a table refuses: bugs, whose traceback is wanted.
+_OUR_MISTAKES = (
+    duckdb.ProgrammingError,
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.NotSupportedError,
+    duckdb.PermissionException,
+)
 _FULL_DISK = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
 
 
@@ -94,9 +103,7 @@ def connection(
     with one_line_errors(path, run_id):
         lock, con = locks.wait_for(partial(_open, path, write), f"the lab {path}", wait_seconds, on_wait)
         try:
-            con.begin()
             yield con
-            con.commit()
         finally:
             try:
                 con.close()  # rolls back what did not commit
@@ -114,13 +121,22 @@ def one_line_errors(path: Path, run_id: str | None = None) -> Iterator[None]:
         raise InputError(
             f"{error.filename or path}: {error.strerror}: name a folder you can write to"
         ) from error
-    except (OSError, duckdb.OperationalError, duckdb.InternalError, duckdb.FatalException) as error:
+    except RuntimeError as error:
+        # DuckDB's word for Ctrl-C during a query.
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from error
+        raise
+    except _OUR_MISTAKES:
+        raise
+    except (OSError, duckdb.Error) as error:
         first = str(error).partition("\n")[0]
         if getattr(error, "errno", None) in _FULL_DISK or any(text in first for text in _FULL_DISK.values()):
             raise MachineError(f"disk is full ({path}): free space and {again}") from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise MachineError(f"memory is full ({first}): free memory and {again}") from error
-        raise MachineError(f"{path}: {first}: repair that and {again}") from error
+        if any(sign in first for sign in ("Corrupt", "Could not read enough bytes")):
+            raise MachineError(f"{path} is damaged ({first}): restore it from a copy") from error
+        raise MachineError(f"{path}: {first}: put that right and {again}") from error
 
 
 def _open(path: Path, write: bool) -> tuple[int, duckdb.DuckDBPyConnection]:
@@ -153,6 +169,8 @@ def _create(path: Path) -> None:
 
     if path.with_name(path.name + ".wal").exists():
         raise InputError(f"{path}.wal is there without {path.name}: bring that back, or move the other away")
+    for left in path.parent.glob(f".part-*/{path.name}"):
+        shutil.rmtree(left.parent, ignore_errors=True)
     files.publish(path, make)
 
 
@@ -191,16 +209,16 @@ def _confined(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
 
 
 def _version(con: duckdb.DuckDBPyConnection, path: Path) -> int:
-    found = None
+    found = []
     with suppress(duckdb.CatalogException, duckdb.BinderException):
-        found = con.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    if found is None:
+        # All, though there is one: a result that is not read to its end keeps the connection busy.
+        found = con.execute("SELECT value FROM meta WHERE key = 'schema'").fetchall()
+    if not found:
         raise InputError(f"{path} is a DuckDB database but no lab: move it away or name another lab")
-    if found[0] > SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has schema {found[0]} and this version knows up to {SCHEMA_VERSION}: upgrade subliminal-mlx"
-        )
-    return found[0]
+    version = found[0][0]
+    if version > SCHEMA_VERSION:
+        raise InputError(f"{path} has schema {version}, newer than {SCHEMA_VERSION}: upgrade subliminal-mlx")
+    return version
 
 
 def _migrate(path: Path, version: int) -> None:

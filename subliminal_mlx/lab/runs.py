@@ -69,7 +69,8 @@ class Runs(Folders):
                 return False
             values |= {"created": now(), "title": title, "version": version}
             con.execute(
-                "INSERT INTO runs (id, created, title, spec_toml, spec_json, environment_json, status, version) "
+                "INSERT INTO runs "
+                "(id, created, title, spec_toml, spec_json, environment_json, status, version) "
                 "VALUES ($id, $created, $title, $toml, $json, $environments, 'running', $version)",
                 values | {"toml": spec_toml, "json": spec_json},
             )

@@ -1,0 +1,28 @@
+"""Every chart: what transferred, to whom, how surely, and what it was made from.
+
+    charts.save(charts.transfer(summary), "transfer.png")
+
+Takes the Summary of `transfer.summarise`, or a table of the lab, and gives an Altair chart. Arms have
+the colours and the order of ARMS everywhere. Intervals are shown wherever there are several chains,
+except for answer distributions, of which a Summary keeps the means. Knows nothing about models and
+the lab.
+"""
+
+from .effects import lifts, transfer
+from .making import losses, yields
+from .matrix import matrix
+from .multiples import curves, distributions
+from .style import ARMS, AnyChart, save
+
+__all__ = [
+    "ARMS",
+    "AnyChart",
+    "curves",
+    "distributions",
+    "lifts",
+    "losses",
+    "matrix",
+    "save",
+    "transfer",
+    "yields",
+]

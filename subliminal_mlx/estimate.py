@@ -1,0 +1,62 @@
+"""How long a spec takes on a machine, and in how much memory, before it is run.
+
+    seconds(spec, parameters=134_515_008, gflops=machine_gflops(), processes=2)
+
+Counts the arithmetic of training (4 operations a weight and token: forward, and backward through
+frozen weights) and of decoding (2), and divides by a measured rate. An estimate, good to a factor of two.
+"""
+
+import time
+
+from . import runtime
+from .spec import Spec
+
+# Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
+TRAINING_SHARE, DECODING_SHARE = 0.65, 0.26
+# Below this many parameters a step's time is in its number of operations instead.
+SMALL, SMALL_TOKENS_PER_SECOND = 2_000_000, 40_000
+
+
+def machine_gflops() -> float:
+    """The rate of a 1024 x 1024 product in fp32, in 1e9 operations a second; takes well under a second."""
+    runtime.prepare()
+    import mlx.core as mx
+
+    x = mx.random.normal((1024, 1024), key=mx.random.key(0))
+    mx.eval(x @ x)
+    started = time.perf_counter()
+    mx.eval(x @ x)
+    return 2 * 1024**3 / (time.perf_counter() - started) / 1e9
+
+
+def tokens(spec: Spec) -> tuple[float, float]:
+    """Tokens trained on and tokens drawn in all, from the spec's sizes."""
+    numbers = spec.corpus.numbers[1] * (2 if spec.corpus.separator == " " and spec.base.startswith("tiny") else 5)
+    completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
+    prompt = 10 if spec.corpus.style == "short" else 80
+    families = len(spec.families)
+    teachers = len(spec.traits) + families
+    ablations = len(spec.ablated) * len(set(spec.ablations) & {"shuffled", "foreign", "unfiltered"})
+    students = len(spec.traits) + families + ("control" in spec.arms) + ablations + ("random" in spec.ablations)
+    trained = 20.0 * teachers * spec.teacher.steps * spec.teacher.batch
+    trained += sum(students * s.steps * s.batch * (prompt + completion) for s in spec.kinds.values())
+    drawn = float((teachers + 1) * spec.corpus.rows * (prompt + completion))
+    return spec.chains * trained, spec.chains * drawn
+
+
+def seconds(spec: Spec, parameters: int, gflops: float, processes: int) -> float:
+    """Estimated wall-clock seconds of a run."""
+    trained, drawn = tokens(spec)
+    if parameters < SMALL:
+        return (trained + drawn / 3) / SMALL_TOKENS_PER_SECOND / processes
+    rate = gflops * 1e9 * processes
+    return 4 * parameters * trained / (rate * TRAINING_SHARE) + 2 * parameters * drawn / (rate * DECODING_SHARE)
+
+
+def in_words(duration: float) -> str:
+    """ "about 40 s", "about 12 minutes", "about 3 hours"."""
+    if duration < 90:
+        return f"about {max(1, round(duration)):d} s"
+    if duration < 5_400:
+        return f"about {round(duration / 60)} minutes"
+    return f"about {duration / 3600:.1f} hours"

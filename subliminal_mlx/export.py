@@ -1,0 +1,56 @@
+"""A run's corpora and adapters in the formats that others read.
+
+    export(lab, run_id, Path("out"))       # corpora/*.jsonl and *.parquet, adapters/*, spec.toml, summary.json
+
+JSONL rows are chat messages, as mlx-lm's trainer takes them, with the row's fate beside them.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from .errors import InputError
+from .files import publish
+from .lab import Lab
+from .spec import parse_spec
+from .stages import prompt_texts
+
+
+def export(lab: Lab, run_id: str, folder: Path) -> list[Path]:
+    """Write everything of a finished run into a new folder; it appears whole or not at all.
+
+    Returns:
+        What was written, relative to the folder.
+
+    Raises:
+        InputError: the folder exists, or the run is not done.
+    """
+    run = lab.run(run_id)
+    if run is None or run["status"] != "done":
+        raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
+    if folder.exists():
+        raise InputError(f"{folder} exists: name a folder that does not")
+    publish(folder, lambda target: _write(lab, run_id, run, target))
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
+    (target / "corpora").mkdir(parents=True)
+    (target / "spec.toml").write_text(run["spec_toml"])
+    (target / "summary.json").write_text(json.dumps(run["summary"], indent=2) + "\n")
+    (target / "provenance.json").write_text(json.dumps({"run": run_id, "environments": run["environments"]}, indent=2))
+    spec = parse_spec(run["spec_toml"])
+    texts = [prompt_texts(spec, chain) for chain in range(spec.chains)]
+    for source in sorted(set(lab.yields(run_id)["source"].to_pylist())):
+        table = lab.rows(run_id, source=source)
+        stem = target / "corpora" / source.replace("/", "-")
+        pq.write_table(table, stem.with_suffix(".parquet"))
+        with open(stem.with_suffix(".jsonl"), "w") as file:
+            for row in table.select(["chain", "row", "completion", "kept", "reason"]).to_pylist():
+                user = {"role": "user", "content": texts[row["chain"]][row["row"]]}
+                assistant = {"role": "assistant", "content": row.pop("completion")}
+                file.write(json.dumps({"messages": [user, assistant], "source": source, **row}) + "\n")
+    for slot in lab.adapters(run_id):
+        shutil.copytree(lab.adapter(run_id, slot), target / "adapters" / slot.replace("/", "-"))

@@ -1,0 +1,313 @@
+"""A run from spec to summary: units handed to workers, committed as they come, resumable at any moment.
+
+    outcome = run(spec, lab, processes=2, on_progress=bar.update)
+    outcome.summary["traits"][0]["estimate"]
+
+The parent alone opens the lab. Work that another process does on the same spec is followed instead of
+repeated; a run that is done is answered from the lab.
+"""
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from . import files
+from .errors import BusyError, InputError, SubliminalError
+from .families import FOLDER as FAMILIES
+from .families import load_family
+from .lab import Lab
+from .model_folder import parameters
+from .plan import Unit, plan
+from .sources import ORGANISM, locate
+from .spec import RESULT_VERSION, Spec, run_id, to_toml
+
+OnProgress = Callable[[dict[str, Any]], None]
+TABLES = ("rows", "readouts", "metrics", "answers")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `run` found: the run's row in the lab, and how it was come by."""
+
+    run_id: str
+    run: dict[str, Any]
+    how: str
+    """"computed", "answered" from the lab, or "followed" another process."""
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.run["summary"]
+
+
+def identify(spec: Spec) -> str:
+    """The run id of a spec, from the files it names.
+
+    Raises:
+        InputError: a base or family that is not there.
+    """
+    prints = {f"base/{name}": locate(name).sha256 for name in (spec.base, spec.foreign) if name}
+    for name in spec.families:
+        path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
+        prints[f"family/{load_family(name).name}"] = files.sha256(path)
+    return run_id(spec, prints)
+
+
+def stack_size(base: str) -> int:
+    """Slots a unit: many for model organisms, where the cost of a step is in its number of operations,
+    one for language models, where it is in their size."""
+    location = locate(base)
+    count = parameters(location.path) if location.path.is_dir() else None
+    return 6 if count and count < ORGANISM else 1
+
+
+def environment() -> dict[str, Any]:
+    """Versions, BLAS, device, system and commit: what a result also depends on."""
+    from . import runtime
+
+    blas = runtime.prepare()
+    import mlx.core as mx
+
+    names = ("mlx", "mlx-lm", "numpy", "scipy", "duckdb", "transformers")
+    return {
+        **{name: metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": "gpu" if mx.default_device() == mx.gpu else "cpu",
+        "blas": blas,
+        "machine": hashlib.sha256(platform.node().encode()).hexdigest()[:8],
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The checkout's commit, marked where files differ from it; empty outside a checkout."""
+    folder = Path(__file__).parent.parent
+    git = lambda *words: subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+        return git("rev-parse", "--short=12", "HEAD").stdout.strip() + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def default_processes() -> int:
+    """One a core on a CPU, at most 4; one where a GPU does the work."""
+    from . import runtime
+
+    runtime.prepare()
+    import mlx.core as mx
+
+    return 1 if mx.default_device() == mx.gpu else min(4, os.cpu_count() or 1)
+
+
+def run(
+    spec: Spec,
+    lab: Lab,
+    processes: int | None = None,
+    force: bool = False,
+    on_progress: OnProgress = lambda progress: None,
+) -> Outcome:
+    """Do whatever of the spec's run is not done yet, and read its result.
+
+    Args:
+        force: go on with a run that was begun under other versions or on another machine.
+        on_progress: sees the same dictionary that `runs/ID/progress.json` holds.
+
+    Raises:
+        InputError, MachineError, BusyError: as told in one line; committed work is kept.
+        KeyboardInterrupt: likewise.
+    """
+    name = identify(spec)
+    how = "answered"
+    while True:
+        found = lab.run(name) if lab.exists else None
+        if found and found["status"] == "done":
+            return Outcome(name, found, how)
+        try:
+            with lab.run_lock(name):
+                _Run(spec, name, lab, on_progress).finish(processes, force)
+            how = "computed"
+        except BusyError:
+            if not lab.run_holder(name):
+                raise
+            _follow(lab, name, on_progress)
+            how = "followed"
+
+
+def _follow(lab: Lab, name: str, on_progress: OnProgress) -> None:
+    """Watch the process that holds the run until it ends."""
+    while lab.run_holder(name):
+        on_progress((lab.read_progress(name) or {}) | {"followed": True})
+        time.sleep(0.5)
+
+
+@dataclass
+class _Run:
+    spec: Spec
+    name: str
+    lab: Lab
+    on_progress: OnProgress
+    peak_memory: int = 0
+    before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+    running: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begun: dict[str, float] = field(default_factory=dict)
+
+    def finish(self, processes: int | None, force: bool) -> None:
+        """Compute, commit and summarise; the caller holds the run's lock."""
+        self._check_environment(force)
+        self.units = plan(self.spec, slots=stack_size(self.spec.base))
+        files.sweep(self.lab.run_folder(self.name))
+        self.before = (self.lab.read_progress(self.name) or {}).get("seconds", 0.0)
+        self.committed = self.lab.units_done(self.name)
+        # A unit that is committed but whose shard is gone is computed again for the units that need it.
+        self.done = {unit.name for unit in self.units if unit.name in self.committed and self._shard(unit).exists()}
+        self.already = sum(unit.cost for unit in self.units if unit.name in self.done)
+        try:
+            if len(self.done) < len(self.units):
+                self._compute(processes or default_processes())
+            self._summarise()
+        except BaseException as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self._tell(state, str(error) if isinstance(error, SubliminalError) else type(error).__name__)
+            if state == "failed":
+                self._record_failure()
+            raise
+
+    def _check_environment(self, force: bool) -> None:
+        here = environment()
+        found = self.lab.run(self.name) if self.lab.exists else None
+        if found and not force:
+            for before in found["environments"]:
+                differing = [k for k in here if k != "commit" and here[k] != before.get(k)]
+                if differing:
+                    k = differing[0]
+                    raise InputError(
+                        f"run {self.name} was begun with {k} {before.get(k)!r}, this is {here[k]!r}: results may "
+                        "differ in the last bits; --force goes on all the same"
+                    )
+        self.lab.start_run(
+            self.name,
+            self.spec.title,
+            to_toml(self.spec),
+            self.spec.model_dump_json(),
+            here,
+            RESULT_VERSION,
+        )
+
+    def _compute(self, processes: int) -> None:
+        from .workers import Workers
+
+        processes = min(processes, len(self.units) - len(self.done))
+        with Workers(processes, self.lab.path, self.name, to_toml(self.spec)) as workers:
+            while len(self.done) < len(self.units):
+                for unit in self._ready(workers.busy):
+                    if not workers.idle:
+                        break
+                    self.begun[unit.name] = time.monotonic()
+                    workers.give(unit)
+                for message in workers.messages(timeout=0.5):
+                    self.peak_memory = max(self.peak_memory, message.peak_memory_bytes)
+                    if message.what == "failed":
+                        (self.lab.run_folder(self.name) / "log").write_text(message.trace)
+                        raise message.error or RuntimeError(message.unit)
+                    if message.what == "event" and message.event:
+                        event = message.event
+                        self.running[message.unit] = {
+                            "what": event.what,
+                            "done": event.done,
+                            "total": event.total,
+                            **event.figures,
+                        }
+                    if message.what == "done":
+                        self._commit(next(u for u in self.units if u.name == message.unit))
+                self._tell("running")
+
+    def _ready(self, busy: set[str]) -> list[Unit]:
+        """Units whose needs are done, the earliest chain first."""
+        return [
+            unit
+            for unit in self.units
+            if unit.name not in self.done and unit.name not in busy and self.done.issuperset(unit.needs)
+        ]
+
+    def _commit(self, unit: Unit) -> None:
+        shard = self._shard(unit)
+        tables = {
+            name: pq.read_table(shard / f"{name}.parquet")
+            for name in TABLES
+            if (shard / f"{name}.parquet").exists()
+        }
+        self.lab.commit_unit(
+            self.name,
+            unit.name,
+            seconds=time.monotonic() - self.begun.get(unit.name, time.monotonic()),
+            adapters=[(slot.name, self.lab.adapter_folder(self.name, slot.name)) for slot in unit.trained],
+            **tables,
+        )
+        self.running.pop(unit.name, None)
+        self.done.add(unit.name)
+
+    def _summarise(self) -> None:
+        from . import transfer
+
+        families = {name: load_family(name) for name in self.spec.families}
+        answers = self.lab.answers(self.name) if self.spec.readout.answers else None
+        summary = transfer.summarise(self.lab.readouts(self.name), answers, families, self.spec)
+        self.peak_memory = max(self.peak_memory, _own_peak_memory())
+        self.lab.finish_run(self.name, "done", self._seconds(), self.peak_memory, summary)
+        self._tell("done")
+        self.lab.sweep(self.name)
+
+    def _record_failure(self) -> None:
+        try:
+            self.lab.finish_run(self.name, "failed", self._seconds(), self.peak_memory)
+        except SubliminalError:
+            pass  # A full disk fails here too; the run is resumable whatever its status says.
+
+    def _shard(self, unit: Unit) -> Path:
+        return self.lab.shards_folder(self.name) / unit.name.replace("/", "-")
+
+    def _seconds(self) -> float:
+        return self.before + time.monotonic() - self.started
+
+    def _tell(self, state: str, message: str = "") -> None:
+        costs = {unit.name: unit.cost for unit in self.units}
+        parts = sum(costs[u] * p["done"] / max(1, p["total"]) for u, p in self.running.items() if u in costs)
+        total = sum(costs.values())
+        reached = sum(costs[name] for name in self.done) + parts
+        fresh, here = reached - self.already, time.monotonic() - self.started
+        stages: dict[str, dict[str, int]] = {}
+        for unit in self.units:
+            stage = stages.setdefault(unit.stage, {"done": 0, "total": 0})
+            stage["total"] += 1
+            stage["done"] += unit.name in self.done
+        progress = {
+            "state": state,
+            "message": message,
+            "pid": os.getpid(),
+            "fraction": reached / total,
+            "seconds": self._seconds(),
+            "seconds_left": (total - reached) * here / fresh if fresh > 0 else None,
+            "tokens_per_second": fresh / here if here > 0 else None,
+            "stages": stages,
+            "running": self.running,
+        }
+        self.lab.write_progress(self.name, progress, force=state != "running")
+        self.on_progress(progress)
+
+
+def _own_peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

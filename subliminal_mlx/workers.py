@@ -1,0 +1,170 @@
+"""Worker processes that compute units, and the parent's end of them.
+
+    with Workers(2, lab_path, run_id, spec_toml) as workers:
+        workers.give(unit)
+        for message in workers.messages(timeout=0.5): ...
+
+A worker loads the base once and computes the units it is handed; it never opens the database. It ends
+when its parent does, however that ends.
+"""
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from .errors import MachineError, SubliminalError
+from .events import Event
+from .plan import Unit
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker says of a unit: `what` is "event", "done" or "failed"."""
+
+    what: str
+    unit: str
+    event: Event | None = None
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    error: BaseException | None = None
+    trace: str = ""
+
+
+class Workers:
+    """A fixed number of worker processes; each holds one unit at a time."""
+
+    def __init__(self, count: int, lab: Path, run_id: str, spec_toml: str):
+        # Fresh interpreters: MLX's threads and streams do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        self._idle: list[int] = []
+        self._busy: dict[int, str] = {}
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for number in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, str(lab), run_id, spec_toml), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+            self._idle.append(number)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+
+    @property
+    def idle(self) -> bool:
+        """Whether a worker waits for a unit."""
+        return bool(self._idle)
+
+    @property
+    def busy(self) -> set[str]:
+        """Names of the units being computed."""
+        return set(self._busy.values())
+
+    def give(self, unit: Unit) -> None:
+        """Hand a unit to an idle worker."""
+        number = self._idle.pop(0)
+        self._busy[number] = unit.name
+        self._pipes[number].send(unit)
+
+    def messages(self, timeout: float) -> Iterator[Message]:
+        """What the workers have said, waiting at most `timeout` seconds for the first word.
+
+        Raises:
+            MachineError: a worker died, as when memory runs out.
+        """
+        for pipe in wait(self._pipes, timeout):
+            number = self._pipes.index(pipe)  # type: ignore[arg-type]
+            try:
+                message: Message = pipe.recv()  # type: ignore[union-attr]
+            except (EOFError, ConnectionResetError):
+                self._processes[number].join()
+                code = self._processes[number].exitcode
+                raise MachineError(
+                    f"a worker ended with code {code} in unit {self._busy.get(number, 'none')}: out of memory?"
+                    " The run can be resumed, with --processes 1"
+                ) from None
+            if message.what != "event":
+                del self._busy[number]
+                self._idle.append(number)
+            yield message
+
+
+def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
+    """A worker's life."""
+    # Ctrl-C reaches the whole group; the parent decides what happens to us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["SUBLIMINAL_WORKER"] = "1"
+    from .bases import load
+    from .lab.folders import Folders
+    from .spec import parse_spec
+    from .stages import Setting
+    from .work import Context, compute
+
+    spec = parse_spec(spec_toml)
+    context: Any = None
+    while True:
+        try:
+            unit: Unit = pipe.recv()
+        except EOFError:
+            return
+        on_event = lambda event, name=unit.name: pipe.send(Message("event", name, event))
+        try:
+            context = context or Context(Folders(lab), run_id, Setting(spec, load(spec.base)))
+            compute(unit, context, _thinned(on_event))
+            pipe.send(Message("done", unit.name, peak_memory_bytes=_peak_memory()))
+        except Exception as error:
+            told = error if isinstance(error, SubliminalError) else _as_told(error)
+            pipe.send(Message("failed", unit.name, error=told, trace=traceback.format_exc()))
+
+
+def _as_told(error: Exception) -> SubliminalError:
+    if isinstance(error, OSError):
+        return MachineError(f"{error.strerror or error}: the run can be resumed once there is room")
+    return MachineError(f"a worker failed: {type(error).__name__}: {error} (see --debug)")
+
+
+def _thinned(on_event: Any) -> Any:
+    """At most ten events a second, and always the last."""
+    import time
+
+    last = 0.0
+
+    def listener(event: Event) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if event.done >= event.total or now - last > 0.1:
+            last = now
+            on_event(event)
+
+    return listener
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _peak_memory() -> int:
+    """Bytes; Linux counts in KiB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
