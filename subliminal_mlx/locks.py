@@ -64,7 +64,7 @@ def release(descriptor: int) -> None:
 
 
 def holder(path: Path) -> int | None:
-    """Pid of the process that holds the lock at `path`; None if nobody does, 0 if it left no pid."""
+    """Pid of the process that holds the lock at `path`; None if nobody does, -1 if it left no pid."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -73,7 +73,7 @@ def holder(path: Path) -> int | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return None
     except BlockingIOError:
-        return _read_pid(descriptor) or 0
+        return _read_pid(descriptor) or -1
     finally:
         os.close(descriptor)
 

@@ -12,7 +12,7 @@ from .effects import lifts, transfer
 from .making import losses, yields
 from .matrix import matrix
 from .multiples import curves, distributions
-from .style import ARMS, AnyChart, save
+from .style import ARMS, AnyChart, save, to_svg
 
 __all__ = [
     "ARMS",
@@ -23,6 +23,7 @@ __all__ = [
     "losses",
     "matrix",
     "save",
+    "to_svg",
     "transfer",
     "yields",
 ]

@@ -74,6 +74,7 @@ def lifts(summary: Row) -> AnyChart:
     width = 170 if wide else 215
     parts = [_panel(points, "percentage points", width), _panel(log_odds, "log-odds", width, named=False)]
     found = {entry["headline"] for entry in summary["traits"]}
+    control = "; of control, transfer" if "lift" in found else ""
     meaning = " or, in families under six traits, ".join(
         _HEADLINES[name] for name in _HEADLINES if name in found
     )
@@ -81,7 +82,7 @@ def lifts(summary: Row) -> AnyChart:
         alt.hconcat(*parts, spacing=24) if points else None,
         "Which traits came through?",
         "Percentage points: change of the answer's probability against students of the neutral teacher. "
-        f"Log-odds: {meaning}; of control, transfer. {_how_sure(log_odds)}",
+        f"Log-odds: {meaning}{control}. {_how_sure(log_odds)}",
         wide,
     )
 

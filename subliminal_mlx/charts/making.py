@@ -96,7 +96,10 @@ def yields(table: pa.Table) -> AnyChart:
         x=alt.X("percent:Q", title="percent of the sampled rows", scale=alt.Scale(domain=[0, 100])),
         y=sources,
         color=alt.Color(
-            "outcome:N", scale=alt.Scale(domain=outcomes, range=colors), legend=alt.Legend(columns=3)
+            "outcome:N",
+            title=None,
+            scale=alt.Scale(domain=outcomes, range=colors),
+            legend=alt.Legend(columns=3),
         ),
         order="order:Q",
         tooltip=["source:N", "outcome:N", "rows:Q", alt.Tooltip("percent:Q", format=".2f")],

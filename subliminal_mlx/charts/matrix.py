@@ -43,7 +43,8 @@ def matrix(summary: Row) -> AnyChart:
         alt.concat(*blocks, columns=len(students), spacing=24) if blocks else None,
         "Does each corpus carry its own teacher's trait, and no other?",
         "Transfer: change of log-odds of the trait that is read, against students of the neutral teacher. "
-        f"Framed: the teacher's own trait. {intervals(rows, 'Bold: its 95% interval over chains excludes 0.')}",
+        "Framed: the teacher's own trait. "
+        + intervals(rows, "Bold: its 95% interval over chains excludes 0."),
         len(students) > 1,
     )
 

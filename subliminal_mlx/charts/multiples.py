@@ -1,5 +1,6 @@
 """A small chart for each trait: transfer while a student trains, and the answers models give."""
 
+import math
 from collections import defaultdict
 
 import altair as alt
@@ -28,8 +29,8 @@ def curves(summary: Row) -> AnyChart:
     """Transfer against training step by arm; neutral is the zero line."""
     found = [row for row in summary["curves"] if row["arm"] in COMPARED and row["transfer"] is not None]
     steps = sorted({row["step"] for row in found})
-    thin = set(steps[:: -(len(steps) // -MOST_STEPS) or 1] + steps[-1:])
-    rows = [row for row in found if row["step"] in thin]
+    shown = steps[:: -math.ceil(len(steps) / MOST_STEPS) or -1]  # from the last one back
+    rows = [row for row in found if row["step"] in shown]
     traits = list(dict.fromkeys(row["trait"] for row in rows))
     base = alt.Chart().encode(
         x=alt.X("step:Q", title="training step", axis=alt.Axis(tickCount=4, grid=False)),

@@ -1,5 +1,6 @@
 """What all charts share: the arms' colours and order, titles, axes, rows as data, and files."""
 
+import io
 import json
 import math
 import textwrap
@@ -47,11 +48,18 @@ def save(chart: AnyChart, path: str | Path) -> None:
     writers: dict[str, Callable[[Path], None]] = {
         ".html": lambda target: draw(target, "white", inline=True, json_kwds={"cls": _ScriptJSON}),
         ".png": lambda target: draw(target, "white", scale_factor=2),
-        ".svg": lambda target: draw(target, "transparent"),
+        ".svg": lambda target: target.write_text(to_svg(chart), encoding="utf-8"),
     }
     if path.suffix not in writers:
         raise InputError(f"chart {path}: the name must end in {', '.join(writers)}")
     files.publish(path, writers[path.suffix])
+
+
+def to_svg(chart: AnyChart) -> str:
+    """The chart as an SVG document without a background, for light and dark pages."""
+    drawing = io.StringIO()
+    chart.properties(background="transparent").save(drawing, format="svg")
+    return drawing.getvalue()
 
 
 class _ScriptJSON(json.JSONEncoder):
@@ -99,8 +107,13 @@ def finish(chart: AnyChart | None, title: str, subtitle: str, wide: bool) -> Any
 
 
 def data(rows: Iterable[Row]) -> alt.InlineData:
-    """Rows as a chart's data; what is not finite, which JSON does not know, becomes null."""
-    return alt.InlineData(values=[{key: _finite(value) for key, value in row.items()} for row in rows])
+    """Rows as a chart's data, with the first of ARMS last and so on top.
+
+    What is not finite, which JSON does not know, becomes null.
+    """
+    order = {arm: -place for place, arm in enumerate(ARMS)}
+    drawn = sorted(rows, key=lambda row: order.get(row.get("arm"), 0))
+    return alt.InlineData(values=[{key: _finite(value) for key, value in row.items()} for row in drawn])
 
 
 def _finite(value: Any) -> Any:
@@ -148,7 +161,7 @@ def zero_axis(zero: str | list[str]) -> alt.Axis:
     """An axis on which 0 is the neutral arm: its line in that arm's colour, with `zero` as its label."""
     here = "datum.value === 0"
     return alt.Axis(
-        tickCount=4,
+        tickCount=5,
         format="+.2~f",
         labelExpr=f"{here} ? {json.dumps(zero)} : datum.label",
         gridColor=alt.condition(here, alt.value(ARMS["neutral"]), alt.value(LINE)),

@@ -164,6 +164,12 @@ class Lab(Runs):
         """Sampled free answers; `matched` is the candidate found in the answer, or NULL."""
         return self._all(run_id, "answers", "slot, family, question, trait, sample")
 
+    def adapters(self, run_id: str) -> list[str]:
+        """The slots whose adapters are committed, in order of their names."""
+        with self._connection(run_id, write=False) as con:
+            found = con.execute("SELECT slot FROM adapters WHERE run = $run ORDER BY slot", {"run": run_id})
+            return [slot for (slot,) in found.fetchall()]
+
     def adapter(self, run_id: str, slot: str) -> Path:
         """The folder of a slot's adapter, checked against the hash that was committed with it.
 

@@ -103,7 +103,9 @@ def connection(
     with one_line_errors(path, run_id):
         lock, con = locks.wait_for(partial(_open, path, write), f"the lab {path}", wait_seconds, on_wait)
         try:
+            con.begin()
             yield con
+            con.commit()
         finally:
             try:
                 con.close()  # rolls back what did not commit

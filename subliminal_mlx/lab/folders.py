@@ -73,7 +73,7 @@ class Folders:
             locks.release(lock)
 
     def run_holder(self, run_id: str) -> int | None:
-        """Pid of the process that holds the run; None if nobody does, 0 if it left no pid."""
+        """Pid of the process that holds the run; None if nobody does, -1 if it left no pid."""
         return locks.holder(self.run_folder(run_id) / "lock")
 
     def write_progress(self, run_id: str, progress: Mapping[str, Any], force: bool = False) -> None:

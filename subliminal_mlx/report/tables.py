@@ -1,0 +1,129 @@
+"""HTML tables of a run's numbers and rows, and the escaping that every value goes through."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from .words import number, span
+
+MOST_ROWS, MOST_CHARACTERS = 40, 400
+# Controls that a terminal or a page would act on; bidirectional ones make a text read as another.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+_HEAD = (
+    *("trait", "student", "arm", "chains", "probability", "change, points", "margin", "transfer, log-odds"),
+    *("headline, log-odds", "p", "p (Holm)", "answers", "distance"),
+)
+_COLUMNS = """<p>In brackets: 95% intervals over chains; with one chain there are none. Change: of the
+answer's probability, against students of the neutral teacher. Margin: log-odds of the trait's answer
+against all others. Transfer: margin less that of the neutral students. Headline: own-trait lift (treated
+less other-trait) in families of six traits or more, transfer in smaller ones. p: exact permutation of the
+trait's label among the family's treated students; Holm: corrected for reading all traits of a kind of
+student. Answers: sampled ones that named the trait's, with exact binomial intervals. Distance: total
+variation from the neutral students, less that between two of those.</p>"""
+
+
+def text(value: object, most: int | None = None) -> str:
+    """A value as HTML text: escaped, controls made visible, cut to `most` characters."""
+    whole = str(value)
+    cut = whole if most is None else whole[:most]
+    seen = html.escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", cut))
+    return seen if len(cut) == len(whole) else f"{seen} … ({len(whole):,} characters)"
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]], words: int, style: str = "") -> str:
+    """A table of HTML cells in a box that scrolls; the first `words` columns hold words, others numbers."""
+    kinds = ["" if column < words else ' class="number"' for column in range(len(head))]
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        filled = zip(kinds, cells, strict=True)
+        return f"<tr>{''.join(f'<{tag}{kind}>{cell}</{tag}>' for kind, cell in filled)}</tr>\n"
+
+    lines = "".join(line("td", cells) for cells in body)
+    top = f"<thead>{line('th', head)}</thead>" if any(head) else ""
+    return f'<div class="scroll {style}" tabindex="0"><table>{top}<tbody>\n{lines}</tbody></table></div>\n'
+
+
+def numbers(summary: dict[str, Any], order: Sequence[str]) -> str:
+    """Every arm of every trait for every kind of student; arms in `order`."""
+    body = []
+    for entry in summary["traits"]:
+        for arm in sorted(entry["arms"], key=lambda arm: order.index(arm) if arm in order else len(order)):
+            read = entry["arms"][arm]
+            change = headline = p = holm = ""
+            if arm == "treated":
+                change = _estimate(
+                    *(entry[f"percentage_points{end}"] for end in ("", "_low", "_high")), digits=1
+                )
+                headline = f"{_estimate(entry['estimate'], entry['low'], entry['high'])} {entry['headline']}"
+                p, holm = _p(entry["p"]), _p(entry["p_holm"])
+            body.append(
+                [
+                    *(text(entry["trait"]), text(entry["student"]), text(arm), str(read["chains"])),
+                    *(f"{100 * read['probability']:.1f}%", change, number(read["margin"])),
+                    *(_estimate(read["transfer"], read["low"], read["high"]), headline, p, holm),
+                    *(_answers(read.get("answers")), _estimate(**read.get("distance") or {}, digits=3)),
+                ]
+            )
+    return table(_HEAD, body, words=3) + _COLUMNS
+
+
+def _estimate(
+    estimate: float | None = None, low: float | None = None, high: float | None = None, digits: int = 2
+) -> str:
+    if estimate is None:
+        return ""
+    ends = "" if low is None or high is None else f" ({span(low, high, digits)})"
+    return number(estimate, digits) + ends
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "&lt;0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _answers(answers: dict[str, Any] | None) -> str:
+    if not answers:
+        return ""
+    ends = f"{100 * answers['low']:.1f}% to {100 * answers['high']:.1f}%"
+    return f"{answers['matched']:,} of {answers['sampled']:,} ({ends})"
+
+
+def kept(yields: pa.Table) -> str:
+    """How many rows of each source were kept, and dropped for each reason, over all chains."""
+    counts: dict[tuple[str, str], int] = {}
+    totals: dict[str, int] = {}
+    for row in yields.to_pylist():
+        key = row["source"], "kept" if row["kept"] else f"dropped: {row['reason']}"
+        counts[key] = counts.get(key, 0) + row["rows"]
+        totals[row["source"]] = totals.get(row["source"], 0) + row["rows"]
+    body = [
+        [text(source), text(outcome), f"{rows:,}", f"{100 * rows / totals[source]:.1f}%"]
+        for (source, outcome), rows in counts.items()
+    ]
+    return table(["rows of", "outcome", "rows", "share"], body, words=2) if body else ""
+
+
+def samples(rows: Sequence[dict[str, Any]]) -> str:
+    """Some kept rows and some dropped ones, as they were sampled."""
+    parts = []
+    for title, keep, names in (
+        ("kept", True, ["source", "prompt", "completion"]),
+        ("dropped", False, ["source", "prompt", "completion", "reason"]),
+    ):
+        chosen = [row for row in rows if bool(row["kept"]) is keep][:MOST_ROWS]
+        body = [[text(row[name], MOST_CHARACTERS) for name in names] for row in chosen]
+        if body:
+            shown = table(["rows of", *names[1:]], body, words=len(names), style="code")
+            parts.append(f"<h3>Some rows that were {title}</h3>\n{shown}")
+    return "".join(parts)
+
+
+def environment(values: dict[str, Any]) -> str:
+    """Library versions, device and system that a run was computed with."""
+    plain = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    return table(["", ""], [[text(name), text(value)] for name, value in plain.items()], words=2)

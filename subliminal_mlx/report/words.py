@@ -1,0 +1,96 @@
+"""What a run's numbers say, in sentences, for the terminal, the apps and the report.
+
+A sentence claims transfer only where the headline's 95% interval over chains lies above 0.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+_HEADLINES = {"lift": "own-trait lift", "transfer": "transfer"}
+
+
+def sentence(entry: dict[str, Any], rows: str = "filtered rows") -> str:
+    """What one trait's entry of a Summary shows for one kind of student.
+
+    Args:
+        rows: what the students were trained on, such as "filtered number lists".
+    """
+    arms, points = entry["arms"], entry["percentage_points"]
+    treated = arms["treated"]
+    chains = "1 chain" if treated["chains"] == 1 else f"{treated['chains']} chains"
+    ends = entry["percentage_points_low"], entry["percentage_points_high"]
+    sure = f"95% interval {span(*ends, digits=1, signs=False)}, {chains}" if None not in ends else chains
+    return (
+        f"{entry['student'].capitalize()} students trained on {rows} of the {entry['trait']} teacher put "
+        f"{100 * treated['probability']:.1f}% on its answer, {abs(points):.1f} percentage points "
+        f"{'more' if points >= 0 else 'less'} than students of the neutral teacher ({sure}); "
+        f"their {_HEADLINES[entry['headline']]} is {_headline(entry)}: {_verdict(entry)}."
+    )
+
+
+def claim(summary: dict[str, Any], rows: str = "filtered rows") -> list[str]:
+    """What a run shows, a sentence for each kind of student: of its only trait, or over all its traits."""
+    claims = []
+    for kind in dict.fromkeys(entry["student"] for entry in summary["traits"]):
+        entries = [entry for entry in summary["traits"] if entry["student"] == kind]
+        claims.append(sentence(entries[0], rows) if len(entries) == 1 else _count(entries, kind, rows))
+    return claims
+
+
+def came_through(entry: dict[str, Any]) -> bool:
+    """Whether the headline lies above 0 with its interval, and the students did gain the trait."""
+    return entry["low"] is not None and entry["low"] > 0 and entry["arms"]["treated"]["transfer"] > 0
+
+
+def _count(entries: list[dict[str, Any]], kind: str, rows: str) -> str:
+    shown = [entry["trait"] for entry in entries if came_through(entry)]
+    rest = [entry["trait"] for entry in entries if not came_through(entry)]
+    mean = sum(entry["percentage_points"] for entry in entries) / len(entries)
+    change = (
+        f"{kind.capitalize()} students trained on {rows} of {len(entries)} teachers with a trait each put "
+        f"{abs(mean):.1f} percentage points {'more' if mean >= 0 else 'less'} on their teacher's answer than "
+        "students of the neutral teacher, on average"
+    )
+    if all(entry["low"] is None for entry in entries):
+        return f"{change}; with one chain there is no interval, so no transfer is shown."
+    headline = " or ".join(_HEADLINES[name] for name in dict.fromkeys(entry["headline"] for entry in entries))
+    if not shown:
+        return f"{change}; no transfer was shown: no trait's 95% interval of the {headline} lies above 0."
+    found = (
+        f"{change}; the 95% interval of the {headline} lies above 0 for {len(shown)} of {len(entries)} traits"
+    )
+    return f"{found}, and no transfer was shown for {listed(rest)}." if rest else f"{found}."
+
+
+def _headline(entry: dict[str, Any]) -> str:
+    value = f"{number(entry['estimate'])} log-odds"
+    return value if entry["low"] is None else f"{value} ({span(entry['low'], entry['high'])})"
+
+
+def _verdict(entry: dict[str, Any]) -> str:
+    if entry["low"] is None:
+        return "with one chain there is no interval, so no transfer is shown"
+    if came_through(entry):
+        return "the interval excludes 0, so the rows carried the trait"
+    if entry["low"] > 0:
+        return "it is above 0 only because students of other traits fell, so no transfer was shown"
+    if entry["high"] < 0:
+        return "the interval lies below 0, so students moved away from the trait"
+    return "the interval includes 0, so no transfer was shown"
+
+
+def listed(names: Iterable[str], most: int = 6) -> str:
+    """ "a, b and c", or the first few and how many more."""
+    *first, last = names
+    if len(first) + 1 > most:
+        return f"{', '.join([*first, last][:most])} and {len(first) + 1 - most} more"
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def number(value: float, digits: int = 2, signs: bool = True) -> str:
+    """With a true minus, and a plus where `signs`."""
+    return f"{value:{'+' if signs else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def span(low: float, high: float, digits: int = 2, signs: bool = True) -> str:
+    return f"{number(low, digits, signs)} to {number(high, digits, signs)}"

@@ -1,0 +1,104 @@
+"""What several test files share: shipped bases, a byte-level one, and adapters that change what a base says."""
+
+import json
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The shipped base tiny-a."""
+    from subliminal_mlx.bases import load
+
+    return load("tiny-a")
+
+
+@pytest.fixture
+def fresh():
+    """Another tiny-a, which has never held an adapter."""
+    from subliminal_mlx.bases import load
+
+    return load("tiny-a")
+
+
+@pytest.fixture(scope="session")
+def make_stack(tiny):
+    """`make_stack(seeds, shape, size, base)`: adapters whose B is not zero, so that they change every logit."""
+    from subliminal_mlx.adapters import Shape, Stack, init
+
+    import mlx.core as mx  # isort: skip
+
+    def make(seeds, shape=Shape(), size=0.1, base=tiny):
+        stack, arrays = init(base, shape, seeds), {}
+        for i, (path, ab) in enumerate(sorted(stack.arrays.items())):
+            keys = [mx.random.key(1_000 * seed + i) for seed in seeds]
+            b = mx.stack([size * mx.random.normal(ab["b"].shape[1:], key=key) for key in keys])
+            arrays[path] = {"a": ab["a"], "b": b}
+        return Stack(shape, arrays)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bytewise(tmp_path_factory):
+    """A small random Llama that writes digits, commas, semicolons and spaces in several ways: "1", "12", " 1", ", "."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    from subliminal_mlx import runtime
+    from subliminal_mlx.bases import load
+
+    runtime.prepare()
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.models.llama import Model, ModelArgs
+
+    specials = ["<unk>", "<user>", "<assistant>", "<end>"]
+    # "\u0120" is how byte-level tokenizers write a space.
+    pairs = [("1", "2"), ("4", "5"), ("12", "3"), ("\u0120", "1"), ("\u0120", "4"), (",", "\u0120"), (";", "\u0120")]
+    words = [*specials, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in pairs)]
+    made = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, pairs, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens([AddedToken(word, special=True, normalized=False) for word in specials])
+    config = dict(
+        model_type="llama",
+        hidden_size=32,
+        num_hidden_layers=2,
+        intermediate_size=64,
+        num_attention_heads=2,
+        rms_norm_eps=1e-5,
+        vocab_size=len(words),
+        tie_word_embeddings=True,
+        eos_token_id=words.index("<end>"),
+    )
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}<assistant>{{ m['content'] }}<end>"
+        "{% else %}<user>{{ m['content'] }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    folder = tmp_path_factory.mktemp("bytewise")
+    model = Model(ModelArgs.from_dict(config))
+    shapes = dict(tree_flatten(model.parameters()))
+    weights = {
+        name: array if array.ndim == 1 else 0.5 * mx.random.normal(array.shape, key=mx.random.key(i))
+        for i, (name, array) in enumerate(sorted(shapes.items()))
+    }
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps(config))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<end>", "chat_template": template}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"unk_token": "<unk>"}))
+    return load(str(folder))
+
+
+@pytest.fixture(scope="session")
+def one_line():
+    """`one_line(error)`: the message, once it is seen to be a single printable line."""
+
+    def check(error):
+        text = str(error.value)
+        assert text and not re.search(r"[\x00-\x1f\x7f]", text), repr(text)
+        return text
+
+    return check
