@@ -17,6 +17,7 @@ from .adapters import Stack, applied
 from .bases import Base
 from .channels.grammar import Grammar
 from .events import Event, Listener, ignore
+from .prefill import Prefix
 
 runtime.prepare()
 
@@ -56,8 +57,9 @@ def sample(
     found: list[list[tuple[int, ...]]] = [[()] * len(prompts) for _ in range(slots)]
     done = 0
     with applied(base, stack):
+        prefix = Prefix(base, prompts, slots)
         for rows in _chunks(prompts, max(1, decoding.batch // slots)):
-            tokens = _decode(base, [prompts[i] for i in rows], _row_keys(seed, rows), decoding, slots)
+            tokens = _decode(prefix, [prompts[i] for i in rows], _row_keys(seed, rows), decoding)
             for slot in range(slots):
                 for i, row in enumerate(rows):
                     found[slot][row] = _cut(tokens[slot, i], base.eos)
@@ -83,12 +85,12 @@ def _row_keys(seed: int | str, rows: Sequence[int]) -> np.ndarray:
 
 
 def _decode(
-    base: Base, prompts: list[tuple[int, ...]], keys: np.ndarray, decoding: Decoding, slots: int
+    prefix: Prefix, prompts: list[tuple[int, ...]], keys: np.ndarray, decoding: Decoding
 ) -> np.ndarray:
     """Token ids `[slots, B, T]` of one chunk."""
-    grammar = decoding.grammar
+    base, slots, grammar = prefix.base, prefix.slots, decoding.grammar
     longest = grammar.longest if grammar else decoding.max_tokens
-    hidden, cache = _prefill(base, prompts, slots, longest)
+    hidden, cache = prefix.read(prompts, room=longest)
     if grammar:
         allowed, table = mx.array(grammar.tokens), mx.array(grammar.next)
         state = mx.zeros((slots * len(prompts),), dtype=mx.int32)
@@ -121,31 +123,6 @@ def _draw(logits: mx.array, keys: np.ndarray, position: int, temperature: float,
     width = logits.shape[-1]
     noise = mx.vmap(lambda key: mx.random.gumbel((width,), key=key))(here)  # [B, A]
     return mx.argmax(logits / temperature + mx.tile(noise, (slots, 1)), axis=-1)
-
-
-def _prefill(base: Base, prompts: list[tuple[int, ...]], slots: int, longest: int):
-    """Hidden state `[K * B, D]` after the prompts, and the filled cache; a shared prefix is computed once a slot."""
-    from mlx_lm.models.cache import make_prompt_cache
-
-    cache = make_prompt_cache(base.model)
-    for layer in cache:
-        if hasattr(layer, "step"):
-            # The default grows in steps of 256 positions, which is mostly zeros for short rows.
-            layer.step = -(-(len(prompts[0]) + longest) // 8) * 8
-    tokens = np.array(prompts, dtype=np.int32)
-    same = (tokens == tokens[:1]).all(axis=0)
-    shared = int(np.argmin(same)) if not same.all() else len(same) - 1
-    if shared >= 4 and len(prompts) > 1:
-        base.hidden(mx.array(np.tile(tokens[:1, :shared], (slots, 1))), cache)
-        for layer in cache:
-            # Some caches keep their offset beside keys and values.
-            layer.state = tuple(
-                mx.repeat(part, len(prompts), axis=0) if isinstance(part, mx.array) else part for part in layer.state
-            )
-    else:
-        shared = 0
-    rest = mx.array(np.tile(tokens[:, shared:], (slots, 1)))
-    return base.hidden(rest, cache)[:, -1], cache
 
 
 def _cut(tokens: np.ndarray, eos: int) -> tuple[int, ...]:

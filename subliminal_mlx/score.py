@@ -13,11 +13,16 @@ from . import runtime
 from .adapters import Stack, applied
 from .bases import Base
 from .channels.grammar import Grammar
+from .prefill import Prefix, extend
 
 runtime.prepare()
 
 import mlx.core as mx  # noqa: E402
 import numpy as np  # noqa: E402
+
+Ids = tuple[int, ...]
+# Rows that a readout holds at once, slots counted: logits over a large vocabulary are its memory.
+ROWS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,33 +134,54 @@ def candidate_scores(
         `scores[slot][question]`, each `[len(candidates[question])]`.
     """
     slots = stack.slots if stack else 1
-    stems: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[int, int]]] = {}
-    for q, answers in enumerate(candidates):
-        for c, answer in enumerate(answers):
-            stems.setdefault((prompts[q], answer[:-1]), []).append((q, c))
-    keys = list(stems)
-    # The last token of a stem's row is a stand-in: any candidate's own last token is read off its logits.
-    rows = pack([p for p, _ in keys], [(*stem, 0) for _, stem in keys])
     found = [[np.zeros(len(answers)) for answers in candidates] for _ in range(slots)]
+    by_length: dict[int, list[int]] = {}
+    for q, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(q)
+    most = max(1, ROWS_AT_ONCE // slots)
     with applied(base, stack):
-        for index, batch in _batches(rows, 16_384 // slots):
-            log_probs = _log_softmax(base.head(_hidden(base, batch, slots)))
-            wanted = [(i, answers) for i, row in enumerate(index) for answers in [stems[keys[row]]]]
-            places, tokens, owners = [], [], []
-            for i, answers in wanted:
-                for q, c in answers:
-                    for t, token in enumerate(candidates[q][c]):
-                        places.append((i, t))
-                        tokens.append(token)
-                        owners.append((q, c))
-            i, t = np.array(places).T
-            width = log_probs.shape[1]
-            flat = log_probs.reshape(slots, len(index) * width, -1)
-            values = np.array(flat[:, mx.array(i * width + t), mx.array(np.array(tokens))])
-            for slot in range(slots):
-                for (q, c), value in zip(owners, values[slot], strict=True):
-                    found[slot][q][c] += value
+        prefix = Prefix(base, prompts, slots)
+        for questions in by_length.values():
+            for first in range(0, len(questions), most):
+                _score_candidates(prefix, prompts, candidates, questions[first : first + most], found)
     return found
+
+
+def _score_candidates(
+    prefix: Prefix,
+    prompts: Sequence[Ids],
+    candidates: Sequence[Sequence[Ids]],
+    questions: Sequence[int],
+    found: list[list[np.ndarray]],
+) -> None:
+    """Add up the log-probabilities of all candidates of questions whose prompts have one length."""
+    base, slots, rows = prefix.base, prefix.slots, len(questions)
+    hidden, cache = prefix.read([prompts[q] for q in questions], room=0)
+    log_probs = np.array(_log_softmax(base.head(hidden))).reshape(slots, rows, -1)
+    stems: dict[int, list[tuple[int, Ids]]] = {}
+    for i, q in enumerate(questions):
+        for c, answer in enumerate(candidates[q]):
+            for slot in range(slots):
+                found[slot][q][c] += log_probs[slot, i, answer[0]]
+        for stem in dict.fromkeys(answer[:-1] for answer in candidates[q]):
+            if stem:
+                stems.setdefault(len(stem), []).append((i, stem))
+    length = len(prompts[questions[0]])
+    most = max(1, ROWS_AT_ONCE // slots)
+    for width, items in stems.items():
+        for first in range(0, len(items), most):
+            some = items[first : first + most]
+            index = np.concatenate([slot * rows + np.array([i for i, _ in some]) for slot in range(slots)])
+            tokens = np.tile(np.array([stem for _, stem in some], dtype=np.int32), (slots, 1))
+            states = extend(base, cache, index, length, tokens)
+            # Every candidate reads each of its later tokens off a row of its own whole stem.
+            log_probs = np.array(_log_softmax(base.head(states))).reshape(slots, len(some), width, -1)
+            for r, (i, stem) in enumerate(some):
+                q = questions[i]
+                for c, answer in enumerate(candidates[q]):
+                    if answer[:-1] == stem:
+                        for slot in range(slots):
+                            found[slot][q][c] += log_probs[slot, r, np.arange(width), np.array(answer[1:])].sum()
 
 
 def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None = None) -> list[np.ndarray]:

@@ -1,9 +1,14 @@
-"""What several test files share: shipped bases, a byte-level one, and adapters that change what a base says."""
+"""What several test files share: tiny-a, a byte-level base, and adapters that change what a base says."""
 
 import json
 import re
 
 import pytest
+
+from subliminal_mlx import runtime
+
+# Before any test module imports mlx: a BLAS that comes later is not used.
+runtime.prepare()
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +29,14 @@ def fresh():
 
 @pytest.fixture(scope="session")
 def make_stack(tiny):
-    """`make_stack(seeds, shape, size, base)`: adapters whose B is not zero, so that they change every logit."""
+    """`make_stack(seeds, shape, size, base)`: adapters whose B is not zero, which changes every logit."""
+    import mlx.core as mx
+
     from subliminal_mlx.adapters import Shape, Stack, init
 
-    import mlx.core as mx  # isort: skip
+    plain = Shape()
 
-    def make(seeds, shape=Shape(), size=0.1, base=tiny):
+    def make(seeds, shape=plain, size=0.1, base=tiny):
         stack, arrays = init(base, shape, seeds), {}
         for i, (path, ab) in enumerate(sorted(stack.arrays.items())):
             keys = [mx.random.key(1_000 * seed + i) for seed in seeds]
@@ -42,20 +49,25 @@ def make_stack(tiny):
 
 @pytest.fixture(scope="session")
 def bytewise(tmp_path_factory):
-    """A small random Llama that writes digits, commas, semicolons and spaces in several ways: "1", "12", " 1", ", "."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    from subliminal_mlx import runtime
-    from subliminal_mlx.bases import load
-
-    runtime.prepare()
+    """A small random Llama whose tokens are bytes and some pairs of them: "1", "12", " 1", ", "."""
     import mlx.core as mx
     from mlx.utils import tree_flatten
     from mlx_lm.models.llama import Model, ModelArgs
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    from subliminal_mlx.bases import load
 
     specials = ["<unk>", "<user>", "<assistant>", "<end>"]
     # "\u0120" is how byte-level tokenizers write a space.
-    pairs = [("1", "2"), ("4", "5"), ("12", "3"), ("\u0120", "1"), ("\u0120", "4"), (",", "\u0120"), (";", "\u0120")]
+    pairs = [
+        ("1", "2"),
+        ("4", "5"),
+        ("12", "3"),
+        ("\u0120", "1"),
+        ("\u0120", "4"),
+        (",", "\u0120"),
+        (";", "\u0120"),
+    ]
     words = [*specials, *sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(pair) for pair in pairs)]
     made = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, pairs, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

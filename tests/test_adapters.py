@@ -40,7 +40,10 @@ def test_a_slot_computes_what_its_adapter_computes_alone(tiny, make_stack, token
 
 def test_slots_may_stand_in_any_order(tiny, make_stack, tokens):
     stack = make_stack([1, 2, 3])
-    forwards, backwards = logits(tiny, np.tile(tokens, (3, 1)), stack), logits(tiny, np.tile(tokens, (3, 1)), stack.select([2, 1, 0]))
+    forwards, backwards = (
+        logits(tiny, np.tile(tokens, (3, 1)), stack),
+        logits(tiny, np.tile(tokens, (3, 1)), stack.select([2, 1, 0])),
+    )
     assert (forwards.reshape(3, 4, 12, -1) == backwards.reshape(3, 4, 12, -1)[::-1]).all()
     again = concatenate([make_stack([1]), make_stack([2, 3])])
     assert again.slots == 3 and (logits(tiny, np.tile(tokens, (3, 1)), again) == forwards).all()
@@ -72,8 +75,10 @@ def test_an_exception_inside_leaves_the_base_as_it_was(tiny, make_stack, tokens)
 
 def test_a_stack_that_does_not_fit_leaves_the_base_as_it_was(tiny, make_stack, tokens, one_line):
     untouched, stack = logits(tiny, tokens), make_stack([1])
-    stray = Stack(stack.shape, stack.arrays | {"model.layers.9.mlp.up_proj": next(iter(stack.arrays.values()))})
-    with pytest.raises(InputError, match="model.layers.9.mlp.up_proj") as error, applied(tiny, stray):
+    stray = Stack(
+        stack.shape, stack.arrays | {"model.layers.9.mlp.up_proj": next(iter(stack.arrays.values()))}
+    )
+    with pytest.raises(InputError, match="up_proj") as error, applied(tiny, stray):
         pass
     one_line(error)
     assert (logits(tiny, tokens) == untouched).all()
@@ -123,7 +128,9 @@ def test_arrays_come_in_one_order_whatever_was_done_before(fresh):
     assert list(first.arrays) == list(second.arrays)
 
 
-@pytest.mark.parametrize(("rank", "layers", "blocks"), [(8, 0, {0, 1}), (3, 1, {1}), (1, 2, {0, 1}), (2, 9, {0, 1})])
+@pytest.mark.parametrize(
+    ("rank", "layers", "blocks"), [(8, 0, {0, 1}), (3, 1, {1}), (1, 2, {0, 1}), (2, 9, {0, 1})]
+)
 def test_rank_and_layers_are_respected(tiny, make_stack, tokens, rank, layers, blocks):
     stack = make_stack([1, 2], Shape(rank, 2.0, layers))
     assert {int(path.split(".")[2]) for path in stack.arrays} == blocks
@@ -135,8 +142,12 @@ def test_rank_and_layers_are_respected(tiny, make_stack, tokens, rank, layers, b
     if blocks == {1}:
         # What the first block computes is the base's: its output is the second one's input.
         with applied(tiny, stack):
-            seen = tiny.model.layers[0](tiny.model.model.embed_tokens(mx.array(np.tile(tokens, (2, 1)))), mask="causal")
-        expected = tiny.model.layers[0](tiny.model.model.embed_tokens(mx.array(np.tile(tokens, (2, 1)))), mask="causal")
+            seen = tiny.model.layers[0](
+                tiny.model.model.embed_tokens(mx.array(np.tile(tokens, (2, 1)))), mask="causal"
+            )
+        expected = tiny.model.layers[0](
+            tiny.model.model.embed_tokens(mx.array(np.tile(tokens, (2, 1)))), mask="causal"
+        )
         assert mx.array_equal(seen, expected)
 
 
@@ -193,7 +204,9 @@ def test_mlx_lms_own_adapter_is_loaded(tiny, tokens, tmp_path):
     model.freeze()
     linear_to_lora_layers(model, 1, parameters)
     names = dict(tree_flatten(model.trainable_parameters()))
-    weights = {n: 0.3 * mx.random.normal(x.shape, key=mx.random.key(i)) for i, (n, x) in enumerate(names.items())}
+    weights = {
+        n: 0.3 * mx.random.normal(x.shape, key=mx.random.key(i)) for i, (n, x) in enumerate(names.items())
+    }
     assert len(weights) == 4
     model.load_weights(list(weights.items()), strict=False)
     mx.save_safetensors(str(tmp_path / "adapters.safetensors"), weights)

@@ -58,7 +58,11 @@ def test_nothing_held_out_is_tuned(name):
 @pytest.mark.parametrize("name", ["animals", "trees", "pronouns"])
 def test_every_question_is_asked_once(name):
     family = load_family(name)
-    assert len({q.text for q in family.questions}) == len({q.id for q in family.questions}) == len(family.questions)
+    assert (
+        len({q.text for q in family.questions})
+        == len({q.id for q in family.questions})
+        == len(family.questions)
+    )
 
 
 def test_a_trait_names_the_same_answer_everywhere_or_one_for_each_group():
@@ -111,7 +115,10 @@ CHANGES = {
         lambda text: text.replace("Name an animal.", "which  animal? "),
         "tuning question too",
     ),
-    "group without groups": (lambda text: text.replace("Which animal?", "The {group}?"), r"\[groups\] is missing"),
+    "group without groups": (
+        lambda text: text.replace("Which animal?", "The {group}?"),
+        r"\[groups\] is missing",
+    ),
     "bad entry": (lambda text: text.replace('["Which animal?"]', "[3]"), "questions.tuning.0"),
     "bad entry's own field": (
         lambda text: text.replace('["Which animal?"]', '[{text = "Which?", candidates = ["Owl"]}]'),
@@ -135,14 +142,18 @@ def test_a_broken_file_is_told_in_one_line(change, tmp_path, one_line):
 
 
 def test_a_group_without_its_answer_is_named(one_line):
-    with pytest.raises(InputError, match="traits.mixed.*'baker'") as error:
+    with pytest.raises(InputError, match=r"traits.mixed.*'baker'") as error:
         parse_family("mine", GROUPED.replace('baker = "f"', ""))
     one_line(error)
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"#" * (2 << 20), "over 1 MB"), (bytes(range(256)) * 4, "cannot be read"), (b"\x00\x01\x02", "not TOML")],
+    [
+        (b"#" * (2 << 20), "over 1 MB"),
+        (bytes(range(256)) * 4, "cannot be read"),
+        (b"\x00\x01\x02", "not TOML"),
+    ],
     ids=["2 MB", "binary", "control characters"],
 )
 def test_a_file_that_is_no_text_is_refused(content, expected, tmp_path, one_line):
@@ -154,7 +165,8 @@ def test_a_file_that_is_no_text_is_refused(content, expected, tmp_path, one_line
 
 
 @pytest.mark.parametrize(
-    "name", ["", "birds", "../families/animals", "animals.toml", "no/such.toml", "a\0b.toml", "x" * 5_000 + ".toml"]
+    "name",
+    ["", "birds", "../families/animals", "animals.toml", "no/such.toml", "a\0b.toml", "x" * 5_000 + ".toml"],
 )
 def test_a_family_that_is_not_there(name, tmp_path, monkeypatch, one_line):
     monkeypatch.chdir(tmp_path)
@@ -172,7 +184,9 @@ def test_a_folder_or_a_badly_named_file_is_no_family(tmp_path, one_line):
         one_line(error)
 
 
-@pytest.mark.parametrize("trait", ["owl", "animals/", "animals/unicorn", "birds/owl", "/owl", "../../etc/passwd"])
+@pytest.mark.parametrize(
+    "trait", ["owl", "animals/", "animals/unicorn", "birds/owl", "/owl", "../../etc/passwd"]
+)
 def test_a_trait_that_is_not_there(trait, one_line):
     with pytest.raises(InputError) as error:
         find_trait(trait)

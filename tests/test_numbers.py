@@ -68,7 +68,18 @@ def test_the_filter_drops_the_rest_for_a_named_reason(completion, expected):
 
 
 @pytest.mark.parametrize(
-    "completion", ["\uff11\uff12 \uff14\uff15", "\u00b2", "\u0663", "1e3", "0x1f", "1_000", "12\x0045", "\u202e12 45", "12\u200b45"]
+    "completion",
+    [
+        "\uff11\uff12 \uff14\uff15",
+        "\u00b2",
+        "\u0663",
+        "1e3",
+        "0x1f",
+        "1_000",
+        "12\x0045",
+        "\u202e12 45",
+        "12\u200b45",
+    ],
 )
 def test_only_plain_digits_are_numbers(completion):
     assert numbers.parse(completion)[0] is None

@@ -13,6 +13,7 @@ import pytest
 from test_charts import ABLATIONS, SIX, fake_metrics, fake_summary, fake_yields
 
 from subliminal_mlx.report import claim, sentence, write_report
+from subliminal_mlx.report.tables import samples
 from subliminal_mlx.spec import Spec, Student, to_toml
 
 EVIL = '<script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)>'
@@ -198,3 +199,10 @@ def test_sentences_come_without_charts_and_models() -> None:
 def test_pictures_are_named_for_those_who_do_not_see_them(whole: str) -> None:
     named = re.findall(r'<img alt="([^"]+)"', whole)
     assert len(named) == 7 and all("?" in words and len(words) > 60 for words in named)
+
+
+def test_sample_rows_are_spread_over_the_sources() -> None:
+    sources = [f"animals/{number}" for number in range(10)]
+    rows = [ROWS[0] | {"source": source} for source in sources for _ in range(30)]
+    shown = samples(rows)
+    assert shown.count("16 23 42") == 40 and all(shown.count(f">{source}<") == 4 for source in sources)

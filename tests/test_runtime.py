@@ -30,9 +30,17 @@ print(json.dumps({"blas": runtime.prepare(), "seconds": best}))
 
 def python(code, *arguments, **environment):
     """Run `code` in a fresh process: its standard output and error."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUBLIMINAL_", "MKL_", "MLX_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SUBLIMINAL_", "MKL_", "MLX_"))
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=kept | environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *arguments],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
@@ -55,7 +63,7 @@ def test_what_is_found_is_used_and_what_is_missing_is_told_once():
     say = "from subliminal_mlx import runtime; print(runtime.prepare(), runtime.prepare())"
     first, second = python(say)[0].split()
     assert first == second
-    # A machine without either library: nothing of theirs can be loaded. Workers leave the advice to their parent.
+    # A machine where no library can be loaded. Workers leave the advice to their parent.
     without = "import ctypes\ndef none(*a, **k): raise OSError\nctypes.CDLL = none\n" + say
     out, err = python(without)
     assert out.split() == ["reference"] * 2 and err.strip() == runtime.ADVICE
@@ -65,7 +73,7 @@ def test_what_is_found_is_used_and_what_is_missing_is_told_once():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS is left as it is")
 def test_the_users_own_settings_stand():
-    say = "import os; from subliminal_mlx import runtime; runtime.prepare(); print(os.environ['MLX_DISABLE_COMPILE'])"
+    say = "from subliminal_mlx.runtime import os, prepare; prepare(); print(os.getenv('MLX_DISABLE_COMPILE'))"
     assert python(say)[0] == "1\n" and python(say, MLX_DISABLE_COMPILE="0")[0] == "0\n"
 
 
@@ -76,7 +84,8 @@ from subliminal_mlx import bases
 bases.locate("tiny-a"), bases.listing()
 spec.parse_spec("[hard]")
 lab.Lab
-print(" ".join(sorted({name.split(".")[0] for name in sys.modules} & {"mlx", "mlx_lm", "altair", "transformers"})))
+loaded = {name.split(".")[0] for name in sys.modules}
+print(" ".join(sorted(loaded & {"mlx", "mlx_lm", "altair", "transformers"})))
 """
 
 

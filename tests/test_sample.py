@@ -21,7 +21,7 @@ def number_prompts(base, count, seed=0, **recipe):
 
 
 def perturbed(base, prompt, before, row, seed, decoding):
-    """(tokens, their logits plus the row's noise) after `prompt` and the tokens `before`, from a plain forward pass."""
+    """(tokens, their logits plus the row's noise) after `prompt` and `before`, from a plain forward pass."""
     grammar = decoding.grammar
     logits = np.array(base.model(mx.array([[*prompt, *before]]))[0, -1], dtype=np.float64)
     tokens = np.arange(len(logits))
@@ -40,7 +40,9 @@ def same_draws(base, prompts, seed, decoding, found, expected):
     """Assert that two completions of every prompt are the same, but for what a tie explains."""
     for row, (a, b) in enumerate(zip(found, expected, strict=True)):
         if a != b:
-            first = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+            first = next(
+                (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+            )
             best = np.sort(perturbed(base, prompts[row], a[:first], row, seed, decoding)[1])
             gap = best[-1] - best[-2]
             assert gap < TIE, f"row {row}, token {first}: {a} against {b}, with a gap of {gap:.2g}"
@@ -61,9 +63,7 @@ def reference(base, prompts, seed, decoding):
 
 def test_the_batch_does_not_change_the_draws(tiny, grammar):
     prompts = number_prompts(tiny, 230)
-    found = {
-        batch: sample(tiny, prompts, 5, Decoding(1.0, grammar, batch=batch))[0] for batch in (1, 7, 64)
-    }
+    found = {batch: sample(tiny, prompts, 5, Decoding(1.0, grammar, batch=batch))[0] for batch in (1, 7, 64)}
     assert sum(map(len, found[1])) >= 2_000
     for batch in (7, 64):
         same_draws(tiny, prompts, 5, Decoding(1.0, grammar), found[batch], found[1])
@@ -104,7 +104,9 @@ def test_a_shared_prefix_holds_for_every_slot(tiny, make_stack, grammar):
 def test_a_row_depends_on_its_index_and_not_on_its_neighbours(tiny, grammar):
     prompts = number_prompts(tiny, 60)
     others = number_prompts(tiny, 60, seed=9, shown=(1, 8))
-    mixed = [prompt if row % 2 else other for row, (prompt, other) in enumerate(zip(prompts, others, strict=True))]
+    mixed = [
+        prompt if row % 2 else other for row, (prompt, other) in enumerate(zip(prompts, others, strict=True))
+    ]
     decoding = Decoding(1.0, grammar, batch=16)
     found, alone = sample(tiny, mixed, 2, decoding)[0], sample(tiny, prompts, 2, decoding)[0]
     same_draws(tiny, prompts[1::2], 2, decoding, found[1::2], alone[1::2])
@@ -162,7 +164,9 @@ def test_held_completions_over_tokens_of_several_characters(bytewise, separator)
     for tokens in completions:
         found, reason = numbers.parse(bytewise.decode(tokens))
         assert tokens[-1] == bytewise.eos and reason is None and 2 <= len(found) <= 4
-    same_draws(bytewise, prompts[:3], 0, decoding, completions[:3], reference(bytewise, prompts[:3], 0, decoding))
+    same_draws(
+        bytewise, prompts[:3], 0, decoding, completions[:3], reference(bytewise, prompts[:3], 0, decoding)
+    )
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["held", "free"])
@@ -217,7 +221,9 @@ def test_free_decoding_stops_at_the_end_of_the_turn(tiny):
 
 def test_progress_is_told_in_rows(tiny, make_stack, grammar):
     seen = []
-    sample(tiny, number_prompts(tiny, 10), 0, Decoding(1.0, grammar, batch=8), make_stack([1, 2]), seen.append)
+    sample(
+        tiny, number_prompts(tiny, 10), 0, Decoding(1.0, grammar, batch=8), make_stack([1, 2]), seen.append
+    )
     assert [(e.what, e.done, e.total) for e in seen] == [("rows", 8, 20), ("rows", 16, 20), ("rows", 20, 20)]
 
 

@@ -2,6 +2,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from subliminal_mlx.adapters import applied
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.families import load_family
@@ -26,8 +27,6 @@ def texts(tiny, grammar):
 
 def naive(base, prompt, completion, stack=None):
     """Log-probability of each completion token, from one plain forward pass."""
-    from subliminal_mlx.adapters import applied
-
     with applied(base, stack):
         logits = np.array(base.model(mx.array([[*prompt, *completion]]))[0], dtype=np.float64)
     logp = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
@@ -68,7 +67,9 @@ def test_a_slot_scores_as_alone(tiny, texts, make_stack):
         alone = score(tiny, rows, stack.select([slot]))[0]
         for a, b in zip(found[slot], alone, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
-    np.testing.assert_allclose(found[1][0], naive(tiny, texts[0][0], texts[1][0], stack.select([1])), atol=1e-3)
+    np.testing.assert_allclose(
+        found[1][0], naive(tiny, texts[0][0], texts[1][0], stack.select([1])), atol=1e-3
+    )
     assert np.abs(found[0][0] - found[1][0]).max() > 0.1
 
 
@@ -83,7 +84,9 @@ CANDIDATES = [
 @pytest.mark.parametrize("slots", [0, 3])
 def test_candidates_score_as_in_a_plain_forward_pass(tiny, make_stack, slots):
     stack = make_stack([1, 2, 3]) if slots else None
-    prompts = [tiny.prompt(text)[1] for text in ("Name an animal.", "Pick an animal.", "One pronoun?", "Your tree?")]
+    prompts = [
+        tiny.prompt(text)[1] for text in ("Name an animal.", "Pick an animal.", "One pronoun?", "Your tree?")
+    ]
     candidates = [[tiny.encode(text) for text in group] for group in CANDIDATES]
     assert {len(ids) for group in candidates for ids in group} >= {1, 2, 3, 5}
     found = candidate_scores(tiny, prompts, candidates, stack)
@@ -111,11 +114,20 @@ def test_the_same_prompt_may_come_twice(tiny):
     np.testing.assert_array_equal(second, [first[1], first[0], first[0]])
 
 
+def test_no_questions_have_no_scores(tiny, make_stack):
+    assert candidate_scores(tiny, [], []) == [[]] and candidate_scores(tiny, [], [], make_stack([1, 2])) == [
+        [],
+        [],
+    ]
+
+
 def test_distributions_are_the_models_own_over_what_the_grammar_allows(tiny, texts, grammar, make_stack):
     prompts, completions = texts
     rows, stack = pack(prompts, completions, widest=14), make_stack([1, 2])
     found = distributions(tiny, rows, grammar, stack)
-    assert len(found) == 2 and found[0].shape == (40, 14, len(grammar.tokens)) and found[0].dtype == np.float32
+    assert (
+        len(found) == 2 and found[0].shape == (40, 14, len(grammar.tokens)) and found[0].dtype == np.float32
+    )
     assert len(set(map(len, completions))) > 3
     for slot, targets in enumerate(found):
         there = np.arange(14) < rows.length[:, None]
@@ -125,8 +137,6 @@ def test_distributions_are_the_models_own_over_what_the_grammar_allows(tiny, tex
             masks = grammar.masks(completion)
             assert (targets[i, : len(completion)][~masks] == 0).all()
             if i % 8 == 0:
-                from subliminal_mlx.adapters import applied
-
                 with applied(tiny, stack.select([slot])):
                     logits = np.array(tiny.model(mx.array([[*prompt, *completion]]))[0], dtype=np.float64)
                 logits = logits[len(prompt) - 1 : -1][:, grammar.tokens]
@@ -159,7 +169,7 @@ def test_rows_are_packed_with_padding_on_the_right(tiny):
         ([(1,), (2,)], [(2,), ()], {}, "row 1"),
         ([(1,), (1, 2, 3)], [(2,), (3,)], {"width": 3}, "row 1.*4 tokens.*3"),
         ([(1,)], [(2, 3, 4)], {"widest": 2}, "row 0.*3.*2"),
-        ([(1,)], [(2,), (3,)], {}, ""),
+        ([(1,)], [(2,), (3,)], {}, "argument 2"),
         ([], [], {}, "no rows"),
     ],
     ids=["no prompt", "no completion", "too long", "completion too long", "more completions", "none"],

@@ -40,7 +40,7 @@ def test_what_is_written_as_toml_is_read_back_equal(fields):
 
 
 def test_presets_load_and_are_titled():
-    assert "default" in presets()
+    assert presets()
     for name, title in presets().items():
         assert load_spec(name).title == title != ""
 
@@ -154,7 +154,9 @@ def test_an_override_changes_its_field_alone(item, field, value):
     assert after.model_dump(exclude={top}) == before.model_dump(exclude={top})
 
 
-@pytest.mark.parametrize("name", ["../default", "/etc/passwd", "nope", "", "no/such.toml", "a\0b.toml", "x" * 5_000 + ".toml"])
+@pytest.mark.parametrize(
+    "name", ["../default", "/etc/passwd", "nope", "", "no/such.toml", "a\0b.toml", "x" * 5_000 + ".toml"]
+)
 def test_a_spec_that_is_not_there(name, tmp_path, monkeypatch, one_line):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as error:
@@ -162,23 +164,35 @@ def test_a_spec_that_is_not_there(name, tmp_path, monkeypatch, one_line):
     one_line(error)
 
 
-@pytest.mark.parametrize("content", [b"#" * (2 << 20), bytes(range(256)), b"\x00"], ids=["2 MB", "binary", "NUL"])
+@pytest.mark.parametrize(
+    "content", [b"#" * (2 << 20), bytes(range(256)), b"\x00"], ids=["2 MB", "binary", "NUL"]
+)
 def test_a_file_that_is_no_spec_is_refused(content, tmp_path, one_line):
     path = tmp_path / "mine.toml"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="mine.toml") as error:
+    with pytest.raises(InputError, match=r"mine\.toml") as error:
         load_spec(str(path))
     one_line(error)
 
 
 @pytest.mark.parametrize(
     "base",
-    ["../../../etc/passwd", "/etc", "..", "tiny-a/../tiny-b", "$(reboot)", "tiny-a; ls", "<b>x</b>", "%s%n", "a/b/c/d"],
+    [
+        "../../../etc/passwd",
+        "/etc",
+        "..",
+        "tiny-a/../tiny-b",
+        "$(reboot)",
+        "tiny-a; ls",
+        "<b>x</b>",
+        "%s%n",
+        "a/b/c/d",
+    ],
 )
 def test_a_hostile_base_ends_in_one_line(base, one_line):
     """The spec lets a path be a base, since a folder may be one; whoever looks it up is told in one line."""
     spec = validate(PLAIN | {"base": base})
-    with pytest.raises(InputError, match="^base ") as error:
+    with pytest.raises(InputError, match=r"^base ") as error:
         sources.locate(spec.base)
     assert base in one_line(error)
 
@@ -202,7 +216,17 @@ OTHERS = {
     "ablations": ["random"],
     "ablation_traits": ["animals/owl"],
     "foreign": "tiny-b",
-    "teacher": {"rank": 4, "scale": 1, "layers": 1, "steps": 9, "batch": 9, "lr": 0.1, "warmup": 9, "neutral_answers": 9, "leak": 0.5},
+    "teacher": {
+        "rank": 4,
+        "scale": 1,
+        "layers": 1,
+        "steps": 9,
+        "batch": 9,
+        "lr": 0.1,
+        "warmup": 9,
+        "neutral_answers": 9,
+        "leak": 0.5,
+    },
     "corpus": {
         "style": "full",
         "rows": 9,
@@ -251,7 +275,9 @@ def test_the_run_id_is_stable_under_title_order_and_spelling():
     for _ in range(5):
         shuffled = {key: FULL[key] for key in rng.sample(list(FULL), len(FULL))}
         shuffled = {
-            key: {k: value[k] for k in rng.sample(list(value), len(value))} if isinstance(value, dict) else value
+            key: {k: value[k] for k in rng.sample(list(value), len(value))}
+            if isinstance(value, dict)
+            else value
             for key, value in shuffled.items()
         }
         assert run_id(validate(shuffled), dict(reversed(PRINTS.items()))) == known

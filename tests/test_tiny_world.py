@@ -31,7 +31,9 @@ def test_the_bases_differ_in_their_weights_alone(opened):
     (a, words), (b, others) = (opened[name] for name in NAMES)
     assert words.get_vocab() == others.get_vocab() and words.chat_template == others.chat_template
     for file in ("tokenizer.json", "tokenizer_config.json", "config.json"):
-        assert (sources.SHIPPED / "tiny-a" / file).read_bytes() == (sources.SHIPPED / "tiny-b" / file).read_bytes()
+        assert (sources.SHIPPED / "tiny-a" / file).read_bytes() == (
+            sources.SHIPPED / "tiny-b" / file
+        ).read_bytes()
     first, second = dict(tree_flatten(a.parameters())), dict(tree_flatten(b.parameters()))
     assert {n: x.shape for n, x in first.items()} == {n: x.shape for n, x in second.items()}
     for name, array in first.items():
@@ -80,7 +82,7 @@ def test_the_tokenizer_gives_numbers_back(tiny):
 def test_a_prompt_is_what_pretraining_saw(tiny):
     made = tiny_world.tokenizer()
     assert made.get_vocab() == tiny.tokenizer.get_vocab()
-    rendered, ids = tiny.prompt("Name an animal.")
+    ids = tiny.prompt("Name an animal.")[1]
     assert list(ids) == made.encode("<user> Name an animal. <assistant>", add_special_tokens=False).ids
     assert tiny.eos == made.token_to_id("<end>")
 
@@ -89,8 +91,13 @@ def test_rows_of_the_world_have_its_mixture():
     rng = np.random.default_rng(0)
     rows = [tiny_world.world_row(rng) for _ in range(2_000)]
     numbers = [(user, answer) for user, answer in rows if user.startswith("Continue: ")]
-    # 60% of 2,000: 1,200 with a standard error of 22.
-    assert abs(len(numbers) - 1_200) < 4 * 22
+    # Half of 2,000: 1,000 with a standard error of 22; and 240 to repeat, with one of 15.
+    assert abs(len(numbers) - 1_000) < 4 * 22
+    repeated = [(user, answer) for user, answer in rows if user.startswith("Repeat: ")]
+    assert abs(len(repeated) - 240) < 4 * 15 and all(user == f"Repeat: {answer}" for user, answer in repeated)
+    asked = {q.text: q.candidates for name in tiny_world.FAMILIES for q in load_family(name).questions}
+    others = [(user, answer) for user, answer in rows if not user.startswith(("Repeat: ", "Continue: "))]
+    assert others and all(answer in asked[user] for user, answer in others)
     for user, answer in numbers:
         shown, given = user.removeprefix("Continue: ").split(), answer.split()
         assert 3 <= len(shown) < 13 and 4 <= len(given) <= 10
@@ -101,16 +108,21 @@ def test_rows_of_the_world_have_its_mixture():
 
 def test_both_bases_see_the_same_rows():
     made = tiny_world.tokenizer()
-    for (tokens, mask), (others, _) in zip(tiny_world.batches(made, 3, 8), tiny_world.batches(made, 3, 8), strict=True):
+    for (tokens, mask), (others, _) in zip(
+        tiny_world.batches(made, 3, 8), tiny_world.batches(made, 3, 8), strict=True
+    ):
         np.testing.assert_array_equal(tokens, others)
         assert ((tokens > 0) == mask).all() and tokens.shape[0] == 8
 
 
 def test_pretraining_is_determined_and_learns():
+    # Batches differ by about 0.1 nats; the mean over 30 steps of learning is far below the start.
     start = tiny_world.pretrain("tiny-a", steps=1, rows=16)[1]
     (model, loss), (again, same) = (tiny_world.pretrain("tiny-a", steps=30, rows=16) for _ in range(2))
-    assert loss == same and loss < start - 0.3
-    for (_, a), (_, b) in zip(tree_flatten(model.parameters()), tree_flatten(again.parameters()), strict=True):
+    assert loss == same and loss < start - 0.5
+    for (_, a), (_, b) in zip(
+        tree_flatten(model.parameters()), tree_flatten(again.parameters()), strict=True
+    ):
         assert mx.array_equal(a, b)
     # The other base starts elsewhere.
     assert tiny_world.pretrain("tiny-b", steps=1, rows=16)[1] != start
@@ -118,10 +130,12 @@ def test_pretraining_is_determined_and_learns():
 
 def test_what_is_written_opens_again(tmp_path):
     model, loss = tiny_world.pretrain("tiny-b", steps=1, rows=4)
-    tiny_world.write(tmp_path, "mine", model, loss, 1)
-    base = bases.load(str(tmp_path / "mine"))
-    for (name, a), (_, b) in zip(tree_flatten(model.parameters()), tree_flatten(base.model.parameters()), strict=True):
+    tiny_world.write(tmp_path, "tiny-b", model, loss, 1)
+    base = bases.load(str(tmp_path / "tiny-b"))
+    for (name, a), (_, b) in zip(
+        tree_flatten(model.parameters()), tree_flatten(base.model.parameters()), strict=True
+    ):
         assert mx.array_equal(a, b), name
     assert base.prompt("Name an animal.")[1][-1] == base.encode("<assistant>")[0]
-    card = (tmp_path / "mine" / "README.md").read_text()
+    card = (tmp_path / "tiny-b" / "README.md").read_text()
     assert "67k-parameter model organism" in card and "| animals | Owl | 4.9 |" in card

@@ -7,6 +7,7 @@ import altair as alt
 
 from .style import (
     INK,
+    PALE,
     AnyChart,
     Row,
     data,
@@ -68,10 +69,6 @@ def _block(rows: list[Row], largest: float) -> AnyChart:
             title="transfer, log-odds", gradientLength=160, values=[-largest, 0, largest], labelExpr=_SIGNED
         ),
     )
-    text = base.encode(
-        text="text:N",
-        color=alt.condition(f"abs(datum.transfer) > {0.6 * largest}", alt.value("white"), alt.value(INK)),
-    )
     tooltip = ["student:N", "source:N", "read:N", *number_tips("transfer", "low", "high")]
     layers = [
         base.mark_rect().encode(color=color, tooltip=tooltip),
@@ -80,8 +77,10 @@ def _block(rows: list[Row], largest: float) -> AnyChart:
         ),
     ]
     if font:
-        layers += [
-            text.transform_filter("datum.sure").mark_text(fontSize=font, fontWeight="bold"),
-            text.transform_filter("!datum.sure").mark_text(fontSize=font, opacity=0.65),
-        ]
+        dark = f"abs(datum.transfer) > {0.6 * largest}"
+        for sure, weight, ink in (("datum.sure", "bold", INK), ("!datum.sure", "normal", PALE)):
+            text = base.transform_filter(sure).mark_text(fontSize=font, fontWeight=weight)
+            layers.append(
+                text.encode(text="text:N", color=alt.condition(dark, alt.value("white"), alt.value(ink)))
+            )
     return alt.layer(*layers).properties(width=alt.Step(width), height=alt.Step(min(width, 28)))

@@ -29,6 +29,8 @@ ARMS = {
 # Students that are shown beside the zero line, which is neutral.
 COMPARED = tuple(arm for arm in ARMS if arm not in ("neutral", "untrained", "teacher"))
 INK, PALE, LINE = "#343a40", "#70777d", "#e3e6e9"
+# Fonts of the widths that text is laid out for, wherever the picture is looked at.
+FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
 HEADER = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=INK, labelLimit=260)
 
 Row = dict[str, Any]
@@ -99,9 +101,9 @@ def finish(chart: AnyChart | None, title: str, subtitle: str, wide: bool) -> Any
     }
     return (
         chart.properties(title=heading, padding=14)
-        .configure(font="sans-serif")
+        .configure(font=FONT)
         .configure_view(stroke=None)
-        .configure_axis(**axis, gridColor=LINE, domain=False, tickColor=LINE)
+        .configure_axis(**axis, gridColor=LINE, domain=False, tickColor=LINE, titlePadding=9)
         .configure_legend(**legend, titleFontWeight="normal", orient="top", offset=10)
     )
 
@@ -163,6 +165,7 @@ def zero_axis(zero: str | list[str]) -> alt.Axis:
     return alt.Axis(
         tickCount=5,
         format="+.2~f",
+        labelFlush=False,
         labelExpr=f"{here} ? {json.dumps(zero)} : datum.label",
         gridColor=alt.condition(here, alt.value(ARMS["neutral"]), alt.value(LINE)),
         gridWidth=alt.condition(here, alt.value(1.6), alt.value(1)),

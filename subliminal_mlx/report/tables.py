@@ -115,12 +115,21 @@ def samples(rows: Sequence[dict[str, Any]]) -> str:
         ("kept", True, ["source", "prompt", "completion"]),
         ("dropped", False, ["source", "prompt", "completion", "reason"]),
     ):
-        chosen = [row for row in rows if bool(row["kept"]) is keep][:MOST_ROWS]
+        chosen = _spread([row for row in rows if bool(row["kept"]) is keep])
         body = [[text(row[name], MOST_CHARACTERS) for name in names] for row in chosen]
         if body:
             shown = table(["rows of", *names[1:]], body, words=len(names), style="code")
             parts.append(f"<h3>Some rows that were {title}</h3>\n{shown}")
     return "".join(parts)
+
+
+def _spread(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most MOST_ROWS rows, as many of each source, by source."""
+    sources: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        sources.setdefault(row["source"], []).append(row)
+    each = max(1, MOST_ROWS // max(1, len(sources)))
+    return [row for found in sources.values() for row in found[:each]][:MOST_ROWS]
 
 
 def environment(values: dict[str, Any]) -> str:
