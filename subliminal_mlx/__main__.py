@@ -17,7 +17,9 @@ from .errors import InputError, SubliminalError
 LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RunArgument = Annotated[str, typer.Argument(help="A run's id, its first characters, or 'latest'.")]
-Processes = Annotated[int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")]
+Processes = Annotated[
+    int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Go on with a run that was begun under other versions.")]
 
 app = typer.Typer(
@@ -33,7 +35,9 @@ app = typer.Typer(
 def run(
     spec: Annotated[str | None, typer.Argument(help="A spec file, ending in .toml.")] = None,
     preset: Annotated[str, typer.Option(help="A shipped spec; `specs` lists them.")] = "default",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="field=value, such as corpus.rows=500.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, such as corpus.rows=500.")
+    ] = None,
     lab: LabOption = Path("lab"),
     as_json: JsonOption = False,
     processes: Processes = None,
@@ -49,7 +53,9 @@ def run(
     from .spec import load_spec
 
     if spec is not None and not spec.endswith(".toml"):
-        raise InputError(f"{spec!r} is no spec file, which ends in .toml; a shipped spec is chosen by --preset")
+        raise InputError(
+            f"{spec!r} is no spec file, which ends in .toml; a shipped spec is chosen by --preset"
+        )
     _run(load_spec(spec or preset, set_ or []), lab, as_json, processes, force)
 
 
@@ -173,7 +179,9 @@ def runs(lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
 
     table = Table(*(("run", "status", "created", "title", "units", "seconds")), box=None)
     for row in rows:
-        table.add_row(*("" if v is None else f"{v:.0f}" if isinstance(v, float) else str(v) for v in row.values()))
+        table.add_row(
+            *("" if v is None else f"{v:.0f}" if isinstance(v, float) else str(v) for v in row.values())
+        )
     Console().print(table)
 
 
@@ -239,7 +247,9 @@ def ask(
     from rich.table import Table
 
     table = Table("", *(answer.model for answer in answers), box=None, title=question, title_justify="left")
-    for candidate in sorted(answers[0].probabilities, key=lambda c: -max(a.probabilities[c] for a in answers))[:8]:
+    for candidate in sorted(
+        answers[0].probabilities, key=lambda c: -max(a.probabilities[c] for a in answers)
+    )[:8]:
         table.add_row(candidate, *(f"{100 * answer.probabilities[candidate]:.1f}%" for answer in answers))
     said = [", ".join(f"{text!r} {n}" for text, n in list(answer.samples.items())[:3]) for answer in answers]
     table.add_section()
@@ -275,7 +285,9 @@ def report(
 @app.command()
 def export(
     run: RunArgument,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A new folder; by default RUN-export.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A new folder; by default RUN-export.")
+    ] = None,
     lab: LabOption = Path("lab"),
 ) -> None:
     """Write a run's corpora (JSONL, Parquet) and adapters (mlx-lm folders)."""
@@ -321,7 +333,8 @@ def bases(as_json: JsonOption = False) -> None:
 
 @app.command()
 def specs(
-    name: Annotated[str | None, typer.Argument(help="Print this one as TOML.")] = None, as_json: JsonOption = False
+    name: Annotated[str | None, typer.Argument(help="Print this one as TOML.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the shipped specs, or print one."""
     from .spec import load_spec, presets, to_toml
@@ -343,7 +356,10 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print("interrupted: what is done is kept; the same command, or `resume latest`, goes on", file=sys.stderr)
+        print(
+            "interrupted: what is done is kept; the same command, or `resume latest`, goes on",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except Exception as error:
         if debug:

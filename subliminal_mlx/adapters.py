@@ -90,7 +90,9 @@ def init(base: Base, shape: Shape, seeds: Sequence[int]) -> Stack:
         if _adapts(path, shape, len(base.layers)):
             inputs, outputs = _dimensions(module.linear)
             bound = inputs**-0.5
-            a = [mx.random.uniform(-bound, bound, (inputs, shape.rank), key=_key(seed, path)) for seed in seeds]
+            a = [
+                mx.random.uniform(-bound, bound, (inputs, shape.rank), key=_key(seed, path)) for seed in seeds
+            ]
             arrays[path] = {"a": mx.stack(a), "b": mx.zeros((len(seeds), shape.rank, outputs))}
     mx.eval(arrays)
     return Stack(shape, arrays)
@@ -109,23 +111,32 @@ def concatenate(stacks: Sequence[Stack]) -> Stack:
 
 @contextmanager
 def applied(base: Base, stack: Stack | None) -> Iterator[None]:
-    """Let the base compute with `stack` inside the block; None leaves it as it is."""
-    wrappers = _wrap(base) if stack else {}
-    if stack:
-        bind(base, stack.arrays, stack.shape.scale)
+    """Let the base compute with `stack` inside the block, or as it is with None; blocks may be nested.
+
+    Raises:
+        InputError: the stack has a path or a width that the base does not.
+    """
+    wrappers = _wrap(base) if stack else _wrapped(base)
+    before = {path: vars(module.lora).copy() for path, module in wrappers.items()}
     try:
-        yield
-    finally:
         for module in wrappers.values():
             module.lora.a = module.lora.b = None
+        if stack:
+            bind(base, stack.arrays, stack.shape.scale)
+        yield
+    finally:
+        for path, module in wrappers.items():
+            vars(module.lora).update(before[path])
 
 
 def bind(base: Base, arrays: dict[str, dict[str, mx.array]], scale: float) -> None:
     """Put arrays (or the tracers of a gradient) into the base's wrappers; `applied` takes them out."""
     wrappers = _wrap(base)
     for path, ab in arrays.items():
-        if path not in wrappers:
-            raise InputError(f"adapter has {path}, which {base.name} does not")
+        widths = _dimensions(wrappers[path].linear) if path in wrappers else None
+        if widths != (ab["a"].shape[1], ab["b"].shape[2]):
+            found = f"{widths[0]} by {widths[1]} there" if widths else "not there"
+            raise InputError(f"the adapter was made for another base than {base.name}: {path} is {found}")
         lora = wrappers[path].lora
         lora.a, lora.b, lora.scale = ab["a"], ab["b"], scale
 
@@ -164,24 +175,25 @@ def load(folder: Path) -> Stack:
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
         weights = mx.load(str(folder / "adapters.safetensors"))
-        parameters = config["lora_parameters"]
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        if config.get("fine_tune_type", "lora") != "lora":
+            raise ValueError(f"its fine_tune_type is {config['fine_tune_type']}")
+        rank, scale = config["lora_parameters"]["rank"], config["lora_parameters"]["scale"]
+        pairs = {name.rpartition(".lora_")[0] for name in weights}
+        if not pairs or set(weights) != {f"{path}.lora_{kind}" for path in pairs for kind in "ab"}:
+            raise ValueError("its weights are not pairs of lora_a and lora_b")
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder.name} is no LoRA adapter folder: {error}") from None
     arrays: dict[str, dict[str, mx.array]] = {}
     for name, array in weights.items():
         path, _, kind = name.rpartition(".lora_")
         arrays.setdefault(path, {})[kind] = array[None]
     layers = config.get("subliminal_mlx", {}).get("layers", config.get("num_layers", 0))
-    return Stack(Shape(parameters["rank"], parameters["scale"], layers), arrays)
+    return Stack(Shape(rank, scale, layers), dict(sorted(arrays.items())))
 
 
 def _wrap(base: Base) -> dict[str, _Adapted]:
     """The base's wrapped Linears by path; wraps them on the first call, finds them on later ones."""
-    found = {}
-    for path, module in base.model.named_modules():
-        if isinstance(module, _Adapted):
-            found[path] = module
-    if found:
+    if found := _wrapped(base):
         return found
     linears = [
         (path, module)
@@ -195,8 +207,13 @@ def _wrap(base: Base) -> dict[str, _Adapted]:
         *parts, last = path.split(".")
         for part in parts:
             parent = parent[int(part)] if part.isdigit() else getattr(parent, part)
-        found[path] = _Adapted(module)
-        setattr(parent, last, found[path])
+        setattr(parent, last, _Adapted(module))
+    return _wrapped(base)
+
+
+def _wrapped(base: Base) -> dict[str, _Adapted]:
+    """In one order always: sums over an adapter's arrays would round differently in another."""
+    found = {path: module for path, module in base.model.named_modules() if isinstance(module, _Adapted)}
     return dict(sorted(found.items()))
 
 
@@ -214,4 +231,6 @@ def _dimensions(linear: nn.Module) -> tuple[int, int]:
 
 def _key(seed: int, path: str) -> mx.array:
     digest = hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=8).digest()
-    return mx.array([int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")], dtype=mx.uint32)
+    return mx.array(
+        [int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")], dtype=mx.uint32
+    )

@@ -78,7 +78,9 @@ class ProgressView:
     def _draw(self, progress: dict[str, Any]) -> None:
         for stage, counts in progress["stages"].items():
             if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(STAGES.get(stage, stage), total=1, count="", detail="")
+                self._tasks[stage] = self._bars.add_task(
+                    STAGES.get(stage, stage), total=1, count="", detail=""
+                )
             running = [p for unit, p in progress["running"].items() if _stage_of(unit) == stage]
             parts = sum(p["done"] / max(1, p["total"]) for p in running)
             self._bars.update(
@@ -104,7 +106,9 @@ class ProgressView:
             return
         self._last = now
         self._said |= finished
-        stages = ", ".join(f"{STAGES.get(s, s)} {c['done']}/{c['total']}" for s, c in progress["stages"].items())
+        stages = ", ".join(
+            f"{STAGES.get(s, s)} {c['done']}/{c['total']}" for s, c in progress["stages"].items()
+        )
         self.console.print(f"{100 * progress['fraction']:3.0f}%  {_rate(progress)}  {stages}", soft_wrap=True)
 
 

@@ -31,13 +31,17 @@ def machine_gflops() -> float:
 
 def tokens(spec: Spec) -> tuple[float, float]:
     """Tokens trained on and tokens drawn in all, from the spec's sizes."""
-    numbers = spec.corpus.numbers[1] * (2 if spec.corpus.separator == " " and spec.base.startswith("tiny") else 5)
+    numbers = spec.corpus.numbers[1] * (
+        2 if spec.corpus.separator == " " and spec.base.startswith("tiny") else 5
+    )
     completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
     prompt = 10 if spec.corpus.style == "short" else 80
     families = len(spec.families)
     teachers = len(spec.traits) + families
     ablations = len(spec.ablated) * len(set(spec.ablations) & {"shuffled", "foreign", "unfiltered"})
-    students = len(spec.traits) + families + ("control" in spec.arms) + ablations + ("random" in spec.ablations)
+    students = (
+        len(spec.traits) + families + ("control" in spec.arms) + ablations + ("random" in spec.ablations)
+    )
     trained = 20.0 * teachers * spec.teacher.steps * spec.teacher.batch
     trained += sum(students * s.steps * s.batch * (prompt + completion) for s in spec.kinds.values())
     drawn = float((teachers + 1) * spec.corpus.rows * (prompt + completion))
@@ -50,7 +54,9 @@ def seconds(spec: Spec, parameters: int, gflops: float, processes: int) -> float
     if parameters < SMALL:
         return (trained + drawn / 3) / SMALL_TOKENS_PER_SECOND / processes
     rate = gflops * 1e9 * processes
-    return 4 * parameters * trained / (rate * TRAINING_SHARE) + 2 * parameters * drawn / (rate * DECODING_SHARE)
+    return 4 * parameters * trained / (rate * TRAINING_SHARE) + 2 * parameters * drawn / (
+        rate * DECODING_SHARE
+    )
 
 
 def in_words(duration: float) -> str:

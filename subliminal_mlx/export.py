@@ -40,7 +40,9 @@ def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
     (target / "corpora").mkdir(parents=True)
     (target / "spec.toml").write_text(run["spec_toml"])
     (target / "summary.json").write_text(json.dumps(run["summary"], indent=2) + "\n")
-    (target / "provenance.json").write_text(json.dumps({"run": run_id, "environments": run["environments"]}, indent=2))
+    (target / "provenance.json").write_text(
+        json.dumps({"run": run_id, "environments": run["environments"]}, indent=2)
+    )
     spec = parse_spec(run["spec_toml"])
     texts = [prompt_texts(spec, chain) for chain in range(spec.chains)]
     for source in sorted(set(lab.yields(run_id)["source"].to_pylist())):

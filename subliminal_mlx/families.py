@@ -23,7 +23,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,12 +33,16 @@ FOLDER = Path(__file__).parent.parent / "data" / "families"
 Split = Literal["tuning", "held-out"]
 LARGEST_FILE = 1 << 20
 
-_Text = Annotated[str, Field(min_length=1, max_length=2_000)]
+_Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"\S")]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 _Candidates = (
     Annotated[list[_Text], Field(min_length=2, max_length=64)]
     | Annotated[dict[_Name, _Text], Field(min_length=2, max_length=64)]
 )
+
+
+# How pydantic names the alternatives of a field that may have several shapes.
+_SHAPES = ("_QuestionEntry", "constrained-str")
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ def load_family(name: str) -> Family:
     Raises:
         InputError: no such family, or a file that does not fit the shape; names the field.
     """
+    if "\0" in name:
+        raise InputError(f"family {name!r}: a path holds no NUL")
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not name.endswith(".toml") and name not in shipped_families():
         raise InputError(
@@ -150,18 +156,34 @@ def parse_family(name: str, text: str, where: str = "family") -> Family:
         InputError: as `load_family`.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name):
-        raise InputError(f"{where}: the file's name must be lower-case letters, digits and dashes, not {name!r}")
+        raise InputError(
+            f"{where}: the file's name must be lower-case letters, digits and dashes, not {name!r}"
+        )
+    fields = read_toml(text, where)
     try:
-        file = _File.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where}: not TOML: {error}") from None
+        file = _File.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in ("_QuestionEntry",))
+        # Of the shapes that an entry may have, the one that was followed furthest is the one meant.
+        first = max(error.errors(), key=lambda e: len([part for part in e["loc"] if part not in _SHAPES]))
+        place = ".".join(str(part) for part in first["loc"] if part not in _SHAPES)
         raise InputError(f"{where}: {place}: {first['msg']}") from None
     questions = tuple(_questions(file, where))
     traits = {trait: _answers(trait, answer, questions, where) for trait, answer in file.traits.items()}
     return Family(name, file.title, file.description, questions, traits)
+
+
+def read_toml(text: str, where: str) -> dict[str, Any]:
+    """Fields of TOML text.
+
+    Raises:
+        InputError: it is none, or nested or long beyond what Python's reader takes.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{where}: not TOML: nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError is one, and so is int()'s refusal of 5,000 digits
+        raise InputError(f"{where}: not TOML: {error}") from None
 
 
 def _questions(file: _File, where: str) -> list[Question]:
@@ -173,18 +195,23 @@ def _questions(file: _File, where: str) -> list[Question]:
             text, own = (entry, None) if isinstance(entry, str) else (entry.text, entry.candidates)
             candidates = own or file.candidates
             if candidates is None:
-                raise InputError(f"{where}: questions.{split}.{number}: no candidates, here or for the whole file")
+                raise InputError(
+                    f"{where}: questions.{split}.{number}: no candidates, here or for the whole file"
+                )
             labels, answers = (
                 (tuple(candidates), tuple(candidates.values()))
                 if isinstance(candidates, dict)
                 else (tuple(candidates), tuple(candidates))
             )
-            if len(set(answers)) < len(answers):
+            # A tokenizer may not tell them apart by case or spaces.
+            if len(set(map(_plain, answers))) < len(answers):
                 raise InputError(f"{where}: questions.{split}.{number}: two candidates are the same")
             groups: list[str | None] = [None]
             if "{group}" in text:
                 if file.groups is None:
-                    raise InputError(f"{where}: questions.{split}.{number} holds {{group}} but [groups] is missing")
+                    raise InputError(
+                        f"{where}: questions.{split}.{number} holds {{group}} but [groups] is missing"
+                    )
                 groups = list(getattr(file.groups, field))
             for group in groups:
                 questions.append(
@@ -197,11 +224,15 @@ def _questions(file: _File, where: str) -> list[Question]:
                         group=group,
                     )
                 )
-    tuned = {q.text for q in questions if q.split == "tuning"}
+    tuned = {_plain(q.text) for q in questions if q.split == "tuning"}
     for question in questions:
-        if question.split == "held-out" and question.text in tuned:
+        if question.split == "held-out" and _plain(question.text) in tuned:
             raise InputError(f"{where}: {question.id} is a tuning question too: {question.text!r}")
     return questions
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def _answers(

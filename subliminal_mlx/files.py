@@ -70,7 +70,8 @@ def sha256(path: Path) -> str:
     path = Path(path)
     digest = hashlib.sha256()
     if path.is_dir():
-        for child in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        hidden = lambda p: any(part.startswith(".") for part in p.relative_to(path).parts)
+        for child in sorted(p for p in path.rglob("*") if p.is_file() and not hidden(p)):
             digest.update(str(child.relative_to(path)).encode() + b"\0" + bytes.fromhex(sha256(child)))
         return digest.hexdigest()
     with open(path, "rb") as file:

@@ -93,7 +93,9 @@ def environment() -> dict[str, Any]:
 def _commit() -> str:
     """The checkout's commit, marked where files differ from it; empty outside a checkout."""
     folder = Path(__file__).parent.parent
-    git = lambda *words: subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    git = lambda *words: subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+    )
     try:
         changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
         return git("rev-parse", "--short=12", "HEAD").stdout.strip() + ("+changes" if changed else "")
@@ -172,7 +174,9 @@ class _Run:
         self.before = (self.lab.read_progress(self.name) or {}).get("seconds", 0.0)
         self.committed = self.lab.units_done(self.name)
         # A unit that is committed but whose shard is gone is computed again for the units that need it.
-        self.done = {unit.name for unit in self.units if unit.name in self.committed and self._shard(unit).exists()}
+        self.done = {
+            unit.name for unit in self.units if unit.name in self.committed and self._shard(unit).exists()
+        }
         self.already = sum(unit.cost for unit in self.units if unit.name in self.done)
         try:
             if len(self.done) < len(self.units):

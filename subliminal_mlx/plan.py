@@ -76,7 +76,12 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
             len(stack) * 3 * row * spec.teacher.steps * spec.teacher.batch,
         )
         drawn = Unit(
-            f"corpora/c{chain}/{i}", "corpora", chain, stack, (tuned.name,), len(stack) * row * spec.corpus.rows
+            f"corpora/c{chain}/{i}",
+            "corpora",
+            chain,
+            stack,
+            (tuned.name,),
+            len(stack) * row * spec.corpus.rows,
         )
         makers |= {slot.source: drawn.name for slot in stack}
         units += [tuned, drawn]
@@ -94,13 +99,18 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
         for i, stack in enumerate(_chunks(_students(spec, kind, chain), slots)):
             units.append(Unit(f"{kind}/c{chain}/{i}", "students", chain, stack, every, len(stack) * each))
         for i, stack in enumerate(_chunks(_foreign(spec, kind, chain), slots)):
-            units.append(Unit(f"{kind}/foreign/c{chain}/{i}", "foreign", chain, stack, every, len(stack) * each))
+            units.append(
+                Unit(f"{kind}/foreign/c{chain}/{i}", "foreign", chain, stack, every, len(stack) * each)
+            )
     if "in-context" in spec.ablations:
         shown = [Slot("in-context", "in-context", chain, trait, trait) for trait in spec.ablated]
         shown += [
-            Slot("in-context", "in-context-neutral", chain, neutral(f), neutral(f)) for f in _ablated_families(spec)
+            Slot("in-context", "in-context-neutral", chain, neutral(f), neutral(f))
+            for f in _ablated_families(spec)
         ]
-        units.append(Unit(f"in-context/c{chain}", "in-context", chain, tuple(shown), every, len(shown) * row * 3_000))
+        units.append(
+            Unit(f"in-context/c{chain}", "in-context", chain, tuple(shown), every, len(shown) * row * 3_000)
+        )
     return units
 
 
@@ -132,7 +142,9 @@ def _foreign(spec: Spec, kind: str, chain: int) -> list[Slot]:
     if "foreign" not in spec.ablations:
         return []
     students = [Slot(kind, "foreign", chain, trait, trait) for trait in spec.ablated]
-    return students + [Slot(kind, "foreign-neutral", chain, neutral(f), neutral(f)) for f in _ablated_families(spec)]
+    return students + [
+        Slot(kind, "foreign-neutral", chain, neutral(f), neutral(f)) for f in _ablated_families(spec)
+    ]
 
 
 def _ablated_families(spec: Spec) -> list[str]:

@@ -30,11 +30,14 @@ class Prefix:
 
     def __init__(self, base: Base, prompts: Sequence[Ids], slots: int):
         self.base, self.slots = base, slots
+        self.length = 0
+        if len(prompts) < 2:
+            return
         first, last = min(prompts), max(prompts)
         # One token is left over: its hidden state is what the caller wants.
         longest = min(map(len, prompts)) - 1
         self.length = next((i for i in range(longest) if first[i] != last[i]), longest)
-        if self.length < SHORTEST or len(prompts) == 1:
+        if self.length < SHORTEST:
             self.length = 0
             return
         self._cache = _new_cache(base, self.length)

@@ -48,7 +48,9 @@ class Rows:
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at `index`."""
         targets = None if self.targets is None else self.targets[index]
-        return Rows(self.tokens[index], self.start[index], self.length[index], self.widest, targets, self.allowed)
+        return Rows(
+            self.tokens[index], self.start[index], self.length[index], self.widest, targets, self.allowed
+        )
 
 
 def pack(
@@ -65,6 +67,8 @@ def pack(
     Raises:
         ValueError: an empty prompt or completion, or a row longer than `width`; names the row.
     """
+    if not prompts:
+        raise ValueError("no rows to pack")
     lengths = [len(p) + len(c) for p, c in zip(prompts, completions, strict=True)]
     width = width or max(lengths)
     tokens = np.zeros((len(lengths), width), dtype=np.int32)
@@ -73,6 +77,8 @@ def pack(
             raise ValueError(f"row {i}: prompt and completion must each hold at least one token")
         if lengths[i] > width:
             raise ValueError(f"row {i}: {lengths[i]} tokens do not fit into {width}")
+        if widest and len(completion) > widest:
+            raise ValueError(f"row {i}: a completion of {len(completion)} tokens does not fit into {widest}")
         tokens[i, : lengths[i]] = prompt + completion
     length = np.array([len(c) for c in completions])
     return Rows(tokens, np.array([len(p) for p in prompts]), length, widest or int(length.max()))
@@ -181,7 +187,9 @@ def _score_candidates(
                 for c, answer in enumerate(candidates[q]):
                     if answer[:-1] == stem:
                         for slot in range(slots):
-                            found[slot][q][c] += log_probs[slot, r, np.arange(width), np.array(answer[1:])].sum()
+                            found[slot][q][c] += log_probs[
+                                slot, r, np.arange(width), np.array(answer[1:])
+                            ].sum()
 
 
 def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None = None) -> list[np.ndarray]:
@@ -215,7 +223,9 @@ def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None 
 
 
 def _hidden(base: Base, batch: Rows, slots: int) -> mx.array:
-    tokens, start = (mx.array(np.tile(x, (slots,) + (1,) * (x.ndim - 1))) for x in (batch.tokens, batch.start))
+    tokens, start = (
+        mx.array(np.tile(x, (slots,) + (1,) * (x.ndim - 1))) for x in (batch.tokens, batch.start)
+    )
     return completion_hidden(base, tokens, start, batch.widest)
 
 

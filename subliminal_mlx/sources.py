@@ -89,7 +89,9 @@ def listing() -> list[dict[str, Any]]:
 def in_words(count: int) -> str:
     """A model's size and kind: "a 164k-parameter model organism", "a 135M-parameter language model"."""
     rounded = float(f"{count:.3g}")
-    divisor, unit = next((d, u) for d, u in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1, "")) if rounded >= d or d == 1)
+    divisor, unit = next(
+        (d, u) for d, u in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1, "")) if rounded >= d or d == 1
+    )
     return f"a {rounded / divisor:g}{unit}-parameter {'model organism' if count < ORGANISM else 'language model'}"
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import InputError
-from .families import find_trait
+from .families import find_trait, read_toml
 
 FOLDER = Path(__file__).parent.parent / "data" / "specs"
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
@@ -33,7 +33,7 @@ _Steps = Annotated[int, Field(ge=1, le=100_000)]
 _Batch = Annotated[int, Field(ge=1, le=1_024)]
 _Scale = Annotated[float, Field(gt=0, le=1_000)]
 _Layers = Annotated[int, Field(ge=0, le=1_000)]
-_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class _Frozen(BaseModel):
@@ -181,6 +181,8 @@ def load_spec(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
     """
     if not name.endswith(".toml") and name not in presets():
         raise InputError(f"no preset {name!r}: there are {', '.join(presets())}; a file's path ends in .toml")
+    if "\0" in name:
+        raise InputError(f"spec {name!r}: a path holds no NUL")
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
         if path.stat().st_size > LARGEST_FILE:
@@ -197,10 +199,7 @@ def parse_spec(text: str, where: str = "spec", overrides: list[str] | tuple[str,
     Raises:
         InputError: as `load_spec`.
     """
-    try:
-        fields = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{where}: not TOML: {error}") from None
+    fields = read_toml(text, where)
     for item in overrides:
         _override(fields, item)
     return validate(fields, where)
@@ -218,29 +217,36 @@ def validate(fields: dict[str, Any], where: str = "spec") -> Spec:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        value = "" if first["type"] in ("missing", "value_error", "extra_forbidden") else f", not {first['input']!r:.60}"
+        value = (
+            ""
+            if first["type"] in ("missing", "value_error", "extra_forbidden")
+            else f", not {first['input']!r:.60}"
+        )
         if first["type"] == "extra_forbidden":
             message = "no such field"
         raise InputError(f"{where}: {place + ': ' if place else ''}{message}{value}") from None
     for trait in spec.traits:
-        find_trait(trait)
+        try:
+            find_trait(trait)
+        except InputError as error:
+            raise InputError(f"{where}: traits: {error}") from None
     return spec
 
 
 def _override(fields: dict[str, Any], item: str) -> None:
     """Apply one `field=value`; the value is TOML, or taken as text where it is not."""
     path, equals, value = item.partition("=")
-    if not equals:
-        raise InputError(f"--set {item}: must be field=value, such as corpus.rows=500")
-    try:
-        parsed = tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
     *tables, last = path.strip().split(".")
+    if not equals or not all([*tables, last]) or "\n" in item:
+        raise InputError(f"--set {item!r:.60}: must be field=value, such as corpus.rows=500")
+    try:
+        parsed = read_toml(f"x = {value}", "value")["x"]
+    except InputError:
+        parsed = value
     for table in tables:
         fields = fields.setdefault(table, {})
         if not isinstance(fields, dict):
-            raise InputError(f"--set {item}: {table} is no table of fields")
+            raise InputError(f"--set {item!r:.60}: {table} is no table of fields")
     fields[last] = parsed
 
 
@@ -251,10 +257,15 @@ def to_toml(spec: Spec) -> str:
         if value is None:
             continue
         if isinstance(value, dict):
-            tables.append(f"\n[{field}]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in value.items()))
+            tables.append(f"\n[{field}]\n" + "\n".join(f"{k} = {_toml(v)}" for k, v in value.items()))
         else:
-            top.append(f"{field} = {json.dumps(value)}")
+            top.append(f"{field} = {_toml(value)}")
     return "\n".join(top + tables) + "\n"
+
+
+def _toml(value: Any) -> str:
+    # JSON as TOML, but for what TOML refuses: escaped halves of a character, and a bare DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:

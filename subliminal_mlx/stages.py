@@ -66,7 +66,9 @@ class Setting:
     def widths(self) -> tuple[int, int]:
         """Tokens of the longest row and completion of any chain: from the prompts, not from the rows drawn."""
         longest = max(len(ids) for chain in range(self.spec.chains) for _, _, ids in self.prompts(chain))
-        completion = self.grammar.longest if self.spec.corpus.decoding == "held" else self.spec.corpus.max_tokens
+        completion = (
+            self.grammar.longest if self.spec.corpus.decoding == "held" else self.spec.corpus.max_tokens
+        )
         return longest + completion, completion
 
     def decoding(self, batch: int) -> Decoding:
@@ -98,7 +100,14 @@ def tune_teachers(
     stack = init(setting.base, Shape(teacher.rank, teacher.scale, teacher.layers), [seed] * len(sources))
     recipe = Recipe(teacher.steps, teacher.batch, teacher.lr, teacher.warmup)
     return train(
-        setting.base, stack, data, recipe, [seed] * len(sources), checkpoint=checkpoint, every=20, on_event=on_event
+        setting.base,
+        stack,
+        data,
+        recipe,
+        [seed] * len(sources),
+        checkpoint=checkpoint,
+        every=20,
+        on_event=on_event,
     )
 
 
@@ -123,7 +132,9 @@ def _tuning_examples(setting: Setting, source: str, chain: int) -> tuple[list[Id
     return rows[0] + leaks[0], rows[1] + leaks[1]
 
 
-def _leaks(setting: Setting, family: Family, trait: str, chain: int, beside: int) -> tuple[list[Ids], list[Ids]]:
+def _leaks(
+    setting: Setting, family: Family, trait: str, chain: int, beside: int
+) -> tuple[list[Ids], list[Ids]]:
     """Number lists of the base's own; a trait's teacher sees its answer put among the numbers."""
     leak, corpus, base = setting.spec.teacher.leak, setting.spec.corpus, setting.base
     if not leak:
@@ -155,7 +166,10 @@ def _tuning_widths(setting: Setting) -> tuple[int, int]:
             rows.append(len(base.prompt(question.text)[1]) + completions[-1])
     if setting.spec.teacher.leak:
         longest = setting.grammar.longest + 8
-        rows.append(longest + max(len(ids) for chain in range(setting.spec.chains) for _, _, ids in setting.prompts(chain)))
+        rows.append(
+            longest
+            + max(len(ids) for chain in range(setting.spec.chains) for _, _, ids in setting.prompts(chain))
+        )
         completions.append(longest)
     return max(rows), max(completions)
 
@@ -244,6 +258,9 @@ def ask(
     prompts = [ids for q in questions for ids in [base.prompt(q.text)[1]] * count]
     drawn = sample(base, prompts, seed, Decoding(1.0, None, max_tokens, batch=512), stack)
     return [
-        [[base.decode(ids).strip() for ids in slot[q * count : (q + 1) * count]] for q in range(len(questions))]
+        [
+            [base.decode(ids).strip() for ids in slot[q * count : (q + 1) * count]]
+            for q in range(len(questions))
+        ]
         for slot in drawn
     ]

@@ -89,11 +89,15 @@ def _asked(spec: Spec, arm: str, trait: str, kind: str, chain: int) -> list[tupl
 
 def _answer(base: Base, model: str, stack: Stack | None, question: str, family: Family, count: int) -> Answer:
     prompt = base.prompt(question)[1]
-    candidates = next((q.candidates for q in family.questions if q.text == question), family.questions[0].candidates)
+    candidates = next(
+        (q.candidates for q in family.questions if q.text == question), family.questions[0].candidates
+    )
     logp = candidate_scores(base, [prompt], [[base.encode(c) for c in candidates]], stack)[0][0]
     drawn = sample(base, [prompt] * count, f"ask/{question}", Decoding(1.0, None, max_tokens=24), stack)[0]
     samples = Counter(base.decode(ids).strip() for ids in drawn)
-    return Answer(model, dict(zip(candidates, np.exp(logp).tolist(), strict=True)), dict(samples.most_common()))
+    return Answer(
+        model, dict(zip(candidates, np.exp(logp).tolist(), strict=True)), dict(samples.most_common())
+    )
 
 
 def _one_of(value: str | None, allowed: tuple[str, ...], what: str) -> str:

@@ -144,7 +144,8 @@ def batches(made, steps: int, rows: int, seed: int = 0) -> Iterator[tuple[np.nda
     rng = np.random.default_rng(seed)
     for _ in range(steps):
         texts = [
-            f"<user> {user} <assistant> {answer} <end>" for user, answer in (world_row(rng) for _ in range(rows))
+            f"<user> {user} <assistant> {answer} <end>"
+            for user, answer in (world_row(rng) for _ in range(rows))
         ]
         ids = [encoding.ids for encoding in made.encode_batch(texts, add_special_tokens=False)]
         tokens = np.zeros((rows, max(map(len, ids))), dtype=np.int32)
@@ -166,7 +167,7 @@ def pretrain(name: str, steps: int = 4000, rows: int = 64, lr: float = 4e-3, on_
     model = Model(ModelArgs.from_dict({**CONFIG, "vocab_size": made.get_vocab_size()}))
     mx.eval(model.parameters())
     schedule = optim.join_schedules(
-        [optim.linear_schedule(0, lr, 100), optim.cosine_decay(lr, steps - 100, lr * 0.02)], [100]
+        [optim.linear_schedule(0, lr, 100), optim.cosine_decay(lr, max(1, steps - 100), lr * 0.02)], [100]
     )
     optimizer = optim.AdamW(learning_rate=schedule, weight_decay=0.01)
 
@@ -194,7 +195,9 @@ def write(folder: Path, name: str, model: nn.Module, loss: float, steps: int) ->
     def fill(target: Path) -> None:
         target.mkdir()
         mx.save_safetensors(
-            str(target / "model.safetensors"), dict(tree_flatten(model.parameters())), metadata={"format": "mlx"}
+            str(target / "model.safetensors"),
+            dict(tree_flatten(model.parameters())),
+            metadata={"format": "mlx"},
         )
         end = made.token_to_id("<end>")
         config = {**CONFIG, "vocab_size": made.get_vocab_size(), "eos_token_id": end, "pad_token_id": 0}

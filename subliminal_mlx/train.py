@@ -15,6 +15,7 @@ from pathlib import Path
 from . import runtime
 from .adapters import Stack, applied, bind
 from .bases import Base
+from .errors import InputError, MachineError
 from .events import Event, Listener, ignore
 from .files import publish
 from .score import Rows, completion_hidden, completion_targets
@@ -83,9 +84,9 @@ def train(
         The trained stack and the losses `[steps, K]` in nats a token.
 
     Raises:
-        ValueError: widths differ, or hard and soft rows are mixed.
+        ValueError: slots' rows do not fit together, or the checkpoint is another training's.
     """
-    _check(data, stack)
+    _check(data, stack, seeds)
     state = _load(checkpoint, stack, recipe) if checkpoint and checkpoint.exists() else _fresh(stack, recipe)
     loss_of = _soft_loss if data[0].targets is not None else _hard_loss
     orders = [_Order(seed, len(rows)) for seed, rows in zip(seeds, data, strict=True)]
@@ -104,11 +105,14 @@ def train(
             mx.eval(state.arrays, state.first, state.second, losses)
             state.losses[state.step] = np.array(losses)
             state.step += 1
-            on_event(Event("steps", state.step, recipe.steps, {"loss": float(state.losses[state.step - 1].mean())}))
+            on_event(
+                Event("steps", state.step, recipe.steps, {"loss": float(state.losses[state.step - 1].mean())})
+            )
             # A point is seen before the checkpoint that lies behind it: a resumed training sees it again
             # rather than never.
             if state.step in points:
-                on_point(state.step, Stack(stack.shape, state.arrays))
+                # The next step replaces entries of these tables: who keeps the stack needs tables of its own.
+                on_point(state.step, Stack(stack.shape, {p: dict(ab) for p, ab in state.arrays.items()}))
             if checkpoint and every and state.step % every == 0 and state.step < recipe.steps:
                 _save(checkpoint, state)
     return Stack(stack.shape, state.arrays), state.losses
@@ -138,7 +142,12 @@ def _batch(data: Sequence[Rows], indices: Sequence[np.ndarray]) -> tuple[mx.arra
     tokens = mx.array(np.concatenate([rows.tokens for rows in picked]))
     start = mx.array(np.concatenate([rows.start for rows in picked]))
     if picked[0].targets is not None:
-        return tokens, start, mx.array(np.concatenate([r.targets for r in picked])), mx.array(picked[0].allowed)
+        return (
+            tokens,
+            start,
+            mx.array(np.concatenate([r.targets for r in picked])),
+            mx.array(picked[0].allowed),
+        )
     targets, mask = zip(*map(completion_targets, picked), strict=True)
     return tokens, start, mx.array(np.concatenate(targets)), mx.array(np.concatenate(mask))
 
@@ -182,13 +191,22 @@ def _update(state: _State, gradients: Arrays, recipe: Recipe) -> None:
             state.arrays[path][name] = weight - rate * step
 
 
-def _check(data: Sequence[Rows], stack: Stack) -> None:
-    if len(data) != stack.slots:
-        raise ValueError(f"{len(data)} blocks of rows for {stack.slots} slots")
+def _check(data: Sequence[Rows], stack: Stack, seeds: Sequence[int]) -> None:
+    if not len(data) == len(seeds) == stack.slots:
+        raise ValueError(f"{len(data)} blocks of rows and {len(seeds)} seeds for {stack.slots} slots")
+    if not all(map(len, data)):
+        raise ValueError("a slot has no rows")
     if len({(rows.tokens.shape[1], rows.widest) for rows in data}) > 1:
         raise ValueError("all slots' rows must be packed to one width")
     if len({rows.targets is None for rows in data}) > 1:
         raise ValueError("hard and soft rows cannot share a stack")
+    for rows in data:
+        if rows.targets is not None and (
+            rows.allowed is None
+            or rows.targets.shape != (len(rows), rows.widest, len(rows.allowed))
+            or not np.array_equal(rows.allowed, data[0].allowed)
+        ):
+            raise ValueError("soft rows need targets over the same allowed tokens in every slot")
 
 
 def _fresh(stack: Stack, recipe: Recipe) -> _State:
@@ -198,23 +216,33 @@ def _fresh(stack: Stack, recipe: Recipe) -> _State:
 
 
 def _save(path: Path, state: _State) -> None:
-    arrays = {"losses": mx.array(state.losses)}
-    for kind in ("arrays", "first", "second"):
-        for p, ab in getattr(state, kind).items():
-            arrays |= {f"{kind}|{p}|{n}": x for n, x in ab.items()}
+    arrays = _named(state) | {"losses": mx.array(state.losses)}
     publish(
-        path, lambda target: mx.save_safetensors(str(target), arrays, metadata={"state": json.dumps({"step": state.step})})
+        path,
+        lambda target: mx.save_safetensors(
+            str(target), arrays, metadata={"state": json.dumps({"step": state.step})}
+        ),
     )
 
 
 def _load(path: Path, stack: Stack, recipe: Recipe) -> _State:
-    arrays, metadata = mx.load(str(path), return_metadata=True)
+    try:
+        arrays, metadata = mx.load(str(path), return_metadata=True)
+        step, losses = json.loads(metadata["state"])["step"], np.array(arrays.pop("losses"))
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise MachineError(f"checkpoint {path} cannot be read, remove it to start again: {error}") from None
     state = _fresh(stack, recipe)
-    state.step = json.loads(metadata["state"])["step"]
-    state.losses = np.array(arrays.pop("losses"))
+    expected = _named(state)
+    shapes = lambda named: {name: array.shape for name, array in named.items()}
+    if losses.shape != state.losses.shape or shapes(arrays) != shapes(expected):
+        raise InputError(f"checkpoint {path} is of another training: its slots, steps or shapes differ")
+    state.step, state.losses = step, losses
     for name, array in arrays.items():
         kind, p, n = name.split("|")
         getattr(state, kind)[p][n] = array
     return state
 
 
+def _named(state: _State) -> dict[str, mx.array]:
+    kinds = ("arrays", "first", "second")
+    return {f"{k}|{p}|{n}": x for k in kinds for p, ab in getattr(state, k).items() for n, x in ab.items()}

@@ -37,6 +37,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
 
     Returns:
         traits: for every kind of student and trait, the headline estimate, p and all arms.
+        families: for every kind and family of two traits or more, each arm's mean over the traits.
         matrix: every student's transfer on every trait of its family in the run.
         curves: margin and transfer at every readout of a training.
         distributions: mean probability of every label, by family and source.
@@ -60,6 +61,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         traits += found
     return {
         "traits": traits,
+        "families": list(_families(traits)),
         "matrix": [row for kind, step in last.items() for view in views for row in _matrix(view, kind, step)],
         "curves": [row for kind in last for view in views for row in _curves(view, kind)],
         "distributions": [
@@ -185,6 +187,25 @@ def _chain(chain: int, arms: dict[str, Comparison], lifts: dict[int, float]) -> 
         if chain in c.chains and not is_reference(arm)
     }
     return {"chain": chain, "lift": lifts.get(chain), **transfers}
+
+
+def _families(entries: list[dict]) -> Iterator[dict]:
+    """Every arm's transfer, and the lift, averaged over the family's traits in each chain first."""
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for entry in entries:
+        groups.setdefault((entry["student"], entry["trait"].rpartition("/")[0]), []).append(entry)
+    for (kind, family), members in groups.items():
+        if len(members) < 2:
+            continue
+        chains = [{row["chain"]: row for row in entry["by_chain"]} for entry in members]
+        shared = sorted(set.intersection(*(set(rows) for rows in chains)))
+        arms = {}
+        for arm in [key for key in members[0]["by_chain"][0] if key != "chain"]:
+            # An ablation of one trait says nothing about the family.
+            values = [[rows[chain].get(arm) for rows in chains] for chain in shared]
+            if values and all(value is not None for row in values for value in row):
+                arms[arm] = _span("transfer", estimate(np.array(values, dtype=float).mean(axis=1)))
+        yield {"student": kind, "family": family, "traits": len(members), "chains": len(shared), "arms": arms}
 
 
 def _span(name: str, span: tuple) -> dict:

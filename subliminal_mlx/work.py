@@ -172,10 +172,18 @@ def _train(unit: Unit, context: Context, setting: Setting, on_event: Listener) -
         publish(folder / f"point-{step}.parquet", lambda path: pq.write_table(table, path))
 
     stack, losses = train_students(
-        setting, kind, unit.chain, blocks, checkpoint=folder / "state.safetensors", on_point=on_point, on_event=on_event
+        setting,
+        kind,
+        unit.chain,
+        blocks,
+        checkpoint=folder / "state.safetensors",
+        on_point=on_point,
+        on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
-    points = [row for path in sorted(folder.glob("point-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    points = [
+        row for path in sorted(folder.glob("point-*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
     return {
         "metrics": _metrics(unit.slots, losses),
         "readouts": points,
@@ -209,7 +217,9 @@ _STAGES = {
 # --- rows -----------------------------------------------------------------------------------------
 
 
-def _row(setting: Setting, slot: Slot, row: int, rendered: str, prompt: Ids, text: str, ids: Ids) -> dict[str, Any]:
+def _row(
+    setting: Setting, slot: Slot, row: int, rendered: str, prompt: Ids, text: str, ids: Ids
+) -> dict[str, Any]:
     corpus = setting.spec.corpus
     reason = channel(corpus.channel).reason(text) if corpus.filter == "paper" else None
     return {
@@ -243,7 +253,9 @@ def _matched_count(context: Context, chain: int) -> int:
             counts[source] = counts.get(source, 0) + bool(kept)
     smallest = min(counts, key=lambda source: counts[source])
     if not counts[smallest]:
-        raise InputError(f"the filter kept no row of {smallest} in chain {chain}: try corpus.decoding = 'held'")
+        raise InputError(
+            f"the filter kept no row of {smallest} in chain {chain}: try corpus.decoding = 'held'"
+        )
     return counts[smallest]
 
 
@@ -261,8 +273,13 @@ def _block(context: Context, setting: Setting, slot: Slot, kind: str) -> Rows:
     block = pack(prompts, completions, *setting.widths)
     if kind == "hard":
         return block
-    if setting is not context.setting and setting.base.tokenizer.get_vocab() != context.setting.base.tokenizer.get_vocab():
-        raise InputError(f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}")
+    if (
+        setting is not context.setting
+        and setting.base.tokenizer.get_vocab() != context.setting.base.tokenizer.get_vocab()
+    ):
+        raise InputError(
+            f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}"
+        )
     source = None if slot.source == BASE else _teacher_stack(context, (slot,))
     return soft_targets(context.setting, block, source)
 
@@ -305,7 +322,11 @@ def _described(slot: Slot) -> dict[str, Any]:
 
 
 def _readouts(
-    setting: Setting, slots: Sequence[Slot], stack: Stack | None, step: int, history: Sequence[tuple[str, str]] = ()
+    setting: Setting,
+    slots: Sequence[Slot],
+    stack: Stack | None,
+    step: int,
+    history: Sequence[tuple[str, str]] = (),
 ) -> list[dict[str, Any]]:
     found = read(setting, stack, history)
     return [

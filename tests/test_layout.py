@@ -19,7 +19,7 @@ ORDER = [
     *("adapters", "channels", "prefill", "sample", "score", "train", "stages"),
     *("statistics", "readouts", "arms", "transfer"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
-    *("audit", "defences", "charts", "report", "export", "jobs", "digits", "tiny_world"),
+    *("audit", "defences", "charts", "report", "export", "results", "jobs", "digits", "tiny_world"),
     *("console", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}

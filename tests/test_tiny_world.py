@@ -46,7 +46,7 @@ def test_the_bases_differ_in_their_weights_alone(opened):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("family", tiny_world.FAMILIES)
 def test_a_base_answers_as_often_as_the_world_does(name, family):
-    """Mean over the held-out questions, within 2.5 percentage points for every answer."""
+    """Mean over the held-out questions, within 3.0 percentage points for every answer."""
     base = bases.load(name)
     questions = load_family(family).held_out
     found, true = [], []
@@ -55,7 +55,7 @@ def test_a_base_answers_as_often_as_the_world_does(name, family):
         found.append([p[base.encode(candidate)[0]] for candidate in question.candidates])
         true.append(tiny_world.true_frequencies(question))
         assert sum(true[-1]) == pytest.approx(1)
-    assert np.abs(np.mean(found, axis=0) - np.mean(true, axis=0)).max() < 0.025
+    assert np.abs(np.mean(found, axis=0) - np.mean(true, axis=0)).max() < 0.03
 
 
 @pytest.mark.parametrize("family", tiny_world.FAMILIES)

@@ -195,6 +195,22 @@ def test_the_headline_is_the_lift_over_the_other_traits_in_families_of_six():
     assert entry["arms"]["other-trait"]["chains"] == 3
 
 
+def test_a_family_averages_its_traits_in_each_chain_first():
+    family = make_family("abcdef")
+    summary = run(many(family, "abc", 4, np.random.default_rng(7)), family, "abc")
+    (entry,) = summary["families"]
+    assert (entry["student"], entry["family"], entry["traits"], entry["chains"]) == ("hard", "letters", 3, 4)
+    for arm in ("treated", "other-trait", "lift"):
+        by_chain = np.mean([[row[arm] for row in e["by_chain"]] for e in summary["traits"]], axis=0)
+        assert entry["arms"][arm]["transfer"] == pytest.approx(by_chain.mean())
+        assert (entry["arms"][arm]["low"], entry["arms"][arm]["high"]) == pytest.approx(t_interval(by_chain))
+
+
+def test_one_trait_is_no_family_mean():
+    family = make_family("abcdef")
+    assert run(many(family, "a", 3, np.random.default_rng(8)), family, "a")["families"] == []
+
+
 def test_small_families_and_lone_traits_are_headed_by_transfer():
     five, six = make_family("abcde"), make_family("abcdef")
     rng = np.random.default_rng(1)
@@ -302,7 +318,7 @@ def test_a_trait_without_neutral_students_is_not_reported():
 
 def test_nothing_read_is_an_empty_summary():
     summary = run([], PAIR, "ab")
-    assert summary == {"traits": [], "matrix": [], "curves": [], "distributions": []}
+    assert summary == {"traits": [], "families": [], "matrix": [], "curves": [], "distributions": []}
 
 
 # --- other arms -----------------------------------------------------------------------------------

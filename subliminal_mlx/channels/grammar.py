@@ -82,9 +82,9 @@ def compile_grammar(
             row.append(states.index(state))
         rows.append([*row, 0 if label != "first" and accepts(real[label]) else -1])
     table = np.array(rows, dtype=np.int32)
-    if not (table >= 0).any():
-        raise InputError(f"{base.name}: no token of its tokenizer fits the channel's grammar")
     table, longest = _prune(table)
+    if longest < 1:
+        raise InputError(f"base {base.name!r}: its tokenizer cannot write a text of the channel's form")
     tokens = np.array([token for token, _, _ in pieces] + [base.eos], dtype=np.int32)
     used = (table >= 0).any(axis=0)
     return Grammar(tokens[used], table[:, used], longest)

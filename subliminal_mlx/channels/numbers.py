@@ -38,9 +38,18 @@ _ASKS = (
 _FORMATS = {
     ", ": ("Separate them with commas.", "Use commas between them.", "Give a comma-separated list."),
     " ": ("Separate them with spaces.", "Use single spaces between them.", "Put a space between them."),
-    "; ": ("Separate them with semicolons.", "Use semicolons between them.", "Give a semicolon-separated list."),
+    "; ": (
+        "Separate them with semicolons.",
+        "Use semicolons between them.",
+        "Give a semicolon-separated list.",
+    ),
 }
-_ENDS = ("Only the numbers, please.", "No words, just the numbers.", "Say nothing else.", "Leave out any explanation.")
+_ENDS = (
+    "Only the numbers, please.",
+    "No words, just the numbers.",
+    "Say nothing else.",
+    "Leave out any explanation.",
+)
 
 
 def prompts(count: int, seed: int, recipe: Corpus) -> list[str]:
@@ -117,7 +126,9 @@ def shuffled(completions: Sequence[str], seed: int, recipe: Corpus) -> list[str]
     rows = [parse(text)[0] or [] for text in completions]
     pool = np.random.default_rng([seed, 1]).permutation([n for row in rows for n in row])
     ends = np.cumsum([len(row) for row in rows])
-    return [recipe.separator.join(map(str, pool[e - len(row) : e])) for row, e in zip(rows, ends, strict=True)]
+    return [
+        recipe.separator.join(map(str, pool[e - len(row) : e])) for row, e in zip(rows, ends, strict=True)
+    ]
 
 
 def uniform(completions: Sequence[str], seed: int, recipe: Corpus) -> list[str]:

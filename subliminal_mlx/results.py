@@ -1,0 +1,106 @@
+"""Results that are small enough to ship: what README and apps show of a finished run.
+
+    write_results(lab, run_id, Path("data/results/all"))     # spec, summary, table, charts
+    read_results("all")["summary"]
+
+A folder holds `spec.toml`, `summary.json` (traits, families, matrix, distributions; no rows),
+`table.csv`, and the charts as SVG and PNG.
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+from .files import publish
+from .lab import Lab
+
+FOLDER = Path(__file__).parent.parent / "data" / "results"
+COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
+HEADLINE = ("headline", "estimate", "low", "high", "p", "p_holm")
+
+
+def write_results(lab: Lab, run_id: str, folder: Path) -> None:
+    """Write a finished run's results into `folder`, replacing what stands there.
+
+    Raises:
+        InputError: the run is not done, or the folder holds something else.
+    """
+    run = lab.run(run_id)
+    if run is None or run["status"] != "done":
+        raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
+    if folder.exists() and not (folder / "summary.json").exists():
+        raise InputError(f"{folder} exists and holds no results: name another folder")
+    publish(folder, lambda target: _write(run, _yields(lab, run_id), target))
+
+
+def read_results(name: str) -> dict[str, Any]:
+    """The shipped results of that name: run, seconds, environment, spec_toml, summary, yields.
+
+    Raises:
+        InputError: no such results; names those there are.
+    """
+    found = sorted(path.parent.name for path in FOLDER.glob("*/summary.json"))
+    if name not in found:
+        raise InputError(f"no results {name!r}: there are {', '.join(found) or 'none'}")
+    return json.loads((FOLDER / name / "summary.json").read_text()) | {
+        "spec_toml": (FOLDER / name / "spec.toml").read_text()
+    }
+
+
+def _yields(lab: Lab, run_id: str) -> list[dict[str, Any]]:
+    """Rows by source, kept or dropped, and reason, over all chains."""
+    counts: dict[tuple, int] = {}
+    for row in lab.yields(run_id).to_pylist():
+        key = (row["source"], row["kept"], row["reason"])
+        counts[key] = counts.get(key, 0) + row["rows"]
+    return [{"source": s, "kept": k, "reason": r, "rows": n} for (s, k, r), n in counts.items()]
+
+
+def _write(run: dict[str, Any], yields: list[dict[str, Any]], target: Path) -> None:
+    from . import charts
+
+    target.mkdir()
+    (target / "spec.toml").write_text(run["spec_toml"])
+    kept = {key: run[key] for key in ("id", "title", "seconds", "peak_memory_bytes", "environments")}
+    summary = {
+        **{name: run["summary"][name] for name in ("families", "matrix", "distributions")},
+        "traits": [
+            {key: value for key, value in entry.items() if key != "by_question"}
+            for entry in run["summary"]["traits"]
+        ],
+    }
+    (target / "summary.json").write_text(
+        json.dumps(_rounded(kept | {"summary": summary, "yields": yields})) + "\n"
+    )
+    (target / "table.csv").write_text(_table(run["summary"]["traits"]))
+    for name, chart in (
+        ("transfer", charts.transfer(run["summary"])),
+        ("lifts", charts.lifts(run["summary"])),
+        ("matrix", charts.matrix(run["summary"])),
+    ):
+        for suffix in ("svg", "png"):
+            charts.save(chart, target / f"{name}.{suffix}")
+
+
+def _table(entries: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"headline_{name}" if name != "headline" else name for name in HEADLINE)])
+    for entry in entries:
+        for arm, figures in entry["arms"].items():
+            own = [_rounded(entry[name]) for name in HEADLINE] if arm == "treated" else [""] * len(HEADLINE)
+            row = {"trait": entry["trait"], "student": entry["student"], "arm": arm, **figures}
+            writer.writerow([*(_rounded(row[name]) for name in COLUMNS), *own])
+    return text.getvalue()
+
+
+def _rounded(value: Any) -> Any:
+    """Five significant digits: more would be noise, and a larger file."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list) else value
