@@ -13,6 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
+
+from .report.words import came_through
 
 STAGES = {
     "untrained": "base read",
@@ -37,6 +40,12 @@ ARMS = (
     "unfiltered",
 )
 LINE_SECONDS = 10.0
+LEGEND = (
+    "points: change of the answer's probability against neutral. log-odds, margin, transfer: natural "
+    "logarithms; transfer is the margin less the neutral arm's, lift the treated students' transfer less that "
+    "of the family's other traits. p: exact permutation of trait labels; Holm: corrected for the traits read. "
+    "shown: yes where the interval lies above 0 and the students gained the trait."
+)
 
 
 class ProgressView:
@@ -46,7 +55,7 @@ class ProgressView:
         self.console = Console(stderr=True, quiet=quiet)
         self._bars = Progress(
             TextColumn("{task.description:>17}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=14),
             TextColumn("{task.fields[count]:>9}"),
             TextColumn("{task.fields[detail]}"),
             console=self.console,
@@ -143,63 +152,76 @@ def _clock(seconds: float) -> str:
 
 
 def print_result(run: dict[str, Any], console: Console | None = None) -> None:
-    """The run's tables: every trait with all arms, then the headlines."""
-    console = console or Console()
+    """The run's tables: every trait with all arms, then the headlines; 80 columns hold them."""
+    console = console or Console(highlight=False)
     entries = run["summary"]["traits"]
-    table = Table(title="Every arm", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name in ("trait", "student", "arm"):
-        table.add_column(name)
-    for name in ("chains", "probability", "margin", "transfer", "95% interval"):
-        table.add_column(name, justify="right")
     for entry in entries:
-        for arm in sorted(entry["arms"], key=ARMS.index):
-            figures = entry["arms"][arm]
-            strong = "bold" if arm == "treated" else None
-            table.add_row(
-                entry["trait"],
-                entry["student"],
-                arm,
-                str(figures["chains"]),
-                f"{100 * figures['probability']:.1f}%",
-                f"{figures['margin']:+.2f}",
-                _signed(figures["transfer"]) if arm != "neutral" else "reference",
-                interval(figures["low"], figures["high"]),
-                style=strong,
-            )
-        table.add_section()
-    console.print(table)
-    console.print()
-    console.print(headline_table(entries))
-    console.print(
-        "transfer: margin less the neutral arm's, in log-odds; lift: the treated students' transfer less that of the "
-        "family's other traits; p: exact permutation of trait labels; points: change of the answer's probability "
-        "against neutral.",
-        style="dim",
-    )
+        console.print(_heading(f"{entry['trait']}, {entry['student']} students"))
+        console.print(_arms_table(entry["arms"]))
+        console.print()
+    for title, group in _by_headline(entries).items():
+        console.print(_heading(title))
+        console.print(headline_table(group))
+        console.print()
+    console.print(LEGEND, style="dim")
+
+
+def _arms_table(arms: dict[str, dict[str, Any]]) -> Table:
+    table = _table("arm", "chains", "probability", "margin", "transfer", "95% interval")
+    # As wide in every table, so that they read as one.
+    table.columns[0].min_width = max(map(len, ARMS))
+    table.columns[-1].min_width = len("+0.12 to +0.34")
+    for arm in sorted(arms, key=ARMS.index):
+        figures = arms[arm]
+        table.add_row(
+            arm,
+            str(figures["chains"]),
+            f"{100 * figures['probability']:.1f}%",
+            f"{figures['margin']:+.2f}",
+            _signed(figures["transfer"]) if arm != "neutral" else "reference",
+            interval(figures["low"], figures["high"]),
+            style="bold" if arm == "treated" else None,
+        )
+    return table
+
+
+def _by_headline(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Entries that one table of headlines holds, by its heading."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in entries:
+        headline = "own-trait lift" if entry["headline"] == "lift" else "transfer"
+        chains = "; one chain, so no interval" if entry["low"] is None else ""
+        groups.setdefault(f"headline: {headline}, {entry['student']} students{chains}", []).append(entry)
+    return groups
 
 
 def headline_table(entries: list[dict[str, Any]]) -> Table:
-    """One row a trait and kind of student: the headline with its interval and p."""
-    table = Table(title="Headlines", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name in ("trait", "student", "headline"):
-        table.add_column(name)
-    for name in ("points", "log-odds", "95% interval", "p", "Holm"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    """One row a trait: the headline with its interval and p, and whether it shows a transfer."""
+    table = _table("trait", "points", "log-odds", "95% interval", "p", "Holm", "shown")
     for entry in entries:
-        shown = entry["low"] is None or entry["low"] <= 0 <= entry["high"]
-        verdict = "one chain: no interval" if entry["low"] is None else "none shown" if shown else ""
         table.add_row(
-            entry["trait"],
-            entry["student"],
-            "own-trait lift" if entry["headline"] == "lift" else "transfer",
+            Text(entry["trait"]),
             f"{entry['percentage_points']:+.1f}",
             _signed(entry["estimate"]),
             interval(entry["low"], entry["high"]),
             _p(entry["p"]),
             _p(entry["p_holm"]),
-            verdict,
+            "yes" if came_through(entry) else "no",
         )
+    return table
+
+
+def _heading(title: str) -> Text:
+    # Text, not markup: a trait may come from a file whose path holds brackets.
+    return Text(title, style="bold")
+
+
+def _table(words: str, *figures: str) -> Table:
+    """A table without lines: a column of words, which are folded and never cut, and columns of figures."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column(words, overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -213,4 +235,4 @@ def _signed(value: float | None) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}"
+    return "-" if value is None else "<.001" if value < 0.001 else f"{value:.3f}"
