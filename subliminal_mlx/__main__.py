@@ -5,10 +5,11 @@ Commands that only read the lab import neither MLX nor Altair before they need t
 
 import json
 import os
+import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -22,9 +23,10 @@ Processes = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Go on with a run that was begun under other versions.")]
 
+PROGRAM, INTERRUPTED = "python -m subliminal_mlx", 130
+
 app = typer.Typer(
     help="See, catch and stop the traits that travel through distillation data. --debug, anywhere, shows tracebacks.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -175,14 +177,14 @@ def runs(lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
         print(json.dumps(rows))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*(("run", "status", "created", "title", "units", "seconds")), box=None)
+    table = Table(*(Column(name, overflow="fold") for name in rows[0] if rows), box=None, pad_edge=False)
     for row in rows:
         table.add_row(
             *("" if v is None else f"{v:.0f}" if isinstance(v, float) else str(v) for v in row.values())
         )
-    Console().print(table)
+    Console(markup=False, highlight=False).print(table)
 
 
 def _status(store: Any, run: dict[str, Any]) -> str:
@@ -246,7 +248,7 @@ def ask(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("", *(answer.model for answer in answers), box=None, title=question, title_justify="left")
+    table = Table("", *(answer.model for answer in answers), box=None, title_justify="left")
     for candidate in sorted(
         answers[0].probabilities, key=lambda c: -max(a.probabilities[c] for a in answers)
     )[:8]:
@@ -254,7 +256,10 @@ def ask(
     said = [", ".join(f"{text!r} {n}" for text, n in list(answer.samples.items())[:3]) for answer in answers]
     table.add_section()
     table.add_row("said", *said)
-    Console().print(table)
+    # No markup: a question, and what a model says, may hold brackets.
+    console = Console(markup=False, highlight=False)
+    console.print(question)
+    console.print(table)
 
 
 @app.command()
@@ -352,25 +357,30 @@ def specs(
 def main() -> None:
     """Run the command line; every failure is one line and the right exit code."""
     debug = "--debug" in sys.argv
-    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
+        # Typer's own main would print usage errors in several lines, and nothing at Ctrl-C.
+        code = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
-        print(
-            "interrupted: what is done is kept; the same command, or `resume latest`, goes on",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+        _fail("interrupted: what is done is kept; the same command, or `resume latest`, goes on", INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(1)
     except Exception as error:
         if debug:
             traceback.print_exc()
         if isinstance(error, SubliminalError):
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(error.code)
-        if isinstance(error, BrokenPipeError):
-            sys.exit(1)
-        print(f"error: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
-        sys.exit(1)
+            _fail(f"error: {error}", error.code)
+        if hasattr(error, "format_message"):
+            _fail(f"error: {error.format_message()} (--help shows what there is)", 2)
+        _fail(f"error: {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    # What users name, and libraries say, may hold line breaks and worse.
+    print(re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", message), file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from .arms import is_reference
 from .report.words import came_through
 
 STAGES = {
@@ -36,7 +37,9 @@ ARMS = (
     "shuffled",
     "random",
     "foreign",
+    "foreign-neutral",
     "in-context",
+    "in-context-neutral",
     "unfiltered",
 )
 LINE_SECONDS = 10.0
@@ -171,14 +174,15 @@ def _arms_table(arms: dict[str, dict[str, Any]]) -> Table:
     # As wide in every table, so that they read as one.
     table.columns[0].min_width = max(map(len, ARMS))
     table.columns[-1].min_width = len("+0.12 to +0.34")
-    for arm in sorted(arms, key=ARMS.index):
+    # The references of other bases and of untrained readers are no arms of their own.
+    for arm in (arm for arm in ARMS if arm in arms):
         figures = arms[arm]
         table.add_row(
             arm,
             str(figures["chains"]),
             f"{100 * figures['probability']:.1f}%",
             f"{figures['margin']:+.2f}",
-            _signed(figures["transfer"]) if arm != "neutral" else "reference",
+            "reference" if is_reference(arm) else _signed(figures["transfer"]),
             interval(figures["low"], figures["high"]),
             style="bold" if arm == "treated" else None,
         )

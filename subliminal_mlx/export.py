@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from .errors import InputError
 from .files import publish
 from .lab import Lab
+from .plan import plain
 from .spec import parse_spec
 from .stages import prompt_texts
 
@@ -47,9 +48,9 @@ def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
     texts = [prompt_texts(spec, chain) for chain in range(spec.chains)]
     for source in sorted(set(lab.yields(run_id)["source"].to_pylist())):
         table = lab.rows(run_id, source=source)
-        stem = target / "corpora" / source.replace("/", "-")
-        pq.write_table(table, stem.with_suffix(".parquet"))
-        with open(stem.with_suffix(".jsonl"), "w") as file:
+        stem = plain(source).replace("/", "-")
+        pq.write_table(table, target / "corpora" / f"{stem}.parquet")
+        with open(target / "corpora" / f"{stem}.jsonl", "x") as file:
             for row in table.select(["chain", "row", "completion", "kept", "reason"]).to_pylist():
                 user = {"role": "user", "content": texts[row["chain"]][row["row"]]}
                 assistant = {"role": "assistant", "content": row.pop("completion")}

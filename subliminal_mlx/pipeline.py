@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +32,7 @@ from .model_folder import parameters
 from .plan import Unit, plan
 from .sources import ORGANISM, locate
 from .spec import RESULT_VERSION, Spec, run_id, to_toml
+from .workers import Message, Workers
 
 OnProgress = Callable[[dict[str, Any]], None]
 TABLES = ("rows", "readouts", "metrics", "answers")
@@ -54,12 +56,15 @@ def identify(spec: Spec) -> str:
     """The run id of a spec, from the files it names.
 
     Raises:
-        InputError: a base or family that is not there.
+        InputError: a base or family that is not there, or two families of one name.
     """
     prints = {f"base/{name}": locate(name).sha256 for name in (spec.base, spec.foreign) if name}
     for name in spec.families:
         path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
-        prints[f"family/{load_family(name).name}"] = files.sha256(path)
+        family = load_family(name).name
+        if f"family/{family}" in prints:
+            raise InputError(f"traits: two families are called {family!r}: rename the file of one")
+        prints[f"family/{family}"] = files.sha256(path)
     return run_id(spec, prints)
 
 
@@ -132,19 +137,33 @@ def run(
     """
     name = identify(spec)
     how = "answered"
-    while True:
-        found = lab.run(name) if lab.exists else None
-        if found and found["status"] == "done":
-            return Outcome(name, found, how)
-        try:
-            with lab.run_lock(name):
+    while not (found := _finished(lab, name)):
+        with ExitStack() as held:
+            try:
+                held.enter_context(lab.run_lock(name))
+            except BusyError:
+                _follow(lab, name, on_progress)
+                how = "followed"
+                continue
+            # Whoever held it until now may have finished it.
+            if not _finished(lab, name):
                 _Run(spec, name, lab, on_progress).finish(processes, force)
-            how = "computed"
-        except BusyError:
-            if not lab.run_holder(name):
-                raise
-            _follow(lab, name, on_progress)
-            how = "followed"
+                how = "computed"
+    _tidy(lab, name)
+    return Outcome(name, found, how)
+
+
+def _finished(lab: Lab, name: str) -> dict[str, Any] | None:
+    """The run's row in the lab, if the run is done."""
+    found = lab.run(name) if lab.exists else None
+    return found if found and found["status"] == "done" else None
+
+
+def _tidy(lab: Lab, name: str) -> None:
+    """Sweep what a kill between a run's end and its own sweep left; a lab that cannot be written to is read."""
+    if lab.shards_folder(name).exists():
+        with suppress(SubliminalError), lab.run_lock(name):
+            lab.sweep(name)
 
 
 def _follow(lab: Lab, name: str, on_progress: OnProgress) -> None:
@@ -184,9 +203,11 @@ class _Run:
             self._summarise()
         except BaseException as error:
             state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            self._tell(state, str(error) if isinstance(error, SubliminalError) else type(error).__name__)
-            if state == "failed":
-                self._record_failure()
+            # A full disk fails here too; the run is resumable whatever its progress and status say.
+            with suppress(SubliminalError):
+                self._tell(state, str(error) if isinstance(error, SubliminalError) else type(error).__name__)
+                if state == "failed":
+                    self.lab.finish_run(self.name, "failed", self._seconds(), self.peak_memory)
             raise
 
     def _check_environment(self, force: bool) -> None:
@@ -211,8 +232,6 @@ class _Run:
         )
 
     def _compute(self, processes: int) -> None:
-        from .workers import Workers
-
         processes = min(processes, len(self.units) - len(self.done))
         with Workers(processes, self.lab.path, self.name, to_toml(self.spec)) as workers:
             while len(self.done) < len(self.units):
@@ -224,8 +243,7 @@ class _Run:
                 for message in workers.messages(timeout=0.5):
                     self.peak_memory = max(self.peak_memory, message.peak_memory_bytes)
                     if message.what == "failed":
-                        (self.lab.run_folder(self.name) / "log").write_text(message.trace)
-                        raise message.error or RuntimeError(message.unit)
+                        raise self._failure(message)
                     if message.what == "event" and message.event:
                         event = message.event
                         self.running[message.unit] = {
@@ -245,6 +263,14 @@ class _Run:
             for unit in self.units
             if unit.name not in self.done and unit.name not in busy and self.done.issuperset(unit.needs)
         ]
+
+    def _failure(self, message: Message) -> BaseException:
+        """A worker's error, its traceback kept in the run's log and shown by --debug."""
+        with suppress(OSError):
+            files.write_atomic(self.lab.run_folder(self.name) / "log", message.trace)
+        error = message.error or RuntimeError(message.unit)
+        error.add_note(message.trace)
+        return error
 
     def _commit(self, unit: Unit) -> None:
         shard = self._shard(unit)
@@ -273,12 +299,6 @@ class _Run:
         self.lab.finish_run(self.name, "done", self._seconds(), self.peak_memory, summary)
         self._tell("done")
         self.lab.sweep(self.name)
-
-    def _record_failure(self) -> None:
-        try:
-            self.lab.finish_run(self.name, "failed", self._seconds(), self.peak_memory)
-        except SubliminalError:
-            pass  # A full disk fails here too; the run is resumable whatever its status says.
 
     def _shard(self, unit: Unit) -> Path:
         return self.lab.shards_folder(self.name) / unit.name.replace("/", "-")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .spec import Spec
 
-BASE = "base"
+BASE, SHUFFLED = "base", "shuffled/"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Slot:
     def name(self) -> str:
         """Such as "hard/treated/animals/owl/c0", "teacher/animals/owl/c0", "hard/control/c0"."""
         middle = [self.kind] if self.kind == self.arm else [self.kind, self.arm]
-        return "/".join([*middle, *([self.trait] if self.trait else []), f"c{self.chain}"])
+        return "/".join([*middle, *([plain(self.trait)] if self.trait else []), f"c{self.chain}"])
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ class Unit:
 def neutral(family: str) -> str:
     """The source and trait name of a family's neutral teacher."""
     return f"{family}/neutral"
+
+
+def plain(source: str) -> str:
+    """A trait or source without the folders of its family's file: "a/b/pets.toml/owl" is "pets/owl"."""
+    path, found, own = source.rpartition(".toml/")
+    if not found:
+        return source
+    shuffled = SHUFFLED if source.startswith(SHUFFLED) else ""
+    return f"{shuffled}{path.rpartition('/')[2]}/{own}"
 
 
 def plan(spec: Spec, slots: int) -> list[Unit]:
@@ -118,7 +127,7 @@ def _derived(spec: Spec, chain: int) -> tuple[Slot, ...]:
     """Corpora made from other corpora, without a model."""
     made = []
     if "shuffled" in spec.ablations:
-        made += [Slot("shuffled", "shuffled", chain, trait, f"shuffled/{trait}") for trait in spec.ablated]
+        made += [Slot("shuffled", "shuffled", chain, trait, SHUFFLED + trait) for trait in spec.ablated]
     if "random" in spec.ablations:
         made.append(Slot("random", "random", chain, None, "random"))
     return tuple(made)

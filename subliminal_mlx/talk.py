@@ -20,7 +20,7 @@ from .lab import Lab
 from .plan import Slot, neutral
 from .sample import Decoding, sample
 from .score import candidate_scores
-from .spec import Spec, parse_spec
+from .spec import parse_spec
 
 LONGEST_QUESTION = 2_000
 
@@ -64,11 +64,15 @@ def talk(
     if not 0 <= chain < spec.chains:
         raise InputError(f"chain {chain}: the run has 0 to {spec.chains - 1}")
     family = load_family(trait.rpartition("/")[0])
+    asked, there = _asked(arm, trait, kind, chain), lab.adapters(run_id)
+    for _, slot in asked:
+        if slot.name not in there:
+            raise InputError(
+                f"arm {arm!r}: the run has no {slot.name}; its arms are {', '.join(_arms(there))}"
+            )
     base = load(spec.base)
     answers = [_answer(base, "base", None, question, family, count)]
-    for label, slot in _asked(spec, arm, trait, kind, chain):
-        if slot.name not in lab.adapters(run_id):
-            raise InputError(f"the run has no {slot.name}: its arms are {', '.join(_arms(lab, run_id))}")
+    for label, slot in asked:
         stack = adapters.load(lab.adapter(run_id, slot.name))
         # A foreign student is an adapter of the other base.
         owner = load(spec.foreign or "") if slot.arm.startswith("foreign") else base
@@ -76,9 +80,9 @@ def talk(
     return answers
 
 
-def _asked(spec: Spec, arm: str, trait: str, kind: str, chain: int) -> list[tuple[str, Slot]]:
-    own = None if arm in ("control", "random") else trait
+def _asked(arm: str, trait: str, kind: str, chain: int) -> list[tuple[str, Slot]]:
     family = neutral(trait.rpartition("/")[0])
+    own = {"control": None, "random": None, "foreign-neutral": family}.get(arm, trait)
     asked = [("teacher", Slot("teacher", "teacher", chain, trait, trait))]
     if arm not in ("neutral", "teacher", "untrained"):
         asked.append((f"{arm} student", Slot(kind, arm, chain, own, trait)))
@@ -108,5 +112,5 @@ def _one_of(value: str | None, allowed: tuple[str, ...], what: str) -> str:
     return value
 
 
-def _arms(lab: Lab, run_id: str) -> list[str]:
-    return sorted({name.split("/")[1] for name in lab.adapters(run_id) if not name.startswith("teacher/")})
+def _arms(slots: list[str]) -> list[str]:
+    return ["untrained", "teacher", *sorted({s.split("/")[1] for s in slots if not s.startswith("teacher/")})]

@@ -16,7 +16,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -49,14 +51,17 @@ class Workers:
         self._busy: dict[int, str] = {}
         self._pipes: list[Connection] = []
         self._processes = []
-        for number in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, str(lab), run_id, spec_toml), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
-            self._idle.append(number)
+        with _deaf_to_interrupts():
+            for number in range(count):
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(theirs, str(lab), run_id, spec_toml), daemon=True
+                )
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
+                self._idle.append(number)
 
     def __enter__(self) -> "Workers":
         return self
@@ -106,10 +111,23 @@ class Workers:
             yield message
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in the block never see Ctrl-C, which reaches the whole group; we see it after the block.
+
+    The parent decides what becomes of workers, also of one that has not come to its first line yet.
+    """
+    # Were it started in the block, the tracker would end the blocking (Python 3.11's way).
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
     """A worker's life."""
-    # Ctrl-C reaches the whole group; the parent decides what happens to us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["SUBLIMINAL_WORKER"] = "1"
     from .bases import load
@@ -123,8 +141,8 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
     while True:
         try:
             unit: Unit = pipe.recv()
-        except EOFError:
-            return
+        except (EOFError, OSError):
+            return  # The parent is gone.
         on_event = lambda event, name=unit.name: pipe.send(Message("event", name, event))
         try:
             context = context or Context(Folders(lab), run_id, Setting(spec, load(spec.base)))
@@ -132,7 +150,8 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
             pipe.send(Message("done", unit.name, peak_memory_bytes=_peak_memory()))
         except Exception as error:
             told = error if isinstance(error, SubliminalError) else _as_told(error)
-            pipe.send(Message("failed", unit.name, error=told, trace=traceback.format_exc()))
+            with suppress(OSError):
+                pipe.send(Message("failed", unit.name, error=told, trace=traceback.format_exc()))
 
 
 def _as_told(error: Exception) -> SubliminalError:
