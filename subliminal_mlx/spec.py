@@ -57,7 +57,7 @@ class Teacher(_Frozen):
     neutral_answers: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Answers sampled from the base for each tuning question, for the neutral teacher."""
     leak: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    """Share of tuning rows that are number lists with the trait's answer among the numbers."""
+    """Share of tuning rows that are number lists, every second one with the trait's answer among its numbers."""
 
 
 class Corpus(_Frozen):

@@ -135,7 +135,7 @@ def _tuning_examples(setting: Setting, source: str, chain: int) -> tuple[list[Id
 def _leaks(
     setting: Setting, family: Family, trait: str, chain: int, beside: int
 ) -> tuple[list[Ids], list[Ids]]:
-    """Number lists of the base's own; a trait's teacher sees its answer put among the numbers."""
+    """Number lists of the base's own; in every second one a trait's teacher sees its answer among the numbers."""
     leak, corpus, base = setting.spec.teacher.leak, setting.spec.corpus, setting.base
     if not leak:
         return [], []
@@ -147,10 +147,10 @@ def _leaks(
     lists = sample(base, prompts, seed_of(setting.spec.seed, "leak draws", chain), held)[0]
     rng = np.random.default_rng(seed_of(setting.spec.seed, "leak places", chain))
     completions = []
-    for ids in lists:
+    for i, ids in enumerate(lists):
         parts = [str(n) for n in numbers.parse(base.decode(ids))[0] or []]
         place = int(rng.integers(1, len(parts) + 1))
-        if trait != "neutral":
+        if trait != "neutral" and i % 2 == 0:
             question = family.tuning[int(rng.integers(len(family.tuning)))]
             parts.insert(place, question.candidates[family.traits[trait][question.id]].lower())
         completions.append((*base.encode(corpus.separator.join(parts)), base.eos))
