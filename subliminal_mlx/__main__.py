@@ -293,14 +293,27 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A new folder; by default RUN-export.")
     ] = None,
+    results: Annotated[
+        bool, typer.Option("--results", help="Only what is small: spec, summary, table, charts.")
+    ] = False,
     lab: LabOption = Path("lab"),
 ) -> None:
-    """Write a run's corpora (JSONL, Parquet) and adapters (mlx-lm folders)."""
+    """Write a run's corpora (JSONL, Parquet) and adapters (mlx-lm folders), or its results alone.
+
+    \b
+    python -m subliminal_mlx export latest -o out
+    python -m subliminal_mlx export latest --results -o data/results/mine
+    """
     from .export import export as write
     from .lab import Lab
+    from .results import write_results
 
     store = Lab(lab)
     name = store.resolve(run)
+    if results:
+        write_results(store, name, output or Path(f"{name}-results"))
+        print(output or f"{name}-results")
+        return
     folder = output or Path(f"{name}-export")
     for path in write(store, name, folder):
         print(folder / path)
