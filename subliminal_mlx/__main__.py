@@ -179,8 +179,10 @@ def runs(lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(*(Column(name, overflow="fold") for name in rows[0] if rows), box=None, pad_edge=False)
+    names = ("run", "status", "created (UTC)", "title", "units", "seconds")
+    table = Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False)
     for row in rows:
+        row["created"] = row["created"][:16].replace("T", " ")
         table.add_row(
             *("" if v is None else f"{v:.0f}" if isinstance(v, float) else str(v) for v in row.values())
         )
@@ -270,6 +272,7 @@ def report(
 ) -> None:
     """Write one offline page: the claim, charts, table, sample rows and the whole spec."""
     from .lab import Lab
+    from .lab.database import one_line_errors
     from .report import write_report
 
     store = Lab(lab)
@@ -283,7 +286,8 @@ def report(
     for source in dict.fromkeys(yields["source"].to_pylist()):
         for kept in (True, False):
             rows += store.rows(name, source=source, kept=kept, limit=5).to_pylist()
-    write_report(output, found, rows, yields, store.metrics(name))
+    with one_line_errors(output):
+        write_report(output, found, rows, yields, store.metrics(name))
     print(output)
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from .errors import InputError
 from .files import publish
 from .lab import Lab
+from .lab.database import one_line_errors
 from .plan import plain
 from .spec import parse_spec
 from .stages import prompt_texts
@@ -26,14 +27,16 @@ def export(lab: Lab, run_id: str, folder: Path) -> list[Path]:
         What was written, relative to the folder.
 
     Raises:
-        InputError: the folder exists, or the run is not done.
+        InputError: the folder exists or cannot be made, or the run is not done.
+        MachineError: the disk is full, or an adapter was changed.
     """
     run = lab.run(run_id)
     if run is None or run["status"] != "done":
         raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
     if folder.exists():
         raise InputError(f"{folder} exists: name a folder that does not")
-    publish(folder, lambda target: _write(lab, run_id, run, target))
+    with one_line_errors(folder):
+        publish(folder, lambda target: _write(lab, run_id, run, target))
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 

@@ -168,8 +168,9 @@ def _tidy(lab: Lab, name: str) -> None:
 
 def _follow(lab: Lab, name: str, on_progress: OnProgress) -> None:
     """Watch the process that holds the run until it ends."""
-    while lab.run_holder(name):
-        on_progress((lab.read_progress(name) or {}) | {"followed": True})
+    while holder := lab.run_holder(name):
+        # Its progress may still be the one of a process before it.
+        on_progress((lab.read_progress(name) or {}) | {"followed": True, "pid": holder})
         time.sleep(0.5)
 
 

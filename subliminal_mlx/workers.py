@@ -8,6 +8,7 @@ A worker loads the base once and computes the units it is handed; it never opens
 when its parent does, however that ends.
 """
 
+import errno
 import multiprocessing
 import os
 import resource
@@ -149,15 +150,23 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
             compute(unit, context, _thinned(on_event))
             pipe.send(Message("done", unit.name, peak_memory_bytes=_peak_memory()))
         except Exception as error:
-            told = error if isinstance(error, SubliminalError) else _as_told(error)
+            told = error if isinstance(error, SubliminalError) else _as_told(error, Path(lab), run_id)
             with suppress(OSError):
                 pipe.send(Message("failed", unit.name, error=told, trace=traceback.format_exc()))
 
 
-def _as_told(error: Exception) -> SubliminalError:
-    if isinstance(error, OSError):
-        return MachineError(f"{error.strerror or error}: the run can be resumed once there is room")
-    return MachineError(f"a worker failed: {type(error).__name__}: {error} (see --debug)")
+def _as_told(error: Exception, lab: Path, run_id: str) -> SubliminalError:
+    from .lab.database import one_line_errors
+
+    if str(error).startswith("[write]"):  # how MLX says that a file took no more bytes
+        error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    try:
+        with one_line_errors(lab, run_id):
+            raise error
+    except SubliminalError as told:
+        return told
+    except Exception:
+        return MachineError(f"a worker failed: {type(error).__name__}: {error} (--debug shows where)")
 
 
 def _thinned(on_event: Any) -> Any:
