@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from .digits_command import add_commands
 from .errors import InputError, SubliminalError
 
 LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
@@ -369,6 +370,9 @@ def specs(
     else:
         for preset, title in presets().items():
             print(f"{preset}: {title}")
+
+
+add_commands(app)
 
 
 def main() -> None:
