@@ -52,7 +52,7 @@ class _Arm:
 def run(spec: Digits, data: Images, on_event: Listener = ignore) -> Result:
     """Train teacher, student and controls of all replicas; read them before and after every epoch.
 
-    Events: "teacher epochs", then "epochs" with the mean accuracy of every arm so far as figures.
+    Events: "teacher epochs", "teacher's answers", then "epochs" with the mean accuracy of every arm so far as figures.
 
     Returns:
         JSON-ready: `spec`, `data`, `id`, `seconds`; `teacher` and, by arm, `arms`, each with accuracy
@@ -69,7 +69,7 @@ def run(spec: Digits, data: Images, on_event: Listener = ignore) -> Result:
         "data": {"name": data.name, "sha256": data.sha256, "inputs": data.inputs, "test": len(test_y)},
         "teacher": {"accuracy": _accuracy(teacher, test_x, test_y)},
     }
-    arms = _arms(spec, data, initial, teacher)
+    arms = _arms(spec, data, initial, teacher, on_event)
     records: dict[str, Any] = {
         name: {"accuracy": [], "loss": [], "agreement": [], "movement": []} for name in arms
     }
@@ -115,7 +115,9 @@ def _teach(spec: Digits, data: Images, initial: Weights, on_event: Listener) -> 
     return training.weights
 
 
-def _arms(spec: Digits, data: Images, initial: Weights, teacher: Weights) -> dict[str, _Arm]:
+def _arms(
+    spec: Digits, data: Images, initial: Weights, teacher: Weights, on_event: Listener
+) -> dict[str, _Arm]:
     key = mx.random.key(seed_of(spec.seed, "noise"))
     noise = mx.random.uniform(-1, 1, (spec.noise, data.inputs), key=key)
     targets = mlp.all_logits(teacher, noise, AUXILIARY)
@@ -123,7 +125,7 @@ def _arms(spec: Digits, data: Images, initial: Weights, teacher: Weights) -> dic
     loss = mlp.LOSSES[spec.loss]
 
     def arm(start: Weights, inputs: mx.array, shown: mx.array, head: str = AUXILIARY) -> _Arm:
-        mx.eval(start, shown)
+        mx.eval(start, inputs, shown)
         return _Arm(start, Training(start, head, loss, spec.lr), inputs, shown)
 
     def untrained() -> mx.array:
@@ -142,7 +144,11 @@ def _arms(spec: Digits, data: Images, initial: Weights, teacher: Weights) -> dic
         "real images": lambda: arm(initial, x := images(), mlp.all_logits(teacher, x, AUXILIARY)),
         "class logits": lambda: arm(other, noise, mlp.all_logits(teacher, noise, CLASS), CLASS),
     }
-    return {name: makers[name]() for name in spec.arms}
+    arms = {}
+    for number, name in enumerate(spec.arms):
+        arms[name] = makers[name]()
+        on_event(Event("teacher's answers", number + 1, len(spec.arms)))
+    return arms
 
 
 def _order(spec: Digits, what: str, epoch: int, rows: int, batch: int) -> Iterator[mx.array]:

@@ -84,7 +84,7 @@ def progress() -> Iterator[Listener]:
     if not console.is_terminal:
         yield _lines()
         return
-    columns = (TextColumn("{task.description:>14}"), BarColumn(bar_width=30), MofNCompleteColumn())
+    columns = (TextColumn("{task.description:>17}"), BarColumn(bar_width=30), MofNCompleteColumn())
     tasks: dict[str, Any] = {}
     with Progress(
         *columns, TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=console
