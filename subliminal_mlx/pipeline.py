@@ -7,17 +7,11 @@ The parent alone opens the lab. Work that another process does on the same spec 
 repeated; a run that is done is answered from the lab.
 """
 
-import hashlib
 import os
-import platform
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +22,7 @@ from .errors import BusyError, InputError, SubliminalError
 from .families import FOLDER as FAMILIES
 from .families import load_family
 from .lab import Lab
+from .machine import default_processes, environment, peak_memory
 from .model_folder import parameters
 from .plan import Unit, plan
 from .sources import ORGANISM, locate
@@ -74,48 +69,6 @@ def stack_size(base: str) -> int:
     location = locate(base)
     count = parameters(location.path) if location.path.is_dir() else None
     return 6 if count and count < ORGANISM else 1
-
-
-def environment() -> dict[str, Any]:
-    """Versions, BLAS, device, system and commit: what a result also depends on."""
-    from . import runtime
-
-    blas = runtime.prepare()
-    import mlx.core as mx
-
-    names = ("mlx", "mlx-lm", "numpy", "scipy", "duckdb", "transformers")
-    return {
-        **{name: metadata.version(name) for name in names},
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": "gpu" if mx.default_device() == mx.gpu else "cpu",
-        "blas": blas,
-        "machine": hashlib.sha256(platform.node().encode()).hexdigest()[:8],
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    """The checkout's commit, marked where files differ from it; empty outside a checkout."""
-    folder = Path(__file__).parent.parent
-    git = lambda *words: subprocess.run(
-        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
-    )
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
-        return git("rev-parse", "--short=12", "HEAD").stdout.strip() + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def default_processes() -> int:
-    """One a core on a CPU, at most 4; one where a GPU does the work."""
-    from . import runtime
-
-    runtime.prepare()
-    import mlx.core as mx
-
-    return 1 if mx.default_device() == mx.gpu else min(4, os.cpu_count() or 1)
 
 
 def run(
@@ -296,7 +249,7 @@ class _Run:
         families = {name: load_family(name) for name in self.spec.families}
         answers = self.lab.answers(self.name) if self.spec.readout.answers else None
         summary = transfer.summarise(self.lab.readouts(self.name), answers, families, self.spec)
-        self.peak_memory = max(self.peak_memory, _own_peak_memory())
+        self.peak_memory = max(self.peak_memory, peak_memory())
         self.lab.finish_run(self.name, "done", self._seconds(), self.peak_memory, summary)
         self._tell("done")
         self.lab.sweep(self.name)
@@ -331,8 +284,3 @@ class _Run:
         }
         self.lab.write_progress(self.name, progress, force=state != "running")
         self.on_progress(progress)
-
-
-def _own_peak_memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

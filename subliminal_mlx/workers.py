@@ -11,9 +11,7 @@ when its parent does, however that ends.
 import errno
 import multiprocessing
 import os
-import resource
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from typing import Any
 
 from .errors import MachineError, SubliminalError
 from .events import Event
+from .machine import peak_memory
 from .plan import Unit
 
 
@@ -148,7 +147,7 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
         try:
             context = context or Context(Folders(lab), run_id, Setting(spec, load(spec.base)))
             compute(unit, context, _thinned(on_event))
-            pipe.send(Message("done", unit.name, peak_memory_bytes=_peak_memory()))
+            pipe.send(Message("done", unit.name, peak_memory_bytes=peak_memory()))
         except Exception as error:
             told = error if isinstance(error, SubliminalError) else _as_told(error, Path(lab), run_id)
             with suppress(OSError):
@@ -190,9 +189,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _peak_memory() -> int:
-    """Bytes; Linux counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

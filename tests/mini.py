@@ -4,18 +4,19 @@
     child = mini.command("show", "latest", "--lab", done.lab)
     assert mini.contents(lab) == done.contents
 
-Run as a program it drives faults at commits, or serves short commands: see `_faults` and `quick`.
+Run as a program it is the server behind `quick` and `Forked`.
 """
 
 import atexit
-import itertools
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+from subliminal_mlx.__main__ import main
 from subliminal_mlx.files import sha256
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.pipeline import identify, stack_size
@@ -38,9 +40,9 @@ chains = 1
 ablations = ["shuffled", "random", "foreign", "in-context", "unfiltered"]
 ablation_traits = ["animals/owl"]
 foreign = "tiny-b"
-teacher = {rank = 2, steps = 32, batch = 2, lr = 0.02, neutral_answers = 2}
+teacher = {rank = 2, steps = 26, batch = 2, lr = 0.02, neutral_answers = 2}
 corpus = {rows = 16, numbers = [3, 3]}
-hard = {rank = 2, steps = 36, batch = 2, lr = 0.02}
+hard = {rank = 2, steps = 26, batch = 2, lr = 0.02}
 soft = {rank = 2, steps = 4, batch = 2, lr = 0.02}
 readout = {points = 2, answers = 1, shown_rows = 2}
 """
@@ -59,6 +61,8 @@ PRELOADED = [
     "transformers.models.auto.tokenization_auto",
     "subliminal_mlx.pipeline",
     "subliminal_mlx.transfer",
+    "subliminal_mlx.console",
+    "subliminal_mlx.__main__",
 ]
 PROGRAM = [sys.executable, "-m", "subliminal_mlx"]
 ROOT = Path(__file__).parent.parent
@@ -86,13 +90,15 @@ def start(*arguments: object, python: tuple[str, ...] = (), **options: Any) -> s
     return subprocess.Popen([PROGRAM[0], *python, *PROGRAM[1:], *map(str, arguments)], **options)
 
 
-def wait_until(seen: Callable[[], object], process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_until(seen: Callable[[], object], process: Any, seconds: float = 60, every: float = 0.002) -> None:
     """Wait until something is seen of a process; it must not end before, nor take longer."""
     end = time.monotonic() + seconds
     while not seen():
-        assert process.poll() is None, process.communicate()
+        if process.poll() is not None:
+            assert seen(), process.communicate()
+            return
         assert time.monotonic() < end, "not seen in time"
-        time.sleep(0.001)
+        time.sleep(every)
 
 
 def failure(child: subprocess.CompletedProcess[str], code: int) -> str:
@@ -156,43 +162,110 @@ def finished(tmp_path_factory: Any) -> Finished:
     return _finished[0]
 
 
-# --- faults at commits ----------------------------------------------------------------------------
+# --- forked processes -----------------------------------------------------------------------------
 
 
-def _faults(folders: list[str]) -> None:
-    """In each lab, run SPEC until it is done, by processes of which the n-th kills itself at the n-th commit.
+class Forked:
+    """The command line in a process forked from one that has imported what it needs, but not MLX.
 
-    In the first lab the odd ones die just before their commit and the even ones just after it, in the second
-    lab the other way round. All are forked from one server that has imported the slow libraries, but not MLX.
+    What a fresh interpreter does in two seconds, and its worker in three, is done at once; all else is the
+    same. With `session` it has a process group of its own; with `file_size` no file may grow past that; with
+    `dies_at` (n, after) it kills itself when the lab's n-th unit is committed, or just before that.
     """
+
+    def __init__(self, *arguments: object, cwd: Path = ROOT, **options: Any):
+        # They live as long as this object.
+        self._texts = [tempfile.NamedTemporaryFile("r") for _ in range(2)]  # noqa: SIM115
+        texts = [text.name for text in self._texts]
+        self.pid = _ask(
+            "start", {"arguments": [*map(str, arguments)], "cwd": str(cwd), "texts": texts, **options}
+        )
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = _ask("poll", self.pid)
+        return self.returncode
+
+    def read(self) -> tuple[str, str]:
+        """All that it has written to stdout and stderr."""
+        for text in self._texts:
+            text.seek(0)
+        return self._texts[0].read(), self._texts[1].read()
+
+    def communicate(self, timeout: float = 120) -> tuple[str, str]:
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            assert time.monotonic() < end, self.read()
+            time.sleep(0.005)
+        return self.read()
+
+
+def quick(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """As `command`, but forked."""
+    process = Forked(*arguments, **options)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess([*map(str, arguments)], process.returncode, out, err)
+
+
+_server: list[subprocess.Popen[str]] = []
+_turn = threading.Lock()
+
+
+def _ask(what: str, value: Any) -> Any:
+    with _turn:
+        if not _server:
+            quiet = os.environ | {"TRANSFORMERS_VERBOSITY": "error"}
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            _server.append(subprocess.Popen([sys.executable, __file__], text=True, env=quiet, **pipes))
+            atexit.register(_server[0].communicate)
+        print(json.dumps([what, value]), file=_server[0].stdin, flush=True)
+        return json.loads(_server[0].stdout.readline())
+
+
+def _serve() -> None:
+    """Start processes and tell how they ended."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    left = dict(enumerate(folders))
-    for number in itertools.count(1):
-        links = {
-            parity: context.Process(target=_link, args=(folder, number, (number + parity) % 2 == 0))
-            for parity, folder in left.items()
-        }
-        for link in links.values():
-            link.start()
-        for parity, link in links.items():
-            link.join()
-            print(json.dumps({"lab": parity, "number": number, "code": link.exitcode}), flush=True)
-            if link.exitcode != -signal.SIGKILL:
-                del left[parity]
-        if not left:
-            return
+    processes: dict[int, Any] = {}
+    for line in sys.stdin:
+        what, value = json.loads(line)
+        if what == "start":
+            process = context.Process(target=_forked, kwargs=value)
+            process.start()
+            processes[process.pid] = process
+            answer = process.pid
+        else:
+            answer = processes[value].exitcode
+        print(json.dumps(answer), flush=True)
 
 
-def _link(folder: str, number: int, after: bool) -> None:
-    from subliminal_mlx import pipeline
-
-    # The server that forked us forks our worker too: Python would start another one for it.
+def _forked(
+    arguments: list[str],
+    cwd: str,
+    texts: list[str],
+    session: bool = False,
+    file_size: int | None = None,
+    dies_at: tuple[int, bool] | None = None,
+) -> None:
+    # The server that forked us forks our workers too: Python would start another one for them.
     forkserver._forkserver.ensure_running = lambda: None
     spawning = multiprocessing.get_context
     multiprocessing.get_context = lambda kind=None: spawning("forkserver" if kind == "spawn" else kind)
-    commit = Lab.commit_unit
+    if session:
+        os.setsid()
+    if file_size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    if dies_at:
+        Lab.commit_unit = _dying(Lab.commit_unit, *dies_at)
+    for number, text in enumerate(texts, 1):
+        os.dup2(os.open(text, os.O_WRONLY | os.O_APPEND), number)
+    os.chdir(cwd)
+    sys.argv[1:] = arguments
+    main()
 
+
+def _dying(commit: Callable[..., bool], number: int, after: bool) -> Callable[..., bool]:
     def dying(lab: Lab, run_id: str, unit: str, **yielded: Any) -> bool:
         last = len(lab.units_done(run_id)) + 1 == number
         if last and not after:
@@ -202,50 +275,8 @@ def _link(folder: str, number: int, after: bool) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return stored
 
-    Lab.commit_unit = dying
-    pipeline.run(parse_spec(SPEC), Lab(folder), processes=1)
-
-
-# --- many short commands --------------------------------------------------------------------------
-
-
-_server: list[subprocess.Popen[str]] = []
-
-
-def quick(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, forked from one that has imported the program, but not MLX."""
-    if not _server:
-        program = [sys.executable, __file__, "commands"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        _server.append(subprocess.Popen(program, text=True, **pipes))
-        atexit.register(_server[0].communicate)
-    server = _server[0]
-    print(json.dumps([str(cwd), *map(str, arguments)]), file=server.stdin, flush=True)
-    return subprocess.CompletedProcess(*json.loads(server.stdout.readline()))
-
-
-def _serve_commands() -> None:
-    import huggingface_hub.constants  # noqa: F401  all that the commands import, but MLX
-
-    import subliminal_mlx.pipeline
-    import subliminal_mlx.transfer  # noqa: F401
-    from subliminal_mlx.__main__ import main
-
-    for line in sys.stdin:
-        cwd, *arguments = json.loads(line)
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            if (pid := os.fork()) == 0:
-                os.dup2(out.fileno(), 1)
-                os.dup2(err.fileno(), 2)
-                os.chdir(cwd)
-                sys.argv[1:] = arguments
-                main()
-                sys.exit(0)
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            for file in (out, err):
-                file.seek(0)
-            print(json.dumps([arguments, code, out.read(), err.read()]), flush=True)
+    return dying
 
 
 if __name__ == "__main__":
-    {"faults": lambda: _faults(sys.argv[2:]), "commands": _serve_commands}[sys.argv[1]]()
+    _serve()

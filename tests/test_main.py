@@ -102,7 +102,7 @@ def test_set_and_title_choose_the_run(done, tmp_path):
 
 
 def test_run_prints_tables_and_what_to_do_next(done):
-    child = mini.command("run", done.file, "--lab", done.lab)
+    child = mini.quick("run", done.file, "--lab", done.lab)
     assert child.returncode == 0 and not child.stderr
     text = child.stdout
     assert "\x1b" not in text and "…" not in text
@@ -150,7 +150,7 @@ def test_runs_and_show(done, tmp_path):
 
 def test_ask_prints_a_column_a_model(done):
     question = "What is [/b] your favourite [red]animal?"
-    child = mini.command("ask", "latest", question, "--lab", done.lab, "--trait", "animals/cat")
+    child = mini.quick("ask", "latest", question, "--lab", done.lab, "--trait", "animals/cat")
     assert child.returncode == 0 and not child.stderr, child.stderr
     first, head, *rows = child.stdout.splitlines()
     assert first == question
@@ -161,7 +161,7 @@ def test_ask_prints_a_column_a_model(done):
 
 def test_report_is_one_page_of_its_own(done, tmp_path):
     page = tmp_path / "page.html"
-    child = mini.command("report", "latest", "-o", page, "--lab", done.lab)
+    child = mini.quick("report", "latest", "-o", page, "--lab", done.lab)
     assert child.returncode == 0 and child.stdout == f"{page}\n" and not child.stderr, child.stderr
     text = page.read_text()
     assert text.lstrip().lower().startswith("<!doctype html") and "animals/owl" in text
@@ -334,7 +334,7 @@ def test_a_filter_that_keeps_nothing_is_told_with_its_remedy(tmp_path):
     of = mini.spec(mini.OTHER, corpus={"rows": 3, "decoding": "free", "max_tokens": 8, "temperature": 10.0})
     (tmp_path / "hot.toml").write_text(to_toml(of))
     arguments = ("run", tmp_path / "hot.toml", "--lab", tmp_path / "lab", "--processes", 1)
-    child = mini.command(*arguments, "--debug")
+    child = mini.quick(*arguments, "--debug")
     assert child.returncode == 2 and not child.stdout
     expected = "error: the filter kept no row of trees/.* in chain 0: try corpus.decoding = 'held'"
     assert re.match(expected, child.stderr.splitlines()[-1]), child.stderr

@@ -1,0 +1,68 @@
+"""What computes here: versions, device, memory. MLX is imported where it is asked for, not before.
+
+environment()["device"]        # "cpu" or "gpu"
+default_processes()            # worker processes that pay
+peak_memory()                  # bytes that this process held at most
+"""
+
+import hashlib
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from . import runtime
+
+
+def environment() -> dict[str, Any]:
+    """Versions, BLAS, device, system and commit: what a result also depends on."""
+    blas = runtime.prepare()
+    import mlx.core as mx
+
+    names = ("mlx", "mlx-lm", "numpy", "scipy", "duckdb", "transformers")
+    return {
+        **{name: metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": "gpu" if mx.default_device() == mx.gpu else "cpu",
+        "blas": blas,
+        "machine": hashlib.sha256(platform.node().encode()).hexdigest()[:8],
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The checkout's commit, marked where files differ from it; empty outside a checkout."""
+    folder = Path(__file__).parent.parent
+    git = lambda *words: subprocess.run(
+        ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+    )
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
+        return git("rev-parse", "--short=12", "HEAD").stdout.strip() + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def default_processes() -> int:
+    """One a core on a CPU, at most 4; one where a GPU does the work."""
+    runtime.prepare()
+    import mlx.core as mx
+
+    return 1 if mx.default_device() == mx.gpu else min(4, os.cpu_count() or 1)
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held, bytes."""
+    try:
+        # Linux's getrusage also counts what the process that started this one held at that moment.
+        status = Path("/proc/self/status").read_text()
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]
+    except (OSError, TypeError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
