@@ -128,7 +128,7 @@ def _():
 @app.cell
 def _():
     width = mo.ui.slider(
-        steps=[8, 16, 32, 64, 128], value=64, label="width of hidden layers", show_value=True, debounce=True
+        steps=[8, 16, 32, 64], value=64, label="width of hidden layers", show_value=True, debounce=True
     )
     return (width,)
 

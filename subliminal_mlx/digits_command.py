@@ -7,8 +7,6 @@ MLX and Altair are imported when the command runs, not before.
 
 import json
 import os
-import resource
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,17 +97,17 @@ def _run(spec: Any, folder: Path | None, lab: Path, as_json: bool) -> None:
     from .digits.data import load
     from .digits.spec import result_id
     from .digits.summary import summarise
-    from .pipeline import environment
+    from .machine import environment
 
     images = load(folder)
     result, where = store.read(lab, result_id(spec, images.sha256)), ""
     if result is None:
-        from .digits.experiment import run
+        from .digits.parallel import run_on_cores
         from .digits.terminal import progress
 
         with progress() as listener:
-            result = run(spec, images, listener)
-        result |= {"environment": environment(), "peak_memory_bytes": _peak_memory()}
+            result = run_on_cores(spec, images, folder, listener)
+        result |= {"environment": environment()}
         store.save(result, lab)
     else:
         same = _versions(result["environment"]) == _versions(environment())
@@ -129,7 +127,7 @@ def _run(spec: Any, folder: Path | None, lab: Path, as_json: bool) -> None:
     memory = result["peak_memory_bytes"] / 1e9
     print(f"\ncharts   {_shown(charts)}/accuracy, finals, movement, confusion (.html, .png)")
     print(f"rows     {_shown(charts)}.json, every replica at every epoch")
-    print(f"run      {result['id']}: {result['seconds']:.0f} s, {memory:.2f} GB at most{where}")
+    print(f"run      {result['id']}: {result['seconds']:.0f} s, {memory:.2f} GB at most in a process{where}")
     print("more     python -m subliminal_mlx digits --theorem; marimo run apps/digits.py")
 
 
@@ -168,11 +166,6 @@ def _grid(lab: Path) -> None:
     grid.read_grid.cache_clear()
     pictures.write(pictures.of_grid(), grid.STORED.parent, ("png", "svg"))
     print(_shown(grid.STORED.parent))
-
-
-def _peak_memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _shown(path: Path) -> str:

@@ -11,6 +11,7 @@ spec      what may be asked, with its limits                       (no MLX)
 data      the shipped digits, and IDX files such as MNIST's         (no MLX)
 mlp       the stack of networks and its training
 experiment  teacher, student, controls, epoch by epoch
+parallel  the same on all cores, some replicas a process
 theorem   one small step: where the guarantee holds and where it ends
 summary   intervals over replicas, as rows for tables and charts    (no MLX)
 grid      the sweeps that are stored with the project

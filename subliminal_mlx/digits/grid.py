@@ -56,17 +56,17 @@ def _spec(field: str | None = None, value: float = 0) -> Digits:
 
 def make_grid(lab: Path, on_event: Listener = ignore, target: Path = STORED) -> dict[str, Any]:
     """Run what is not in the lab yet, then write all summaries and the theorem's map to `target`."""
-    from ..pipeline import environment
+    from ..machine import environment
     from . import store
     from .data import load
-    from .experiment import run
+    from .parallel import run_on_cores
     from .theorem import one_steps
 
     data, kept = load(), []
     for field, value, spec in points():
         result = store.read(lab, result_id(spec, data.sha256))
         if result is None:
-            result = run(spec, data, on_event) | {"environment": environment()}
+            result = run_on_cores(spec, data, on_event=on_event) | {"environment": environment()}
             store.save(result, lab)
         summary = summarise(result)
         del summary["data"]

@@ -12,12 +12,13 @@ from functools import cache, lru_cache
 from ..events import Listener, ignore
 from .data import Images, load
 from .grid import COMMAND, stored
-from .spec import CLASSES, Digits, Sliders, Theorem, checked, make
+from .parallel import work_seconds
+from .spec import Digits, Sliders, Theorem, checked, make
 from .summary import Row, Summary, summarise, theorem_rows
 
 FEWEST, MOST = 3, 8
-# Of one core of a small server, on which were measured: a step of one arm, and what each weight adds.
-SECONDS, STEP_SECONDS, WEIGHT_SECONDS = 5.0, 6e-4, 2.5e-8
+# Of one core of a small server.
+SECONDS = 5.0
 DRAWS, KEPT = 200, 64
 _kept: dict[Digits, Summary] = {}
 
@@ -41,11 +42,9 @@ def answer(values: Sliders, fresh: bool = False, on_event: Listener = ignore) ->
 def spec_of(values: Sliders) -> Digits:
     """The experiment for the sliders, with as many replicas as time allows."""
     fields = values.model_dump()
-    spec = make("digits", fields)
-    steps = spec.epochs * -(-spec.noise // spec.batch) * len(spec.arms)
-    weights = spec.width * (_data().inputs + spec.width + CLASSES + spec.auxiliary)
-    room = (SECONDS / steps - STEP_SECONDS) / (weights * WEIGHT_SECONDS)
-    return make("digits", fields | {"replicas": int(max(FEWEST, min(MOST, room)))})
+    specs = [make("digits", fields | {"replicas": number}) for number in range(FEWEST, MOST + 1)]
+    fitting = [spec for spec in specs if work_seconds(spec, _data().inputs) < SECONDS]
+    return (fitting or specs[:1])[-1]
 
 
 @lru_cache(KEPT)

@@ -3,7 +3,7 @@
     weights = init([seed_of(0, "init", r) for r in range(20)], (64, 64, 64), auxiliary=3)
     logits(weights, x, AUXILIARY)                       # [R, N, 3]
     training = Training(weights, CLASS, label_loss, lr=1e-3)
-    loss = training.epoch(batches)
+    losses = training.epoch(batches)                    # [R]
 
 Trunk of two hidden layers; a class head, trained by labels alone, and an auxiliary head, trained by
 imitation alone. A replica in a stack equals the same replica trained alone, bit for bit on a CPU.
@@ -76,23 +76,23 @@ def logits(weights: Weights, x: mx.array, head: str) -> mx.array:
 
 
 def label_loss(z: mx.array, labels: mx.array) -> mx.array:
-    """Cross-entropy of logits `z [R, B, 10]` to `labels [1 or R, B]`: nats, the sum of the replicas' means."""
+    """Cross-entropy `[R]` of logits `z [R, B, 10]` to `labels [1 or R, B]`, nats."""
     right = mx.take_along_axis(z, mx.broadcast_to(labels, z.shape[:2])[..., None], axis=-1)[..., 0]
-    return (mx.logsumexp(z, axis=-1) - right).mean(axis=-1).sum()
+    return (mx.logsumexp(z, axis=-1) - right).mean(axis=-1)
 
 
 def kl_loss(z: mx.array, target: mx.array) -> mx.array:
-    """Divergence from the teacher's distribution over the outputs; `target [R, B, m]` holds its logits."""
+    """Divergence `[R]` from the teacher's distribution over the outputs; `target [R, B, m]`: its logits."""
     p = mx.softmax(target, axis=-1)
     gap = (target - mx.logsumexp(target, axis=-1, keepdims=True)) - (
         z - mx.logsumexp(z, axis=-1, keepdims=True)
     )
-    return (p * gap).sum(axis=-1).mean(axis=-1).sum()
+    return (p * gap).sum(axis=-1).mean(axis=-1)
 
 
 def mse_loss(z: mx.array, target: mx.array) -> mx.array:
-    """Mean squared difference of logits: the sum of the replicas' means."""
-    return mx.square(z - target).mean(axis=-1).mean(axis=-1).sum()
+    """Mean squared difference `[R]` of logits."""
+    return mx.square(z - target).mean(axis=-1).mean(axis=-1)
 
 
 LOSSES: dict[str, Loss] = {"kl": kl_loss, "mse": mse_loss}
@@ -106,22 +106,28 @@ class Training:
         self._trained = [name for name in weights if name.startswith((*TRUNK, head))]
         self._adam = optim.Adam(learning_rate=lr, bias_correction=True)
 
-        def of_batch(trained: Weights, x: mx.array, target: mx.array) -> mx.array:
-            return loss(logits(trained, x, head), target)
+        def of_batch(trained: Weights, x: mx.array, target: mx.array) -> tuple[mx.array, mx.array]:
+            losses = loss(logits(trained, x, head), target)
+            # A sum: no replica's gradient depends on how many there are.
+            return losses.sum(), losses
 
         self._gradient = mx.value_and_grad(of_batch)
 
-    def epoch(self, batches: Iterable[tuple[mx.array, mx.array]]) -> float:
-        """A step on every (inputs `[1 or R, B, in]`, target); the mean loss over steps and replicas."""
+    def epoch(self, batches: Iterable[tuple[mx.array, mx.array]]) -> list[float]:
+        """A step on every (inputs `[1 or R, B, in]`, target); the mean loss `[R]` over steps."""
         losses = []
         for x, target in batches:
             trained = {name: self.weights[name] for name in self._trained}
-            loss, gradients = self._gradient(trained, x, target)
+            (_, loss), gradients = self._gradient(trained, x, target)
             self.weights = self.weights | self._adam.apply_gradients(gradients, trained)
             mx.eval(self.weights, self._adam.state, loss)
-            losses.append(loss.item())
-        replicas = len(self.weights[CLASS])
-        return float(np.mean(losses)) / replicas if losses else math.nan
+            losses.append(np.array(loss))
+        return np.mean(losses, axis=0, dtype=np.float64).tolist()
+
+
+def joined(stacks: Sequence[Weights]) -> Weights:
+    """Several stacks as one, in their order."""
+    return {name: mx.concatenate([stack[name] for stack in stacks]) for name in stacks[0]}
 
 
 def chunks(x: mx.array, size: int = CHUNK) -> Iterable[mx.array]:

@@ -100,7 +100,7 @@ class Sliders(_Frozen):
 
     auxiliary: Annotated[int, Field(ge=1, le=20)] = 3
     noise: Annotated[int, Field(ge=500, le=20_000)] = 20_000
-    width: Annotated[int, Field(ge=8, le=128)] = 64
+    width: Annotated[int, Field(ge=8, le=64)] = 64
     epochs: Annotated[int, Field(ge=1, le=6)] = 4
     distance: _Distance = 0.0
 

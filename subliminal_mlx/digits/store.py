@@ -37,7 +37,7 @@ def read(lab: Path, result_id: str) -> dict[str, Any] | None:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path} is over {LARGEST_FILE >> 20} MB: remove it and run again")
         result = json.loads(path.read_text(encoding="utf-8"))
-        if result["id"] != result_id or "arms" not in result or "environment" not in result:
+        if result["id"] != result_id or not {"arms", "environment", "peak_memory_bytes"} <= set(result):
             raise ValueError("other contents")
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -28,19 +28,22 @@ def summarise(result: Row) -> Summary:
     arms = {}
     for arm, record in result["arms"].items():
         arms[arm] = {measure: [_interval(values) for values in record[measure]] for measure in MEASURES}
-        arms[arm]["movement"] = [{k: round(v, DIGITS) for k, v in m.items()} for m in record["movement"]]
-        arms[arm]["loss"] = [None if v is None else float(f"{v:.3g}") for v in record["loss"]]
+        arms[arm]["movement"] = [_means(lengths) for lengths in record["movement"]]
+        arms[arm]["loss"] = [None if v[0] is None else float(f"{np.mean(v):.3g}") for v in record["loss"]]
         arms[arm]["replicas"] = _rounded(record["accuracy"][-1])
-    lengths = {name: round(float(np.mean(v)), DIGITS) for name, v in result["teacher_movement"].items()}
     return {
         **{key: result[key] for key in ("id", "spec", "data", "seconds", "confusion")},
         "teacher": {
             "accuracy": _interval(result["teacher"]["accuracy"]),
             "replicas": _rounded(result["teacher"]["accuracy"]),
-            "movement": lengths,
+            "movement": _means(result["teacher"]["movement"]),
         },
         "arms": arms,
     }
+
+
+def _means(lengths: dict[str, list[float]]) -> dict[str, float]:
+    return {layer: round(float(np.mean(values)), DIGITS) for layer, values in lengths.items()}
 
 
 def _rounded(values: Iterable[float]) -> list[float]:
@@ -136,13 +139,11 @@ def sentences(summary: Summary) -> list[str]:
         f"{number} replica{'s' if number > 1 else ''})."
     ]
     if nulls:
-        worst = max(nulls, key=lambda row: row["accuracy"])
         names = ", ".join(f"{row['arm']} {percent(row)}" for row in nulls)
         said.append(f"Chance is 10%; controls that should stay there: {names}.")
-        highest = worst["high"] if worst["high"] is not None else None
-        if student["low"] is None or highest is None:
+        if student["low"] is None:
             said.append("One replica has no interval, so nothing is shown.")
-        elif student["low"] > highest:
+        elif student["low"] > max(row["high"] for row in nulls):
             said.append("The student's interval lies above all of theirs: the digits came through.")
         else:
             said.append("The student's interval does not lie above all of theirs: no transfer is shown.")

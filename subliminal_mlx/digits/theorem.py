@@ -102,7 +102,7 @@ def _double(x: np.ndarray) -> mx.array:
 
 def _slope(draws: _Draws) -> Weights:
     """Gradient of the teacher's loss at its initialisation."""
-    loss = lambda weights: mlp.label_loss(mlp.logits(weights, draws.images, CLASS), draws.labels)
+    loss = lambda weights: mlp.label_loss(mlp.logits(weights, draws.images, CLASS), draws.labels).sum()
     slope = mx.grad(loss)(draws.here)
     mx.eval(slope)
     return slope
@@ -114,7 +114,7 @@ def _one_step(spec: Theorem, draws: _Draws, slope: Weights, step: float, distanc
     target = mlp.logits(teacher, draws.inputs, AUXILIARY)
     start = mlp.between(draws.here, draws.elsewhere, distance)
     imitating = mx.grad(
-        lambda weights: mlp.LOSSES[spec.loss](mlp.logits(weights, draws.inputs, AUXILIARY), target)
+        lambda weights: mlp.LOSSES[spec.loss](mlp.logits(weights, draws.inputs, AUXILIARY), target).sum()
     )
     move = {name: -gradient for name, gradient in imitating(start).items()}
     length, teacher_length = _length(move), _length(teacher_move)
@@ -139,6 +139,4 @@ def _length(move: Weights) -> mx.array:
 
 def _label_losses(weights: Weights, draws: _Draws) -> mx.array:
     """Mean cross-entropy `[R]` to the labels, one a draw."""
-    z = mlp.logits(weights, draws.images, CLASS)
-    right = mx.take_along_axis(z, draws.labels[..., None], axis=-1)[..., 0]
-    return (mx.logsumexp(z, axis=-1) - right).mean(axis=-1)
+    return mlp.label_loss(mlp.logits(weights, draws.images, CLASS), draws.labels)
