@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .digits_command import add_commands
+from . import digits_command, listing_command
 from .errors import InputError, SubliminalError
 
 LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
@@ -324,55 +324,8 @@ def export(
         print(folder / path)
 
 
-@app.command()
-def families(as_json: JsonOption = False) -> None:
-    """List families of questions and their traits."""
-    from .families import load_family, shipped_families
-
-    found = [load_family(name) for name in shipped_families()]
-    if as_json:
-        print(json.dumps([{"family": f.name, "title": f.title, "traits": list(f.trait_ids)} for f in found]))
-        return
-    for f in found:
-        print(f"{f.name}: {f.title}; {len(f.tuning)} tuning and {len(f.held_out)} held-out questions")
-        print(f"  {', '.join(f.trait_ids)}")
-
-
-@app.command()
-def bases(as_json: JsonOption = False) -> None:
-    """List the bases that are here, without a network."""
-    from .sources import in_words, listing
-
-    found = listing()
-    if as_json:
-        print(json.dumps(found))
-        return
-    for row in found:
-        size = f"{row['bytes'] / 1e6:.1f} MB"
-        words = in_words(row["parameters"]) if row["parameters"] else "a model"
-        note = f" ({row['note']})" if row["note"] else ""
-        print(f"{row['name']}: {words}, {size}, from {row['source']}{note}")
-
-
-@app.command()
-def specs(
-    name: Annotated[str | None, typer.Argument(help="Print this one as TOML.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the shipped specs, or print one."""
-    from .spec import load_spec, presets, to_toml
-
-    if name:
-        spec = load_spec(name)
-        print(spec.model_dump_json() if as_json else to_toml(spec), end="\n" if as_json else "")
-    elif as_json:
-        print(json.dumps(presets()))
-    else:
-        for preset, title in presets().items():
-            print(f"{preset}: {title}")
-
-
-add_commands(app)
+for module in (listing_command, digits_command):
+    module.add_commands(app)
 
 
 def main() -> None:

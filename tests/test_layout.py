@@ -20,7 +20,7 @@ ORDER = [
     *("statistics", "readouts", "arms", "transfer"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
     *("audit", "defences", "charts", "report", "export", "results", "jobs", "digits", "tiny_world"),
-    *("digits_command", "console", "__main__"),
+    *("digits_command", "listing_command", "console", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(
