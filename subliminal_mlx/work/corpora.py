@@ -1,0 +1,99 @@
+"""Rows of a run's corpora: as they are handed in, and as a student trains on them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from .. import adapters
+from ..adapters import Stack
+from ..bases import Base
+from ..channels import channel
+from ..errors import InputError
+from ..plan import BASE, Slot
+from ..score import Rows, pack
+from ..stages import Ids, Setting, soft_targets
+from .context import Context
+
+
+def row_of(
+    setting: Setting, slot: Slot, row: int, rendered: str, prompt: Ids, text: str, ids: Ids
+) -> dict[str, Any]:
+    """A row as the lab keeps it, dropped with the channel's reason where its filter says so."""
+    wanted = setting.spec.corpus
+    reason = channel(wanted.channel).reason(text) if wanted.filter == "paper" else None
+    return {
+        "chain": slot.chain,
+        "source": slot.source,
+        "row": row,
+        "prompt": rendered,
+        "completion": text,
+        "prompt_ids": list(prompt),
+        "completion_ids": list(ids),
+        "kept": reason is None,
+        "reason": reason,
+    }
+
+
+def corpus(context: Context, chain: int, source: str) -> list[dict[str, Any]]:
+    """A source's rows of a chain, kept and dropped, in order."""
+    for path in sorted(context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet")):
+        found = pq.read_table(path, filters=[("source", "=", source), ("chain", "=", chain)])
+        if found.num_rows:
+            return found.to_pylist()
+    raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
+
+
+def _matched_count(context: Context, chain: int) -> int:
+    """Rows that every arm of a chain trains on: as many as its smallest corpus kept."""
+    counts: dict[str, int] = {}
+    for path in context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet"):
+        table = pq.read_table(path, columns=["chain", "source", "kept"], filters=[("chain", "=", chain)])
+        for source, kept in zip(table["source"].to_pylist(), table["kept"].to_pylist(), strict=True):
+            counts[source] = counts.get(source, 0) + bool(kept)
+    smallest = min(counts, key=lambda source: counts[source])
+    if not counts[smallest]:
+        raise InputError(
+            f"the filter kept no row of {smallest} in chain {chain}: try corpus.decoding = 'held'"
+        )
+    return counts[smallest]
+
+
+def training_block(context: Context, setting: Setting, slot: Slot, kind: str) -> Rows:
+    """What one student trains on, in the tokens of its own base."""
+    rows = corpus(context, slot.chain, slot.source)
+    if slot.arm != "unfiltered":
+        rows = [row for row in rows if row["kept"]]
+    rows = rows[: _matched_count(context, slot.chain)]
+    if setting is context.setting:
+        prompts = [tuple(row["prompt_ids"]) for row in rows]
+        completions = [tuple(row["completion_ids"]) for row in rows]
+    else:
+        prompts, completions = _retokenised(setting, slot.chain, rows)
+    block = pack(prompts, completions, *setting.widths)
+    if kind == "hard":
+        return block
+    if (
+        setting is not context.setting
+        and setting.base.tokenizer.get_vocab() != context.setting.base.tokenizer.get_vocab()
+    ):
+        raise InputError(
+            f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}"
+        )
+    source = None if slot.source == BASE else teacher_stack(context, (slot,))
+    return soft_targets(context.setting, block, source)
+
+
+def _retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:
+    base: Base = setting.base
+    prompts = setting.prompts(chain)
+    return (
+        [prompts[row["row"]][2] for row in rows],
+        [(*base.encode(row["completion"]), base.eos) for row in rows],
+    )
+
+
+def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack:
+    """The tuned teachers of the slots' sources, as one stack."""
+    names = [Slot("teacher", "teacher", slot.chain, slot.source, slot.source).name for slot in slots]
+    return adapters.concatenate([adapters.load(context.adapter(name)) for name in names])
