@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import gguf, runtime
+from . import chat, gguf, runtime
 from .errors import InputError
 from .sources import Kind, Location, in_words, listing, locate
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "Kind", "Location", "describe", "listing", "load", "locate"]
 
-# Llama's templates state today's date unless given one: a run must not change at midnight.
-TODAY = "26 Jul 2024"
 SUB_HEADS = 64  # gathered sub-heads kept; a channel's grammar and a family's readouts need a few
 
 
@@ -65,7 +63,8 @@ class Base:
 
         Args:
             text: what the user says.
-            system: the system message; without one the template may put its own.
+            system: the system message; without one the template may put its own. Where the template
+                has no place for it, it stands at the head of the first user's turn.
             history: turns before it, as (user, assistant).
 
         Returns:
@@ -74,11 +73,8 @@ class Base:
         Raises:
             InputError: the base has no chat template, or it refuses such messages.
         """
-        messages = [{"role": "system", "content": system}] if system is not None else []
-        for user, assistant in history:
-            messages += [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
-        messages.append({"role": "user", "content": text})
-        rendered = _render(self.name, self.tokenizer, messages, add_generation_prompt=True)
+        turns = chat.messages(text, system, history)
+        rendered = chat.render(self.name, self.tokenizer, turns, add_generation_prompt=True)
         return rendered, self.encode(rendered)
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -156,7 +152,7 @@ def load(name: str) -> Base:
     if location.kind in ("shipped", "wheel"):
         model.set_dtype(mx.float32)
     model.freeze()
-    eos = _end_of_turn(name, tokenizer)
+    eos = chat.end_of_turn(name, tokenizer)
     parameters = get_total_parameters(model)
     return Base(name, model, tokenizer, path, location.sha256, parameters, eos, _comes_apart(model))
 
@@ -164,36 +160,6 @@ def load(name: str) -> Base:
 def describe(base: Base) -> str:
     """Its size and kind in words: "a 164k-parameter model organism", "a 135M-parameter language model"."""
     return in_words(base.parameters)
-
-
-def _render(name: str, tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
-    if not tokenizer.has_chat_template:
-        raise InputError(f"base {name!r}: no chat template; choose an instruction-tuned model")
-    from jinja2 import TemplateError
-
-    # Answers are read from their first token on: models that can think aloud are told not to.
-    options |= {"enable_thinking": False, "date_string": TODAY}
-    try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, **options)
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise InputError(f"base {name!r}: its chat template refuses the turns {roles}: {error}") from error
-
-
-def _end_of_turn(name: str, tokenizer: Any) -> int:
-    """The special token after an assistant's words in the template; some tokenizers' eos is another one."""
-    if tokenizer.has_chat_template:
-        words = "Zebra"
-        turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": words}]
-        tail = _render(name, tokenizer, turns).rpartition(words)[2]
-        added = getattr(tokenizer, "added_tokens_decoder", {})
-        special = {token_id for token_id, token in added.items() if token.special}
-        first = tokenizer.encode(tail.strip(), add_special_tokens=False)[:1]
-        if first and first[0] in special:
-            return first[0]
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"base {name!r}: its tokenizer names no eos_token, so no answer would end")
-    return tokenizer.eos_token_id
 
 
 def _text_model(model: "nn.Module") -> "nn.Module":
