@@ -4,21 +4,16 @@
         workers.give(unit)
         for message in workers.messages(timeout=0.5): ...
 
-A worker loads the base once and computes the units it is handed; it never opens the database. It ends
-when its parent does, however that ends.
+A worker loads the base once and computes the units it is handed; it never opens the database.
 """
 
 import errno
-import multiprocessing
 import os
-import signal
-import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +21,7 @@ from .errors import MachineError, SubliminalError
 from .events import Event
 from .machine import peak_memory
 from .plan import Unit
+from .processes import DiedError, Processes
 
 
 @dataclass(frozen=True)
@@ -45,32 +41,15 @@ class Workers:
     """A fixed number of worker processes; each holds one unit at a time."""
 
     def __init__(self, count: int, lab: Path, run_id: str, spec_toml: str):
-        # Fresh interpreters: MLX's threads and streams do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        self._idle: list[int] = []
+        self._pool = Processes(_serve, [(str(lab), run_id, spec_toml)] * count)
+        self._idle = list(range(count))
         self._busy: dict[int, str] = {}
-        self._pipes: list[Connection] = []
-        self._processes = []
-        with _deaf_to_interrupts():
-            for number in range(count):
-                ours, theirs = context.Pipe()
-                process = context.Process(
-                    target=_serve, args=(theirs, str(lab), run_id, spec_toml), daemon=True
-                )
-                process.start()
-                theirs.close()
-                self._pipes.append(ours)
-                self._processes.append(process)
-                self._idle.append(number)
 
     def __enter__(self) -> "Workers":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.join()
+    def __exit__(self, *error: object) -> None:
+        self._pool.__exit__(*error)
 
     @property
     def idle(self) -> bool:
@@ -86,7 +65,7 @@ class Workers:
         """Hand a unit to an idle worker."""
         number = self._idle.pop(0)
         self._busy[number] = unit.name
-        self._pipes[number].send(unit)
+        self._pool.pipes[number].send(unit)
 
     def messages(self, timeout: float) -> Iterator[Message]:
         """What the workers have said, waiting at most `timeout` seconds for the first word.
@@ -94,42 +73,21 @@ class Workers:
         Raises:
             MachineError: a worker died, as when memory runs out.
         """
-        for pipe in wait(self._pipes, timeout):
-            number = self._pipes.index(pipe)  # type: ignore[arg-type]
-            try:
-                message: Message = pipe.recv()  # type: ignore[union-attr]
-            except (EOFError, ConnectionResetError):
-                self._processes[number].join()
-                code = self._processes[number].exitcode
-                raise MachineError(
-                    f"a worker ended with code {code} in unit {self._busy.get(number, 'none')}: out of memory?"
-                    " The run can be resumed, with --processes 1"
-                ) from None
-            if message.what != "event":
-                del self._busy[number]
-                self._idle.append(number)
-            yield message
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in the block never see Ctrl-C, which reaches the whole group; we see it after the block.
-
-    The parent decides what becomes of workers, also of one that has not come to its first line yet.
-    """
-    # Were it started in the block, the tracker would end the blocking (Python 3.11's way).
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            for number, message in self._pool.receive(timeout):
+                if message.what != "event":
+                    del self._busy[number]
+                    self._idle.append(number)
+                yield message
+        except DiedError as died:
+            raise MachineError(
+                f"a worker ended with code {died.code} in unit {self._busy.get(died.number, 'none')}: "
+                "out of memory? The run can be resumed, with --processes 1"
+            ) from None
 
 
 def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
     """A worker's life."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["SUBLIMINAL_WORKER"] = "1"
     from .bases import load
     from .lab.folders import Folders
     from .spec import parse_spec
@@ -182,10 +140,3 @@ def _thinned(on_event: Any) -> Any:
             on_event(event)
 
     return listener
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

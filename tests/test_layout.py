@@ -14,7 +14,8 @@ PACKAGE = Path(subliminal_mlx.__file__).parent
 
 # A module imports only from those above it. A new one is put where what it needs is above it.
 ORDER = [
-    *("errors", "files", "families", "spec", "plan", "events", "runtime", "machine", "estimate"),
+    *("errors", "files", "processes", "families", "spec", "plan", "events", "runtime", "machine"),
+    "estimate",
     *("locks", "model_folder", "gguf", "sources", "chat", "bases"),
     *("adapters", "channels", "prefill", "sample", "score", "train", "stages"),
     *("statistics", "readouts", "arms", "transfer"),

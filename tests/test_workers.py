@@ -23,7 +23,7 @@ def test_a_worker_that_dies_is_named_with_its_unit(tmp_path):
         assert pool.idle and not pool.busy
         pool.give(unit)
         assert pool.idle and pool.busy == {unit.name}
-        started = pool._processes
+        started = pool._pool.processes
         started[0].kill()
         with pytest.raises(MachineError, match=r"ended with code -9 in unit untrained: .*--processes 1"):
             list(pool.messages(60))

@@ -7,13 +7,9 @@ Threads would not do: MLX computes the arrays of several threads one after the o
 replica does not depend on the others, so neither does the result on the number of processes.
 """
 
-import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ import numpy as np
 from ..errors import MachineError, SubliminalError
 from ..events import Event, Listener, ignore
 from ..machine import default_processes, peak_memory
+from ..processes import DiedError, Processes
 from .data import Images, load
 from .spec import CLASSES, Digits
 
@@ -76,55 +73,23 @@ def _worthwhile(spec: Digits, inputs: int) -> int:
 def _computed(
     spec: Digits, folder: Path | None, parts: list[list[int]], tell: "_Together"
 ) -> list[dict[str, Any]]:
-    context = get_context("spawn")
-    pipes: list[Connection] = []
-    workers = []
     found: dict[int, dict[str, Any]] = {}
-    try:
-        with _deaf_to_interrupts():
-            for part in parts:
-                ours, theirs = context.Pipe(duplex=False)
-                worker = context.Process(target=_serve, args=(theirs, spec, folder, part), daemon=True)
-                worker.start()
-                theirs.close()
-                pipes.append(ours)
-                workers.append(worker)
-        while len(found) < len(parts):
-            for pipe in wait([pipe for number, pipe in enumerate(pipes) if number not in found]):
-                number = pipes.index(pipe)  # type: ignore[arg-type]
-                try:
-                    said = pipes[number].recv()
-                except (EOFError, ConnectionResetError):
-                    workers[number].join()
-                    code = workers[number].exitcode
-                    raise MachineError(f"a process ended with code {code}: out of memory?") from None
-                if isinstance(said, Exception):
-                    raise said
-                if isinstance(said, Event):
-                    tell(number, said)
-                else:
-                    found[number] = said
-    finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join()
+    with Processes(_serve, [(spec, folder, part) for part in parts]) as processes:
+        while waited_for := set(range(len(parts))) - set(found):
+            try:
+                for number, said in processes.receive(among=waited_for):
+                    if isinstance(said, Exception):
+                        raise said
+                    if isinstance(said, Event):
+                        tell(number, said)
+                    else:
+                        found[number] = said
+            except DiedError as died:
+                raise MachineError(f"a process ended with code {died.code}: out of memory?") from None
     return [found[number] for number in range(len(parts))]
 
 
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in the block never see Ctrl-C, which reaches the whole group: we end them."""
-    resource_tracker.ensure_running()  # it would end the blocking
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _serve(pipe: Connection, spec: Digits, folder: Path | None, part: list[int]) -> None:
-    os.environ["SUBLIMINAL_WORKER"] = "1"
     try:
         from .experiment import run
 
@@ -132,8 +97,8 @@ def _serve(pipe: Connection, spec: Digits, folder: Path | None, part: list[int])
         pipe.send(result | {"peak_memory_bytes": peak_memory()})
     except SubliminalError as error:
         pipe.send(error)
-    except OSError:
-        pass  # the parent is gone
+    except ConnectionError:
+        pass  # The parent is gone.
     except Exception as error:
         pipe.send(MachineError(f"a process failed: {type(error).__name__}: {error}"))
 
