@@ -28,8 +28,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import InputError
+from .files import DATA
 
-FOLDER = Path(__file__).parent.parent / "data" / "families"
+FOLDER = DATA / "families"
 Split = Literal["tuning", "held-out"]
 LARGEST_FILE = 1 << 20
 

@@ -14,6 +14,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+PACKAGE = Path(__file__).parent
+# Bases, families, specs and results that ship: beside the package in a checkout, inside it in a wheel.
+DATA = next(folder for folder in (PACKAGE / "data", PACKAGE.parent / "data") if folder.is_dir())
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` to `path`; a reader sees the old file or the whole new one, never a part."""

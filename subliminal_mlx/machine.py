@@ -39,6 +39,8 @@ def environment() -> dict[str, Any]:
 def _commit() -> str:
     """The checkout's commit, marked where files differ from it; empty outside a checkout."""
     folder = Path(__file__).parent.parent
+    if not (folder / ".git").exists():
+        return ""  # installed into somebody else's repository, perhaps
     git = lambda *words: subprocess.run(
         ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
     )

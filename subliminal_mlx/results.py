@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .files import publish
+from .files import DATA, publish
 from .lab import Lab
 
-FOLDER = Path(__file__).parent.parent / "data" / "results"
+FOLDER = DATA / "results"
 COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
 HEADLINE = ("headline", "estimate", "low", "high", "p", "p_holm")
 

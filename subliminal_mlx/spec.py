@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .errors import InputError
 from .families import find_trait, read_toml
+from .files import DATA
 
-FOLDER = Path(__file__).parent.parent / "data" / "specs"
+FOLDER = DATA / "specs"
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1
 LARGEST_FILE = 1 << 20

@@ -24,7 +24,7 @@ from .. import files
 from ..errors import InputError
 from .spec import CLASSES
 
-SHIPPED = Path(__file__).parent.parent.parent / "data" / "digits.parquet"
+SHIPPED = files.DATA / "digits.parquet"
 TEST, SPLIT_SEED = 360, 0
 # Of the 16 levels of the shipped digits; IDX bytes go to 255.
 LEVELS = 16

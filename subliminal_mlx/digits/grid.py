@@ -19,7 +19,7 @@ from ..events import Listener, ignore
 from .spec import Digits, Theorem, make, result_id
 from .summary import Row, Summary, at, finals, summarise, theorem_rows
 
-STORED = Path(__file__).parent.parent.parent / "data" / "results" / "digits" / "grid.json"
+STORED = files.DATA / "results" / "digits" / "grid.json"
 COMMAND = "python -m subliminal_mlx digits --grid"
 EPOCHS = 6
 DRAWS = 500
