@@ -85,13 +85,14 @@ def resume(
 
 
 def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
-    from . import pipeline
+    from . import pipeline, turns
     from .console import ProgressView, print_result
     from .lab import Lab
 
     store = Lab(lab)
     with ProgressView() as view:
-        outcome = pipeline.run(spec, store, processes, force, view)
+        turn = lambda name, held: turns.turn(store.path, name, spec.title, view.waits, held)
+        outcome = pipeline.run(spec, store, processes, force, view, turn)
     if as_json:
         print(json.dumps(_public(outcome.run)))
         return

@@ -87,6 +87,11 @@ class ProgressView:
         else:
             self._say(progress)
 
+    def waits(self, others: int) -> None:
+        """Say that the run waits for its turn, behind so many others."""
+        first = "1 run goes" if others == 1 else f"{others} runs go"
+        self.console.print(f"waiting for its turn: {first} first on this machine")
+
     def _draw(self, progress: dict[str, Any]) -> None:
         for stage, counts in progress["stages"].items():
             if stage not in self._tasks:

@@ -21,6 +21,8 @@ import psutil
 from .errors import BusyError
 
 POLL_SECONDS = 0.02
+# Behind the pid a lock's owner may write what it is about.
+PID_WIDTH = 11
 # Processes that take turns wait for milliseconds: nobody wants to read about those.
 SILENT_SECONDS = 0.5
 
@@ -61,6 +63,12 @@ def release(descriptor: int) -> None:
     """Give back what `acquire` returned."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
+
+
+def adopt(descriptor: int) -> None:
+    """Make a lock ours that the process which started us took for us: our pid in it, and no child's after us."""
+    os.set_inheritable(descriptor, False)
+    _write_pid(descriptor)
 
 
 def holder(path: Path) -> int | None:
@@ -123,9 +131,9 @@ def _write_pid(descriptor: int) -> None:
     # disk, which is when a lab must still be readable, needs no new block.
     # Should it fail all the same: the lock is the flock, the pid only makes messages better.
     with suppress(OSError):
-        os.pwrite(descriptor, f"{os.getpid():<10d}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid():<{PID_WIDTH - 1}d}\n".encode(), 0)
 
 
 def _read_pid(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 16, 0).strip()
+    text = os.pread(descriptor, PID_WIDTH, 0).strip()
     return int(text) if text.isdigit() else None

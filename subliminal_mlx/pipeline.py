@@ -10,7 +10,7 @@ repeated; a run that is done is answered from the lab.
 import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from .spec import RESULT_VERSION, Spec, run_id, to_toml
 from .workers import Message, Workers
 
 OnProgress = Callable[[dict[str, Any]], None]
+# Held while a run computes; it gets the run's id and what says that somebody else does it already, which
+# makes it give up and be False.
+Turn = Callable[[str, Callable[[], bool]], AbstractContextManager[bool]]
 TABLES = ("rows", "readouts", "metrics", "answers")
 
 
@@ -77,11 +80,13 @@ def run(
     processes: int | None = None,
     force: bool = False,
     on_progress: OnProgress = lambda progress: None,
+    turn: Turn = lambda run_id, held: nullcontext(True),
 ) -> Outcome:
     """Do whatever of the spec's run is not done yet, and read its result.
 
     Args:
         force: go on with a run that was begun under other versions or on another machine.
+        turn: waits until this run may compute; what is done, or followed, waits for nobody.
         on_progress: sees the same dictionary that `runs/ID/progress.json` holds.
 
     Raises:
@@ -91,19 +96,31 @@ def run(
     name = identify(spec)
     how = "answered"
     while not (found := _finished(lab, name)):
-        with ExitStack() as held:
+        if lab.run_holder(name):
+            _follow(lab, name, on_progress)
+            how = "followed"
+            continue
+        # The turn first: who holds a run while it waits would make others wait for it that go before it.
+        with turn(name, lambda: lab.run_holder(name) is not None) as mine:
             try:
-                held.enter_context(lab.run_lock(name))
+                if mine and _begun(spec, name, lab, processes, force, on_progress):
+                    how = "computed"
             except BusyError:
-                _follow(lab, name, on_progress)
-                how = "followed"
-                continue
-            # Whoever held it until now may have finished it.
-            if not _finished(lab, name):
-                _Run(spec, name, lab, on_progress).finish(processes, force)
-                how = "computed"
+                if not lab.run_holder(name):
+                    raise
     _tidy(lab, name)
     return Outcome(name, found, how)
+
+
+def _begun(
+    spec: Spec, name: str, lab: Lab, processes: int | None, force: bool, on_progress: OnProgress
+) -> bool:
+    with lab.run_lock(name):
+        # Whoever held it until now may have finished it.
+        if _finished(lab, name):
+            return False
+        _Run(spec, name, lab, on_progress).finish(processes, force)
+        return True
 
 
 def _finished(lab: Lab, name: str) -> dict[str, Any] | None:

@@ -1,12 +1,15 @@
 """What several test files share: tiny-a, a byte-level base, and adapters that change what a base says."""
 
 import json
+import os
 import re
 
 import pytest
 
 from subliminal_mlx import runtime
 
+# Tests run side by side and beside a user's runs; those of turns and jobs have a line of their own.
+os.environ["SUBLIMINAL_LINE"] = ""
 # Before any test module imports mlx: a BLAS that comes later is not used.
 runtime.prepare()
 

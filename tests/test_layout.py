@@ -16,7 +16,7 @@ PACKAGE = Path(subliminal_mlx.__file__).parent
 ORDER = [
     *("errors", "files", "processes", "families", "spec", "plan", "events", "runtime", "machine"),
     "estimate",
-    *("locks", "model_folder", "gguf", "sources", "chat", "bases"),
+    *("locks", "model_folder", "turns", "gguf", "sources", "chat", "bases"),
     *("adapters", "channels", "prefill", "sample", "score", "train", "stages"),
     *("statistics", "readouts", "arms", "transfer"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
