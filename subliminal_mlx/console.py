@@ -43,6 +43,10 @@ ARMS = (
     "unfiltered",
 )
 LINE_SECONDS = 10.0
+FEW_CHAINS = {
+    1: "; one chain, so no interval",
+    2: "; two chains, so wide intervals: --set chains=5 narrows them",
+}
 LEGEND = (
     "points: change of the answer's probability against neutral. log-odds, margin, transfer: natural "
     "logarithms; transfer is the margin less the neutral arm's, lift the treated students' transfer less that "
@@ -199,8 +203,8 @@ def _by_headline(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         headline = "own-trait lift" if entry["headline"] == "lift" else "transfer"
-        chains = "; one chain, so no interval" if entry["low"] is None else ""
-        groups.setdefault(f"headline: {headline}, {entry['student']} students{chains}", []).append(entry)
+        few = FEW_CHAINS.get(entry["arms"]["treated"]["chains"], "")
+        groups.setdefault(f"headline: {headline}, {entry['student']} students{few}", []).append(entry)
     return groups
 
 

@@ -103,6 +103,13 @@ def test_one_chain_has_no_interval_and_says_so(done):
     assert line.split()[3:] == ["-", "-", "-", "no"]
 
 
+def test_two_chains_say_that_more_would_show_more():
+    two, many = entry("animals/owl"), entry("animals/cat")
+    two["arms"]["treated"] = two["arms"]["treated"] | {"chains": 2}
+    text = printed([two, many], 100)
+    assert text.count("two chains, so wide intervals: --set chains=5 narrows them") == 1
+
+
 def test_a_real_result_is_printed_whole(done):
     text = printed(done.contents["summary"]["traits"], 80)
     assert "…" not in text and max(map(len, text.splitlines())) <= 80
