@@ -7,12 +7,17 @@ MLX and Altair are imported when the command runs, not before.
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .errors import InputError
+from .events import Listener
+
+if TYPE_CHECKING:
+    from .lab import Lab
 
 Row = dict[str, Any]
 
@@ -54,6 +59,7 @@ def digits(
     python -m subliminal_mlx digits --theorem --set inputs=normal --set steps=0.001,0.1,10
     """
     from .digits.spec import Digits, Theorem, checked, make
+    from .lab import Lab
 
     options = {"width": width, "auxiliary": auxiliary, "seed": seed}
     training = {"replicas": replicas, "noise": noise, "epochs": epochs, "distance": distance}
@@ -63,16 +69,16 @@ def digits(
                 f"--theorem trains nothing, so --{given[0]} says nothing; --set draws=N is its size"
             )
         fields = _given(options) | _fields(set_ or [], Theorem)
-        _theorem(checked(Theorem, fields), data, lab, as_json)
+        _theorem(checked(Theorem, fields), data, Lab(lab), as_json)
         return
     if grid:
-        _grid(lab)
+        _grid(Lab(lab))
         return
     preset = preset or ("mnist" if data else "digits")
     if preset == "mnist" and data is None:
         raise InputError("--preset mnist needs --data FOLDER with MNIST's IDX files; none are shipped")
     fields = _given(options | training) | _fields(set_ or [], Digits)
-    _run(make(preset, fields), data, lab, as_json)
+    _run(make(preset, fields), data, Lab(lab), as_json)
 
 
 def _given(options: Row) -> Row:
@@ -92,26 +98,20 @@ def _fields(items: list[str], model: Any) -> Row:
     return fields
 
 
-def _run(spec: Any, folder: Path | None, lab: Path, as_json: bool) -> None:
+def _run(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
     from .digits import store
     from .digits.data import load
     from .digits.spec import result_id
     from .digits.summary import summarise
-    from .machine import environment
 
     images = load(folder)
-    result, where = store.read(lab, result_id(spec, images.sha256)), ""
-    if result is None:
-        from .digits.parallel import run_on_cores
-        from .digits.terminal import progress
 
-        with progress() as listener:
-            result = run_on_cores(spec, images, folder, listener)
-        result |= {"environment": environment()}
-        store.save(result, lab)
-    else:
-        same = _versions(result["environment"]) == _versions(environment())
-        where = "; read from the lab" + ("" if same else ", computed on another machine or other versions")
+    def compute(listener: Listener) -> Row:
+        from .digits.parallel import run_on_cores
+
+        return run_on_cores(spec, images, folder, listener)
+
+    result, where = _kept(lab, result_id(spec, images.sha256), store.read, store.save, compute)
     summary = summarise(result)
     if as_json:
         # Single replicas at every epoch are in the lab.
@@ -121,14 +121,57 @@ def _run(spec: Any, folder: Path | None, lab: Path, as_json: bool) -> None:
     from .digits.terminal import print_summary
 
     print_summary(summary)
-    charts = store.folder(lab, result["id"])
-    if not where or not (charts / "confusion.png").exists():
-        pictures.write(pictures.of_summary(summary), charts, ("html", "png"))
-    memory = result["peak_memory_bytes"] / 1e9
-    print(f"\ncharts   {_shown(charts)}/accuracy, finals, movement, confusion (.html, .png)")
-    print(f"rows     {_shown(charts)}.json, every replica at every epoch")
-    print(f"run      {result['id']}: {result['seconds']:.0f} s, {memory:.2f} GB at most in a process{where}")
+    names = ("accuracy", "finals", "movement", "confusion")
+    _close(result, where, lab, names, lambda: pictures.of_summary(summary), "every replica at every epoch")
     print("more     python -m subliminal_mlx digits --theorem; marimo run apps/digits.py")
+
+
+def _theorem(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
+    from .digits import store
+    from .digits.data import load
+    from .digits.spec import result_id
+    from .digits.summary import theorem_rows
+
+    images = load(folder)
+
+    def compute(listener: Listener) -> Row:
+        from .digits.theorem import run
+
+        return run(spec, images, listener)
+
+    result, where = _kept(lab, result_id(spec, images.sha256), store.read_steps, store.save_steps, compute)
+    rows = theorem_rows(result["steps"])
+    if as_json:
+        print(json.dumps({"spec": result["spec"], "rows": rows}))
+        return
+    from .digits import pictures
+    from .digits.terminal import print_theorem
+
+    print_theorem(spec, rows)
+    _close(result, where, lab, ("guarantee", "one-step"), lambda: pictures.of_theorem(rows), "every draw")
+
+
+def _kept(
+    lab: "Lab",
+    result_id: str,
+    read: Callable[["Lab", str], Row | None],
+    save: Callable[[Row, "Lab"], None],
+    compute: Callable[[Listener], Row],
+) -> tuple[Row, str]:
+    """A result that is in the lab, or computed and kept now; and where it comes from, in words."""
+    from .digits.terminal import progress
+    from .machine import environment
+
+    if (result := read(lab, result_id)) is not None:
+        same = _versions(result["environment"]) == _versions(environment())
+        return result, "; read from the lab" + (
+            "" if same else ", computed on another machine or other versions"
+        )
+    lab.make()
+    with progress() as listener:
+        result = compute(listener) | {"environment": environment()}
+    save(result, lab)
+    return result, ""
 
 
 def _versions(environment: Row) -> Row:
@@ -136,27 +179,22 @@ def _versions(environment: Row) -> Row:
     return {name: value for name, value in environment.items() if name != "commit"}
 
 
-def _theorem(spec: Any, folder: Path | None, lab: Path, as_json: bool) -> None:
-    from .digits.data import load
-    from .digits.summary import theorem_rows
-    from .digits.terminal import print_theorem, progress
-    from .digits.theorem import one_steps
-
-    images = load(folder)
-    with progress() as listener:
-        rows = theorem_rows(one_steps(spec, images, listener))
-    if as_json:
-        print(json.dumps({"spec": spec.model_dump(mode="json"), "rows": rows}))
-        return
+def _close(
+    result: Row, where: str, lab: "Lab", names: Sequence[str], drawn: Callable[[], Row], rows: str
+) -> None:
+    """Draw what is not drawn yet, and say where everything is."""
     from .digits import pictures, store
 
-    print_theorem(spec, rows)
-    charts = store.folder(lab, "theorem")
-    pictures.write(pictures.of_theorem(rows), charts, ("html", "png"))
-    print(f"\ncharts   {_shown(charts)}/guarantee, one-step (.html, .png)")
+    folder = store.folder(lab, result["id"])
+    if not where or not all((folder / f"{name}.png").exists() for name in names):
+        pictures.write(drawn(), folder, ("html", "png"))
+    print(f"\ncharts   {_shown(folder)}/{', '.join(names)} (.html, .png)")
+    print(f"rows     {_shown(lab.database)}, {rows}")
+    memory = result["peak_memory_bytes"] / 1e9
+    print(f"run      {result['id']}: {result['seconds']:.0f} s, {memory:.2f} GB at most in a process{where}")
 
 
-def _grid(lab: Path) -> None:
+def _grid(lab: "Lab") -> None:
     """Make what data/results/digits holds; goes on where it was interrupted."""
     from .digits import grid, pictures
     from .digits.terminal import progress

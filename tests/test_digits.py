@@ -20,7 +20,8 @@ from subliminal_mlx.digits.experiment import run
 from subliminal_mlx.digits.parallel import WORTH_SECONDS, run_on_cores, work_seconds
 from subliminal_mlx.digits.spec import ARMS, NULLS, Sliders, make, result_id, sliders
 from subliminal_mlx.digits_command import add_commands
-from subliminal_mlx.errors import InputError
+from subliminal_mlx.errors import InputError, MachineError
+from subliminal_mlx.lab import Lab
 
 FAST = {"width": 32, "noise": 600, "teacher_epochs": 2, "epochs": 2, "replicas": 3}
 
@@ -287,18 +288,20 @@ def test_the_command_prints_a_table_and_keeps_result_and_charts(command, tmp_pat
     assert first.exit_code == 0, first.output
     for words in ("student", "untrained teacher", "95% interval", "Chance is 10%"):
         assert words in first.output
-    [path] = (tmp_path / "digits").glob("*.json")
-    kept = json.loads(path.read_text())
-    assert len(kept["arms"]["student"]["accuracy"][-1]) == 2
+    [kept] = Lab(tmp_path).digits()
+    assert kept["kind"] == "digits" and kept["spec"]["replicas"] == 2
     assert kept["environment"]["mlx"] and kept["peak_memory_bytes"] > 0
-    charts = {p.name for p in path.with_suffix("").iterdir()}
+    rows = Lab(tmp_path).digits_table(kept["id"], "digits_readouts")
+    assert rows.num_rows == 2 * (1 + 2 * len(ARMS)), "the teacher, and every arm before and after its epoch"
+    charts = {p.name for p in (tmp_path / "digits" / kept["id"]).iterdir()}
     assert charts == {
         f"{n}.{s}" for n in ("accuracy", "finals", "movement", "confusion") for s in ("html", "png")
     }
     second = command(*FEW)
     assert "read from the lab" in second.output
     found = json.loads(command(*FEW, "--json").stdout)
-    assert found["id"] == path.stem and "student" in found["arms"]
+    assert found["id"] == kept["id"] and "student" in found["arms"]
+    assert len(Lab(tmp_path).digits()) == 1
 
 
 def test_two_processes_find_what_one_does(small, data):
@@ -322,15 +325,44 @@ def test_small_work_stays_in_this_process():
     assert work_seconds(make("digits", FAST), 64) < WORTH_SECONDS < work_seconds(make(), 64)
 
 
-def test_a_damaged_result_is_told_in_one_line(command, tmp_path, one_line):
-    command(*FEW, "--json")
-    [path] = (tmp_path / "digits").glob("*.json")
-    for damage in (b"{", b"[]", b"\xff", b'{"id": 1}'):
-        path.write_bytes(damage)
-        with pytest.raises(InputError, match="remove it") as error:
-            store.read(tmp_path, path.stem)
-        one_line(error)
-    assert store.read(tmp_path, "0" * 12) is None
+THEOREM = ("--theorem", "--set", "draws=5", "--set", "steps=0.1,0.01", "--set", "distances=0.5,0")
+
+
+def test_the_theorem_is_kept_and_read_again(command, tmp_path):
+    first = json.loads(command(*THEOREM, "--json").stdout)
+    assert [row["step"] for row in first["rows"]] == [0.1, 0.1, 0.01, 0.01], "in the order that was asked for"
+    assert json.loads(command(*THEOREM, "--json").stdout) == first
+    [kept] = Lab(tmp_path).digits()
+    assert kept["kind"] == "theorem"
+    assert Lab(tmp_path).digits_table(kept["id"], "digits_steps").num_rows == 2 * 2 * 5
+    shown = command(*THEOREM)
+    assert "read from the lab" in shown.output and "loss rose" in shown.output
+    assert {p.stem for p in (tmp_path / "digits" / kept["id"]).iterdir()} == {"guarantee", "one-step"}
+
+
+def test_what_the_lab_gives_back_is_what_it_was_given(small, tmp_path):
+    lab = Lab(tmp_path)
+    kept = small | {"environment": {"mlx": "0.32"}, "peak_memory_bytes": 1 << 40}
+    assert store.read(lab, small["id"]) is None and not lab.exists
+    store.save(kept, lab)
+    assert store.read(lab, small["id"]) == kept
+    other = kept | {"id": "f" * 12, "seconds": 1.0}
+    store.save(other, lab)
+    store.save(other | {"seconds": 2.0}, lab)  # by another process that computed the same
+    assert store.read(lab, "f" * 12)["seconds"] == 1 and store.read(lab, small["id"]) == kept
+    assert store.read(lab, "0" * 12) is None
+
+
+def test_a_lab_that_cannot_be_written_is_told_before_any_work(command, tmp_path, monkeypatch):
+    (tmp_path / "lab.duckdb").write_text("no lab")
+    monkeypatch.setattr("subliminal_mlx.digits.parallel.run_on_cores", lambda *_: pytest.fail("worked"))
+    found = command(*FEW)
+    assert isinstance(found.exception, InputError) and "no DuckDB database" in str(found.exception)
+    (tmp_path / "lab.duckdb").unlink()
+    (tmp_path / "lab.lock").unlink()
+    (tmp_path / "lab.lock").mkdir()
+    found = command(*FEW)
+    assert isinstance(found.exception, InputError | MachineError) and "lab.lock" in str(found.exception)
 
 
 @pytest.mark.parametrize(

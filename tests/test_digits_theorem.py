@@ -21,14 +21,14 @@ def thousand():
 
 def violations(one):
     """Draws in which the student moved against its teacher, or raised the teacher's loss."""
-    return int((one.inner < 0).sum()), int((one.change > 0).sum())
+    return int((one.inner_product < 0).sum()), int((one.change > 0).sum())
 
 
 def test_the_inequality_holds_in_every_one_of_a_thousand_draws(thousand):
     same, _ = thousand
-    assert len(same.inner) == DRAWS
+    assert len(same.inner_product) == DRAWS
     assert violations(same) == (0, 0)
-    assert same.inner.min() > 0 and same.cosine.min() > 0.01, "not by a hair"
+    assert same.inner_product.min() > 0 and same.cosine.min() > 0.01, "not by a hair"
 
 
 def test_it_fails_where_the_student_starts_elsewhere(thousand):
@@ -63,7 +63,7 @@ def test_the_guarantee_ends_as_the_step_grows_and_as_starts_move_apart():
 
 def test_one_output_under_softmax_moves_nothing():
     [one] = one_steps(Theorem(draws=5, auxiliary=1, steps=(0.01,), distances=(0,)), load())
-    assert not one.inner.any() and not one.cosine.any() and not one.change.any()
+    assert not one.inner_product.any() and not one.cosine.any() and not one.change.any()
 
 
 def test_a_draw_does_not_depend_on_the_others():
@@ -71,7 +71,7 @@ def test_a_draw_does_not_depend_on_the_others():
         next(iter(one_steps(Theorem(draws=n, width=16, steps=(0.1,), distances=(0.3,)), load())))
         for n in (2, 5)
     )
-    np.testing.assert_allclose(more.inner[:2], few.inner, rtol=1e-12)
+    np.testing.assert_allclose(more.inner_product[:2], few.inner_product, rtol=1e-12)
 
 
 def test_rows_carry_exact_intervals(thousand):

@@ -22,7 +22,7 @@ import pytest
 
 from subliminal_mlx import files
 from subliminal_mlx.errors import BusyError, InputError, MachineError
-from subliminal_mlx.lab import Lab, database
+from subliminal_mlx.lab import Lab, schema
 
 RUN = "0123456789ab"
 OTHER = "0123ff000000"
@@ -263,7 +263,7 @@ def test_sql_reaches_no_file_outside_the_lab(lab: Lab, tmp_path: Path) -> None:
 def test_other_files_and_newer_labs_are_refused_and_left_alone(lab: Lab, tmp_path: Path) -> None:
     with lab._connection(None, write=True) as con:
         con.execute("UPDATE meta SET value = 99")
-    with pytest.raises(InputError, match="schema 99, newer than 1: upgrade"):
+    with pytest.raises(InputError, match=f"schema 99, newer than {schema.VERSION}: upgrade"):
         lab.runs()
 
     text = Lab(tmp_path / "text")
@@ -302,11 +302,13 @@ def test_other_files_and_newer_labs_are_refused_and_left_alone(lab: Lab, tmp_pat
 
 
 def test_an_older_lab_is_brought_up_when_it_is_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(database, "MIGRATIONS", {1: "ALTER TABLE units ADD COLUMN host VARCHAR"})
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(
+        schema, "MIGRATIONS", {schema.VERSION - 1: "ALTER TABLE units ADD COLUMN host VARCHAR"}
+    )
     assert len(lab.runs()) == 1
     with lab._connection(None, write=False) as con:
-        assert con.execute("SELECT value FROM meta").fetchone() == (2,)
+        assert con.execute("SELECT value FROM meta").fetchone() == (schema.VERSION,)
         assert con.execute("SELECT count(host) FROM units").fetchone() == (0,)
 
 

@@ -16,5 +16,5 @@ theorem   one small step: where the guarantee holds and where it ends
 summary   intervals over replicas, as rows for tables and charts    (no MLX)
 grid      the sweeps that are stored with the project
 live      the answer to an app's sliders: stored or computed now
-store     results in a lab's folder                                 (no MLX)
+store     results in a lab, as rows and back                         (no MLX)
 """

@@ -14,7 +14,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +62,11 @@ class Images:
     def inputs(self) -> int:
         """Pixels of an image."""
         return self.train_x.shape[1]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a result says of its data."""
+        return {"name": self.name, "sha256": self.sha256, "inputs": self.inputs, "test": len(self.test_y)}
 
 
 def load(folder: Path | None = None) -> Images:

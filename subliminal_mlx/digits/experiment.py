@@ -100,7 +100,7 @@ def run(
     accuracy = (mlp.answers(teacher, test_x) == test_y).mean(axis=1).tolist()
     return {
         **{"id": result_id(spec, data.sha256), "spec": spec.model_dump(mode="json")},
-        "data": {"name": data.name, "sha256": data.sha256, "inputs": data.inputs, "test": len(test_y)},
+        "data": data.about,
         "teacher": {"accuracy": accuracy, "movement": _lengths(teacher_move)},
         **{"arms": arms, "confusion": confusion, "seconds": time.perf_counter() - began},
     }

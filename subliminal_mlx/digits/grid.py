@@ -1,6 +1,6 @@
 """The sweeps that ship with the project: each point is a whole experiment, kept as its summary.
 
-    make_grid(Path("lab"), on_event=print)      # resumable: every finished point is a file in the lab
+    make_grid(Lab("lab"), on_event=print)       # resumable: every finished point is in the lab
     read_grid()["points"]                       # what is stored
 
 Points differ from the default in one field; the default itself belongs to every sweep. All run for
@@ -16,6 +16,7 @@ from typing import Any
 from .. import files
 from ..errors import InputError, MachineError
 from ..events import Listener, ignore
+from ..lab import Lab
 from .spec import Digits, Theorem, make, result_id
 from .summary import Row, Summary, at, finals, summarise, theorem_rows
 
@@ -54,7 +55,7 @@ def _spec(field: str | None = None, value: float = 0) -> Digits:
     return make("digits", changes)
 
 
-def make_grid(lab: Path, on_event: Listener = ignore, target: Path = STORED) -> dict[str, Any]:
+def make_grid(lab: Lab, on_event: Listener = ignore, target: Path = STORED) -> dict[str, Any]:
     """Run what is not in the lab yet, then write all summaries and the theorem's map to `target`."""
     from ..machine import environment
     from . import store
@@ -74,7 +75,7 @@ def make_grid(lab: Path, on_event: Listener = ignore, target: Path = STORED) -> 
     theorem = Theorem(draws=DRAWS)
     grid = {
         **{"command": COMMAND, "environment": environment()},
-        "data": {"name": data.name, "sha256": data.sha256, "inputs": data.inputs, "test": len(data.test_y)},
+        "data": data.about,
         "points": kept,
         "theorem": {
             "spec": theorem.model_dump(mode="json"),

@@ -132,6 +132,9 @@ class Theorem(_Frozen):
         size = self.draws * self.width * (max(64, self.rows) + self.width)
         if size > LARGEST_STACK:
             raise ValueError(f"draws: {self.draws} of width {self.width} and {self.rows} rows are too large")
+        for name, values in (("steps", self.steps), ("distances", self.distances)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: each value once")
         return self
 
 
@@ -166,7 +169,7 @@ def checked(model: type[_Model], fields: dict[str, Any]) -> _Model:
         raise InputError(f"{model.__name__.lower()}: {where}{message}") from None
 
 
-def result_id(spec: Digits, fingerprint: str) -> str:
+def result_id(spec: Digits | Theorem, fingerprint: str) -> str:
     """12 hex characters of spec, data and version: what the result is called in a lab."""
     content = {"spec": spec.model_dump(mode="json"), "data": fingerprint, "version": RESULT_VERSION}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

@@ -9,6 +9,7 @@ answers are 0 to 1 here and percent in words and charts. No MLX here.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -161,12 +162,29 @@ def _sure(row: Row) -> str:
     return f"95% interval {100 * row['low']:.1f} to {100 * row['high']:.1f}"
 
 
-def theorem_rows(found: Iterable[Any]) -> list[Row]:
-    """A row for every `theorem.OneStep`: shares of draws that went against the theorem, with intervals."""
+@dataclass(frozen=True)
+class OneStep:
+    """All draws of the one-step theorem for one size of the teacher's step and one distance between starts."""
+
+    step: float
+    distance: float
+    inner_product: np.ndarray
+    """Inner product `[R]` of the student's gradient step with what the teacher moved by."""
+    cosine: np.ndarray
+    """The same, over both lengths; 0 where nothing moved."""
+    change: np.ndarray
+    """Of the teacher's loss at the student's weights, nats `[R]`, when the student takes a step as long
+    as the teacher's."""
+    teacher_change: np.ndarray
+    """Of the teacher's loss by the teacher's own step, nats `[R]`."""
+
+
+def theorem_rows(found: Iterable[OneStep]) -> list[Row]:
+    """A row for each: shares of draws that went against the theorem, with intervals."""
     rows = []
     for one in found:
-        draws = len(one.inner)
-        against, raised = int((one.inner < 0).sum()), int((one.change > 0).sum())
+        draws = len(one.inner_product)
+        against, raised = int((one.inner_product < 0).sum()), int((one.change > 0).sum())
         row: Row = {"step": one.step, "distance": one.distance, "draws": draws}
         for name, count in (("against", against), ("raised", raised)):
             low, high = binomial_interval(count, draws)

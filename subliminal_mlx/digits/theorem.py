@@ -1,7 +1,7 @@
 """One small step: a student that imitates moves with its teacher, whatever it imitates on.
 
     for draw in one_steps(Theorem(draws=200), load()):
-        draw.step, draw.distance, draw.inner            # [R], one a draw
+        draw.step, draw.distance, draw.inner_product    # [R], one a draw
 
 Theorem 1 of Cloud, Le, Chua, Betley and others (arXiv 2507.14805), in our setting. The teacher takes
 one gradient step of size e on its loss L, from weights t to t + e d. A student at the same t takes one
@@ -15,34 +15,21 @@ elsewhere: then J and the gap are taken at other weights and the sign is as it f
 float64 on the CPU; in float32 the gaps of small steps are rounding.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ..events import Event, Listener, ignore
+from ..machine import peak_memory
 from . import mlp
 from .data import Images
 from .mlp import AUXILIARY, CLASS, Weights, seed_of
-from .spec import Theorem
+from .spec import Theorem, result_id
+from .summary import OneStep
 
 import mlx.core as mx  # isort: skip
 import numpy as np
-
-
-@dataclass(frozen=True)
-class OneStep:
-    """All draws for one size of the teacher's step and one distance between initialisations."""
-
-    step: float
-    distance: float
-    inner: np.ndarray
-    """Inner product `[R]` of the student's gradient step with what the teacher moved by."""
-    cosine: np.ndarray
-    """The same, over both lengths; 0 where nothing moved."""
-    change: np.ndarray
-    """Of the teacher's loss at the student's weights, nats `[R]`, when the student takes a step as long
-    as the teacher's."""
-    teacher_change: np.ndarray
-    """Of the teacher's loss by the teacher's own step, nats `[R]`."""
 
 
 def one_steps(spec: Theorem, data: Images, on_event: Listener = ignore) -> Iterator[OneStep]:
@@ -61,6 +48,16 @@ def one_steps(spec: Theorem, data: Images, on_event: Listener = ignore) -> Itera
             found = _one_step(spec, draws, slope, step, distance)
         yield found
         on_event(Event("steps", number + 1, len(plan)))
+
+
+def run(spec: Theorem, data: Images, on_event: Listener = ignore) -> dict[str, Any]:
+    """All `steps`, with `id`, `spec`, `data`, `seconds` and `peak_memory_bytes` as of `parallel.run_on_cores`."""
+    began = time.perf_counter()
+    steps = list(one_steps(spec, data, on_event))
+    return {
+        **{"id": result_id(spec, data.sha256), "spec": spec.model_dump(mode="json"), "data": data.about},
+        **{"steps": steps, "seconds": time.perf_counter() - began, "peak_memory_bytes": peak_memory()},
+    }
 
 
 @dataclass(frozen=True)

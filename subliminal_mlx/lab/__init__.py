@@ -8,8 +8,9 @@
 
 Work is kept by units: what a unit yields enters the database in the same transaction as the row that
 says it is done, so a kill at any moment leaves all of it or nothing. Each call opens one short
-connection (`database`); runs are kept by `runs`, files beside them by `folders`. Knows nothing about
-models, channels or statistics.
+connection (`database`) on the tables of `schema`; runs are kept by `runs`, results of the digits
+experiment by `digits`, files beside the database by `folders`. Knows nothing about models, channels or
+statistics.
 """
 
 import shutil
@@ -21,13 +22,15 @@ import pyarrow as pa
 
 from .. import files
 from ..errors import InputError, MachineError
-from .database import TABLES, one_line_errors
-from .runs import Runs, now, require_run
+from .database import checked, insert, listed, one_line_errors
+from .digits import Digits
+from .runs import now, require_run
+from .schema import TABLES
 
 __all__ = ["TABLES", "Lab"]
 
 
-class Lab(Runs):
+class Lab(Digits):
     """A lab folder: its runs, what they yielded, and the files that belong to them.
 
     Opens and creates nothing before the first call that needs it. A call that reaches the database
@@ -54,7 +57,9 @@ class Lab(Runs):
         `adapter_folder` before this call. `seconds` is the unit's wall-clock time.
         """
         yielded = {"rows": rows, "readouts": readouts, "metrics": metrics, "answers": answers}
-        tables = {name: _checked(name, table) for name, table in yielded.items() if table is not None}
+        tables = {
+            name: checked(name, table, TABLES[name]) for name, table in yielded.items() if table is not None
+        }
         # Hashed before the lock is taken: nobody waits for our disk.
         with one_line_errors(self.path, run_id):
             hashed = [(slot, *self._hashed(Path(folder))) for slot, folder in adapters]
@@ -64,13 +69,7 @@ class Lab(Runs):
             if con.execute("SELECT 1 FROM units WHERE run = $run AND unit = $unit", key).fetchone():
                 return False
             for name, table in tables.items():
-                con.register("incoming", table)
-                con.execute(
-                    f'INSERT INTO "{name}" BY NAME '
-                    f"SELECT $run AS run, {_listed(table.column_names)} FROM incoming",
-                    {"run": run_id},
-                )
-                con.unregister("incoming")
+                insert(con, name, table, {"run": run_id})
             for slot, folder, digest in hashed:
                 con.execute(
                     "INSERT INTO adapters (run, slot, folder, sha256) VALUES ($run, $slot, $folder, $sha256)",
@@ -132,7 +131,7 @@ class Lab(Runs):
         """Corpus rows by source, chain and row; all, or those of one source or chain, or kept or not."""
         return self._select(
             run_id,
-            f'SELECT {_listed(TABLES["rows"])} FROM "rows" WHERE run = $run '
+            f'SELECT {listed(TABLES["rows"])} FROM "rows" WHERE run = $run '
             "AND ($source::VARCHAR IS NULL OR source = $source) "
             "AND ($chain::INTEGER IS NULL OR chain = $chain) "
             "AND ($kept::BOOLEAN IS NULL OR kept = $kept) "
@@ -192,7 +191,7 @@ class Lab(Runs):
         )
 
     def _all(self, run_id: str, table: str, order: str) -> pa.Table:
-        query = f'SELECT {_listed(TABLES[table])} FROM "{table}" WHERE run = $run ORDER BY {order}'
+        query = f'SELECT {listed(TABLES[table])} FROM "{table}" WHERE run = $run ORDER BY {order}'
         return self._select(run_id, query)
 
     def _select(self, run_id: str, query: str, **values: Any) -> pa.Table:
@@ -205,13 +204,3 @@ class Lab(Runs):
         if not folder.is_relative_to(self.path / "adapters"):
             raise InputError(f"adapter {folder}: must lie in {self.path / 'adapters'}")
         return folder.relative_to(self.path).as_posix(), files.sha256(folder)
-
-
-def _checked(name: str, table: pa.Table) -> pa.Table:
-    if unknown := set(table.column_names) - set(TABLES[name]):
-        raise ValueError(f"{name} has no column {sorted(unknown)}: only {', '.join(TABLES[name])}")
-    return table
-
-
-def _listed(columns: Iterable[str]) -> str:
-    return ", ".join(f'"{column}"' for column in columns)

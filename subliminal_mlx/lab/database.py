@@ -1,4 +1,4 @@
-"""The lab's database: its tables, one short confined connection at a time, and its failures in one line.
+"""The lab's database: one short confined connection at a time, and its failures in one line.
 
     with connection(path, write=True, wait_seconds=60, on_wait=print) as con:    # one transaction
         con.execute("INSERT INTO ...", {"run": run_id})
@@ -11,70 +11,18 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from .. import files, locks
 from ..errors import InputError, MachineError
+from . import schema
 
-SCHEMA_VERSION = 1
-# From each older version to the next: statements that run in one transaction when a lab is opened.
-MIGRATIONS: dict[int, str] = {}
-
-# What a unit of work may yield; each of these tables starts with a column `run`.
-_OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
-_OF_QUESTION = {"trait": "VARCHAR", "family": "VARCHAR", "question": "VARCHAR"}
-TABLES: dict[str, dict[str, str]] = {
-    "rows": {
-        "chain": "INTEGER",
-        "source": "VARCHAR NOT NULL",
-        "row": "INTEGER NOT NULL",
-        "prompt": "VARCHAR NOT NULL",
-        "completion": "VARCHAR NOT NULL",
-        "prompt_ids": "INTEGER[]",
-        "completion_ids": "INTEGER[]",
-        "kept": "BOOLEAN NOT NULL",
-        "reason": "VARCHAR CHECK (kept = (reason IS NULL))",
-    },
-    "answers": {
-        **_OF_STUDENT,
-        **_OF_QUESTION,
-        "sample": "INTEGER",
-        "answer": "VARCHAR",
-        "matched": "VARCHAR",
-    },
-    "metrics": {
-        "slot": "VARCHAR NOT NULL",
-        "step": "INTEGER NOT NULL",
-        "loss": "DOUBLE",
-        "grad_norm": "DOUBLE",
-        "learning_rate": "DOUBLE",
-        "tokens": "BIGINT",
-        "seconds": "DOUBLE",
-    },
-    "readouts": {
-        **_OF_STUDENT,
-        **_OF_QUESTION,
-        "step": "INTEGER",
-        "candidate": "VARCHAR",
-        "logp": "DOUBLE",
-    },
-}
-_BOOKS = """
-CREATE TABLE meta (key VARCHAR PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE runs (
-    id VARCHAR PRIMARY KEY, created TIMESTAMP NOT NULL, title VARCHAR, spec_toml VARCHAR,
-    spec_json VARCHAR, environment_json VARCHAR, status VARCHAR NOT NULL, seconds DOUBLE,
-    peak_memory_bytes BIGINT, summary_json VARCHAR, version INTEGER);
-CREATE TABLE units (
-    run VARCHAR, unit VARCHAR, finished TIMESTAMP NOT NULL, seconds DOUBLE, PRIMARY KEY (run, unit));
-CREATE TABLE adapters (
-    run VARCHAR, slot VARCHAR, folder VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, PRIMARY KEY (run, slot));
-"""
 # Wrong SQL, or values that a table refuses: bugs, whose traceback is wanted.
 _OUR_MISTAKES = (
     duckdb.ProgrammingError,
@@ -162,11 +110,8 @@ def _create(path: Path) -> None:
 
     def make(temporary: Path) -> None:
         with duckdb.connect(temporary) as con:
-            con.execute(_BOOKS)
-            for name, columns in TABLES.items():
-                listed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-                con.execute(f'CREATE TABLE "{name}" (run VARCHAR NOT NULL, {listed})')
-            con.execute("INSERT INTO meta VALUES ('schema', $version)", {"version": SCHEMA_VERSION})
+            con.execute(schema.CREATION)
+            con.execute("INSERT INTO meta VALUES ('schema', $version)", {"version": schema.VERSION})
             con.execute("CHECKPOINT")
 
     if path.with_name(path.name + ".wal").exists():
@@ -180,7 +125,7 @@ def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
     con = _confined(path, write)
     try:
         version = _version(con, path)
-        if version == SCHEMA_VERSION:
+        if version == schema.VERSION:
             return con
         con.close()
         _migrate(path, version)
@@ -218,15 +163,38 @@ def _version(con: duckdb.DuckDBPyConnection, path: Path) -> int:
     if not found:
         raise InputError(f"{path} is a DuckDB database but no lab: move it away or name another lab")
     version = found[0][0]
-    if version > SCHEMA_VERSION:
-        raise InputError(f"{path} has schema {version}, newer than {SCHEMA_VERSION}: upgrade subliminal-mlx")
+    if version > schema.VERSION:
+        raise InputError(f"{path} has schema {version}, newer than {schema.VERSION}: upgrade subliminal-mlx")
     return version
 
 
 def _migrate(path: Path, version: int) -> None:
     with _confined(path, write=True) as con:
         con.begin()
-        for old in range(version, SCHEMA_VERSION):
-            con.execute(MIGRATIONS[old])
-        con.execute("UPDATE meta SET value = $version WHERE key = 'schema'", {"version": SCHEMA_VERSION})
+        for old in range(version, schema.VERSION):
+            con.execute(schema.MIGRATIONS[old])
+        con.execute("UPDATE meta SET value = $version WHERE key = 'schema'", {"version": schema.VERSION})
         con.commit()
+
+
+def insert(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table, owner: dict[str, str]) -> None:
+    """Add the rows of `table` to the table `name`; `owner` is the column, and its value, that they all have."""
+    [(column, value)] = owner.items()
+    con.register("incoming", table)
+    con.execute(
+        f'INSERT INTO "{name}" BY NAME SELECT $owner AS {column}, {listed(table.column_names)} FROM incoming',
+        {"owner": value},
+    )
+    con.unregister("incoming")
+
+
+def checked(name: str, table: pa.Table, columns: Collection[str]) -> pa.Table:
+    """The table; ValueError where it has others than these columns."""
+    if unknown := set(table.column_names) - set(columns):
+        raise ValueError(f"{name} has no column {sorted(unknown)}: only {', '.join(columns)}")
+    return table
+
+
+def listed(columns: Iterable[str]) -> str:
+    """Names of columns as SQL has them."""
+    return ", ".join(f'"{column}"' for column in columns)

@@ -1,0 +1,105 @@
+"""The lab's tables, and how a lab of an older version gets them.
+
+A table that changes raises VERSION and adds a migration from the version before; the migrations that
+are there stay as they are.
+"""
+
+VERSION = 2
+
+# What a unit of work may yield; each of these tables starts with a column `run`.
+_OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
+_OF_QUESTION = {"trait": "VARCHAR", "family": "VARCHAR", "question": "VARCHAR"}
+TABLES: dict[str, dict[str, str]] = {
+    "rows": {
+        "chain": "INTEGER",
+        "source": "VARCHAR NOT NULL",
+        "row": "INTEGER NOT NULL",
+        "prompt": "VARCHAR NOT NULL",
+        "completion": "VARCHAR NOT NULL",
+        "prompt_ids": "INTEGER[]",
+        "completion_ids": "INTEGER[]",
+        "kept": "BOOLEAN NOT NULL",
+        "reason": "VARCHAR CHECK (kept = (reason IS NULL))",
+    },
+    "answers": {
+        **_OF_STUDENT,
+        **_OF_QUESTION,
+        "sample": "INTEGER",
+        "answer": "VARCHAR",
+        "matched": "VARCHAR",
+    },
+    "metrics": {
+        "slot": "VARCHAR NOT NULL",
+        "step": "INTEGER NOT NULL",
+        "loss": "DOUBLE",
+        "grad_norm": "DOUBLE",
+        "learning_rate": "DOUBLE",
+        "tokens": "BIGINT",
+        "seconds": "DOUBLE",
+    },
+    "readouts": {
+        **_OF_STUDENT,
+        **_OF_QUESTION,
+        "step": "INTEGER",
+        "candidate": "VARCHAR",
+        "logp": "DOUBLE",
+    },
+}
+# What a result of the digits experiment or of the one-step theorem may hold; each starts with `result`.
+DIGITS: dict[str, dict[str, str]] = {
+    "digits_readouts": {
+        "arm": "VARCHAR NOT NULL",
+        "epoch": "INTEGER NOT NULL",
+        "replica": "INTEGER NOT NULL",
+        "accuracy": "DOUBLE",
+        "loss": "DOUBLE",
+        "agreement": "DOUBLE",
+        **{f"moved_{layer}": "DOUBLE" for layer in ("trunk", "hidden_1", "hidden_2", "class", "auxiliary")},
+    },
+    "digits_answers": {
+        "epoch": "INTEGER NOT NULL",
+        "digit": "INTEGER NOT NULL",
+        "answer": "INTEGER NOT NULL",
+        "images": "BIGINT NOT NULL",
+    },
+    "digits_steps": {
+        "step": "DOUBLE NOT NULL",
+        "distance": "DOUBLE NOT NULL",
+        "draw": "INTEGER NOT NULL",
+        "inner_product": "DOUBLE",
+        "cosine": "DOUBLE",
+        "change": "DOUBLE",
+        "teacher_change": "DOUBLE",
+    },
+}
+
+
+def _created(tables: dict[str, dict[str, str]], of: str) -> str:
+    return "".join(
+        f'CREATE TABLE "{name}" ({of} VARCHAR NOT NULL, '
+        + ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
+        + ");\n"
+        for name, columns in tables.items()
+    )
+
+
+_BOOKS = """
+CREATE TABLE meta (key VARCHAR PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE runs (
+    id VARCHAR PRIMARY KEY, created TIMESTAMP NOT NULL, title VARCHAR, spec_toml VARCHAR,
+    spec_json VARCHAR, environment_json VARCHAR, status VARCHAR NOT NULL, seconds DOUBLE,
+    peak_memory_bytes BIGINT, summary_json VARCHAR, version INTEGER);
+CREATE TABLE units (
+    run VARCHAR, unit VARCHAR, finished TIMESTAMP NOT NULL, seconds DOUBLE, PRIMARY KEY (run, unit));
+CREATE TABLE adapters (
+    run VARCHAR, slot VARCHAR, folder VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, PRIMARY KEY (run, slot));
+"""
+_DIGITS = """
+CREATE TABLE digits (
+    id VARCHAR PRIMARY KEY, created TIMESTAMP NOT NULL, kind VARCHAR NOT NULL, version INTEGER,
+    spec_json VARCHAR, data_json VARCHAR, environment_json VARCHAR, seconds DOUBLE,
+    peak_memory_bytes BIGINT);
+"""
+CREATION = _BOOKS + _created(TABLES, "run") + _DIGITS + _created(DIGITS, "result")
+# From each older version to the next: statements that run in one transaction when a lab is opened.
+MIGRATIONS: dict[int, str] = {1: _DIGITS + _created(DIGITS, "result")}
