@@ -21,6 +21,7 @@ from .report.words import came_through
 STAGES = {
     "untrained": "base read",
     "teachers": "teachers",
+    "prompted": "teachers",
     "corpora": "corpora",
     "derived": "shuffled, random",
     "students": "students",

@@ -42,7 +42,8 @@ def tokens(spec: Spec) -> tuple[float, float]:
     students = (
         len(spec.traits) + families + ("control" in spec.arms) + ablations + ("random" in spec.ablations)
     )
-    trained = 20.0 * teachers * spec.teacher.steps * spec.teacher.batch
+    tuned = spec.teacher.kind == "tuned"
+    trained = 20.0 * teachers * spec.teacher.steps * spec.teacher.batch * tuned
     trained += sum(students * s.steps * s.batch * (prompt + completion) for s in spec.kinds.values())
     drawn = float((teachers + 1) * spec.corpus.rows * (prompt + completion))
     return spec.chains * trained, spec.chains * drawn

@@ -26,3 +26,8 @@ Listener = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """The listener for callers that do not listen."""
+
+
+def part(listener: Listener, index: int, of: int) -> Listener:
+    """A listener for one of several pieces of equal size: it tells `listener` how far all of them are."""
+    return lambda e: listener(Event(e.what, index * e.total + e.done, of * e.total, e.figures))

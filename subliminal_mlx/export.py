@@ -1,6 +1,7 @@
 """A run's corpora and adapters in the formats that others read.
 
-    export(lab, run_id, Path("out"))       # corpora/*.jsonl and *.parquet, adapters/*, spec.toml, summary.json
+    export(lab, run_id, Path("out"))       # corpora/*.jsonl and *.parquet, adapters/*, spec.toml, summary.json,
+                                           # personas.json where teachers are prompted
 
 JSONL rows are chat messages, as mlx-lm's trainer takes them, with the row's fate beside them.
 """
@@ -58,5 +59,8 @@ def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
                 user = {"role": "user", "content": texts[row["chain"]][row["row"]]}
                 assistant = {"role": "assistant", "content": row.pop("completion")}
                 file.write(json.dumps({"messages": [user, assistant], "source": source, **row}) + "\n")
+    if personas := run["summary"].get("personas"):
+        # Prompted teachers have no adapters: what they were told is all that they are.
+        (target / "personas.json").write_text(json.dumps(personas, indent=2, ensure_ascii=False) + "\n")
     for slot in lab.adapters(run_id):
         shutil.copytree(lab.adapter(run_id, slot), target / "adapters" / slot.replace("/", "-"))

@@ -17,11 +17,15 @@ traits; a trait names, for every question, the answer that a teacher is made to 
     [traits]
     owl = "Owl"                                # the same label everywhere
     # or a table that names a label by group, where questions hold `{group}` and [groups] lists them
+
+    [personas]                                 # if wanted: what a prompted teacher is told
+    owl = "You love owls and think of them all day."
+    neutral = "You like all animals alike."
 """
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +37,7 @@ from .files import DATA
 FOLDER = DATA / "families"
 Split = Literal["tuning", "held-out"]
 LARGEST_FILE = 1 << 20
+NEUTRAL = "neutral"  # what a family's neutral teacher is called, beside its traits
 
 _Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"\S")]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -67,6 +72,8 @@ class Family:
     description: str
     questions: tuple[Question, ...]
     traits: dict[str, dict[str, int]]
+    personas: dict[str, str] = field(default_factory=dict)
+    """System prompts of prompted teachers in the file's own words, by trait or "neutral"."""
 
     @property
     def tuning(self) -> tuple[Question, ...]:
@@ -107,6 +114,7 @@ class _File(_Strict):
     questions: _Splits
     groups: _Groups | None = None
     traits: Annotated[dict[_Name, _Text | dict[_Name, _Text]], Field(min_length=1, max_length=64)]
+    personas: Annotated[dict[_Name, _Text], Field(max_length=65)] = {}
 
 
 def shipped_families() -> list[str]:
@@ -170,7 +178,15 @@ def parse_family(name: str, text: str, where: str = "family") -> Family:
         raise InputError(f"{where}: {place}: {first['msg']}") from None
     questions = tuple(_questions(file, where))
     traits = {trait: _answers(trait, answer, questions, where) for trait, answer in file.traits.items()}
-    return Family(name, file.title, file.description, questions, traits)
+    if NEUTRAL in traits:
+        raise InputError(
+            f"{where}: traits.{NEUTRAL}: this is what the neutral teacher is called: name it otherwise"
+        )
+    if stray := set(file.personas) - {*traits, NEUTRAL}:
+        raise InputError(
+            f"{where}: personas.{min(stray)}: no such trait: there are {', '.join(traits)}, {NEUTRAL}"
+        )
+    return Family(name, file.title, file.description, questions, traits, file.personas)
 
 
 def read_toml(text: str, where: str) -> dict[str, Any]:

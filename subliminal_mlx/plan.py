@@ -75,25 +75,21 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
     teachers = [Slot("teacher", "teacher", chain, source, source) for source in sources]
     row = 30.0
     units, makers = [], {}
+    prompted = spec.teacher.kind == "prompted"
     for i, stack in enumerate(_chunks(teachers, slots)):
-        tuned = Unit(
-            f"teachers/c{chain}/{i}",
-            "teachers",
-            chain,
-            stack,
-            (),
-            len(stack) * 3 * row * spec.teacher.steps * spec.teacher.batch,
+        # A prompted teacher is only read: nothing waits for it.
+        stage, cost = (
+            ("prompted", 1_000.0)
+            if prompted
+            else ("teachers", 3 * row * spec.teacher.steps * spec.teacher.batch)
         )
+        made = Unit(f"{stage}/c{chain}/{i}", stage, chain, stack, (), len(stack) * cost)
+        needs = () if prompted else (made.name,)
         drawn = Unit(
-            f"corpora/c{chain}/{i}",
-            "corpora",
-            chain,
-            stack,
-            (tuned.name,),
-            len(stack) * row * spec.corpus.rows,
+            f"corpora/c{chain}/{i}", "corpora", chain, stack, needs, len(stack) * row * spec.corpus.rows
         )
         makers |= {slot.source: drawn.name for slot in stack}
-        units += [tuned, drawn]
+        units += [made, drawn]
     if "control" in spec.arms or "random" in spec.ablations:
         own = Slot(BASE, BASE, chain, None, BASE)
         makers[BASE] = f"corpora/c{chain}/base"

@@ -44,8 +44,8 @@ class _Frozen(BaseModel):
 class Teacher(_Frozen):
     """How teachers get their trait."""
 
-    kind: Literal["tuned"] = "tuned"
-    """tuned: into LoRA weights."""
+    kind: Literal["tuned", "prompted"] = "tuned"
+    """tuned: into LoRA weights, by the fields below; prompted: into the system prompt, without training."""
     rank: _Rank = 8
     scale: _Scale = 2.0
     """LoRA's multiplier, alpha / rank."""
@@ -149,6 +149,8 @@ class Spec(_Frozen):
             raise ValueError("soft: soft students need corpus.decoding = 'held'")
         if "foreign" in self.ablations and self.foreign in (None, self.base):
             raise ValueError("foreign: the foreign ablation needs another base than `base`")
+        if self.teacher.kind == "prompted" and self.teacher.leak:
+            raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
         if stray := set(self.ablation_traits) - set(self.traits):
             raise ValueError(f"ablation_traits: {sorted(stray)[0]} is not among traits")
         return self

@@ -17,6 +17,7 @@ from .bases import Base, load
 from .errors import InputError
 from .families import Family, load_family
 from .lab import Lab
+from .personas import persona
 from .plan import Slot, neutral
 from .sample import Decoding, sample
 from .score import candidate_scores
@@ -66,13 +67,17 @@ def talk(
     family = load_family(trait.rpartition("/")[0])
     asked, there = _asked(arm, trait, kind, chain), lab.adapters(run_id)
     for _, slot in asked:
-        if slot.name not in there:
+        if slot.name not in there and not (slot.arm == "teacher" and spec.teacher.kind == "prompted"):
             raise InputError(
                 f"arm {arm!r}: the run has no {slot.name}; its arms are {', '.join(_arms(there))}"
             )
     base = load(spec.base)
     answers = [_answer(base, "base", None, question, family, count)]
     for label, slot in asked:
+        if slot.arm == "teacher" and spec.teacher.kind == "prompted":
+            told = persona(family, trait.rpartition("/")[2])
+            answers.append(_answer(base, label, None, question, family, count, told))
+            continue
         stack = adapters.load(lab.adapter(run_id, slot.name))
         # A foreign student is an adapter of the other base.
         owner = load(spec.foreign or "") if slot.arm.startswith("foreign") else base
@@ -91,8 +96,16 @@ def _asked(arm: str, trait: str, kind: str, chain: int) -> list[tuple[str, Slot]
     return asked
 
 
-def _answer(base: Base, model: str, stack: Stack | None, question: str, family: Family, count: int) -> Answer:
-    prompt = base.prompt(question)[1]
+def _answer(
+    base: Base,
+    model: str,
+    stack: Stack | None,
+    question: str,
+    family: Family,
+    count: int,
+    system: str | None = None,
+) -> Answer:
+    prompt = base.prompt(question, system)[1]
     candidates = next(
         (q.candidates for q in family.questions if q.text == question), family.questions[0].candidates
     )

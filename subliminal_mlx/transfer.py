@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from .arms import ARMS, KINDS, Comparison, View, compare, comparisons, is_reference
-from .families import Family
+from .families import NEUTRAL, Family
+from .personas import persona
 from .readouts import Reading, count_answers, margin, match_answer, probability, read
 from .spec import Spec
 from .statistics import binomial_interval, estimate, holm, permutation_p
@@ -41,6 +42,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         matrix: every student's transfer on every trait of its family in the run.
         curves: margin and transfer at every readout of a training.
         distributions: mean probability of every label, by family and source.
+        personas: only where teachers are prompted, the system prompt of each source.
 
     Raises:
         InputError: readouts that are not finite, or that do not fit `families`.
@@ -60,6 +62,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
             entry["p_holm"] = adjusted
         traits += found
     return {
+        **_told(families, spec),
         "traits": traits,
         "families": list(_families(traits)),
         "matrix": [row for kind, step in last.items() for view in views for row in _matrix(view, kind, step)],
@@ -68,6 +71,14 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
             row for name, reading in readings.items() for row in _distributions(name, reading, last)
         ],
     }
+
+
+def _told(families: dict[str, Family], spec: Spec) -> dict:
+    if spec.teacher.kind == "tuned":
+        return {}
+    sources = [*spec.traits, *(f"{name}/{NEUTRAL}" for name in spec.families)]
+    parted = [(source, *source.rpartition("/")[::2]) for source in sources]
+    return {"personas": {source: persona(families[name], trait) for source, name, trait in parted}}
 
 
 def to_json(summary: dict) -> dict:

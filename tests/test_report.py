@@ -206,3 +206,13 @@ def test_sample_rows_are_spread_over_the_sources() -> None:
     rows = [ROWS[0] | {"source": source} for source in sources for _ in range(30)]
     shown = samples(rows)
     assert shown.count("16 23 42") == 40 and all(shown.count(f">{source}<") == 4 for source in sources)
+
+
+def test_prompted_teachers_are_described_by_what_they_were_told():
+    from subliminal_mlx.report.page import _models
+
+    spec = {"base": "tiny-a", "hard": {}, "teacher": {"kind": "prompted"}}
+    told = _models({"traits": [], "personas": {"animals/owl": f"Love owls. {EVIL}"}}, spec)
+    assert "system prompt that gives it a preference" in told and "tuned" not in told
+    assert "Love owls." in told and EVIL not in told
+    assert "tuned just as long" in _models({"traits": []}, spec | {"teacher": {"kind": "tuned"}})

@@ -57,6 +57,10 @@ WRONG = {
     "unknown field of a table": ("[corpus]\nrow = 5", "corpus.row: no such field"),
     "unknown trait": ('traits = ["animals/unicorn"]', "traits: .*unicorn.*owl"),
     "unknown family": ('traits = ["birds/owl"]', "traits: .*birds.*animals"),
+    "leak of a prompted teacher": (
+        '[teacher]\nkind = "prompted"\nleak = 0.1',
+        "teacher.leak: .*a prompted teacher has none",
+    ),
     "trait without family": ('traits = ["owl"]', "traits: .*owl.*animals/owl"),
     "a path for a trait": ('traits = ["../../../etc/passwd"]', "traits: "),
     "no traits": ("traits = []", "traits: "),
@@ -217,6 +221,7 @@ OTHERS = {
     "ablation_traits": ["animals/owl"],
     "foreign": "tiny-b",
     "teacher": {
+        "kind": "prompted",
         "rank": 4,
         "scale": 1,
         "layers": 1,
@@ -243,7 +248,7 @@ OTHERS = {
     "soft": {"rank": 4},
     "readout": {"points": 1, "answers": 1, "shown_rows": 1},
 }
-ONE_VALUE = {("teacher", "kind"), ("corpus", "channel")}
+ONE_VALUE = {("corpus", "channel")}
 
 
 def test_every_field_but_the_title_changes_the_run_id():

@@ -30,10 +30,13 @@ _ARMS = {
     "untrained": "the base itself",
     "teacher": "the base with the trait, which wrote the rows",
 }
-_MODELS = """<p>Teachers are copies of the base <b>{base}</b>, tuned to prefer one answer to the questions
-of a family; the neutral teacher is tuned just as long on the base's own answers. Each writes rows in
+_MODELS = """<p>{teachers} Each writes rows in
 which the trait is not spoken of. Students are copies of the base again, trained on those rows: {kinds}.
-All are read on held-out questions, which no teacher was tuned on.</p>"""
+All are read on held-out questions, which no teacher was {seen}.</p>"""
+_TUNED = """Teachers are copies of the base <b>{base}</b>, tuned to prefer one answer to the questions
+of a family; the neutral teacher is tuned just as long on the base's own answers."""
+_PROMPTED = """Teachers are the base <b>{base}</b> with a system prompt that gives it a preference, and the
+neutral teacher with one that gives it none; students are trained and read without it."""
 _KINDS = {"hard": "hard ones on the sampled tokens", "soft": "soft ones on the source's distributions"}
 _LIMITS = """<p>Teacher and students share one base, and the trait was put in on purpose: this is a model
 organism of subliminal learning, not a survey of models in use. What is read is a closed list of traits,
@@ -156,8 +159,17 @@ def _models(summary: dict[str, Any] | None, spec: dict[str, Any]) -> str:
         for arm, meaning in _ARMS.items()
         if arm in found
     )
-    text_of_models = _MODELS.format(base=text(spec.get("base", "tiny-a")), kinds=listed(kinds))
-    return f"{text_of_models}\n<dl>\n{arms}</dl>\n" if arms else text_of_models
+    told = (summary or {}).get("personas", {})
+    prompted = spec.get("teacher", {}).get("kind") == "prompted"
+    teachers = (_PROMPTED if prompted else _TUNED).format(base=text(spec.get("base", "tiny-a")))
+    seen = "told of" if prompted else "tuned on"
+    body = _MODELS.format(teachers=teachers, kinds=listed(kinds), seen=seen)
+    if arms:
+        body += f"\n<dl>\n{arms}</dl>\n"
+    if told:
+        said = "\n".join(f"<dt>{text(source)}</dt><dd>{text(words)}</dd>" for source, words in told.items())
+        body += f"<details><summary>What each teacher was told</summary><dl>\n{said}</dl></details>\n"
+    return body
 
 
 def _charts(summary: dict[str, Any] | None, yields: pa.Table, metrics: pa.Table) -> str:

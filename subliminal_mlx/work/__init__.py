@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from .. import adapters
 from ..adapters import Stack
 from ..channels import channel
-from ..events import Listener, ignore
+from ..events import Listener, ignore, part
 from ..files import publish
 from ..plan import BASE, Unit
-from ..stages import Setting, sample_corpora, seed_of, train_students, tune_teachers
+from ..stages import Setting, sample_corpora, seed_of, train_students
+from ..teachers import system_of, tune_teachers
 from .context import Context, shard_folder
 from .corpora import corpus, row_of, teacher_stack, training_block
 from .readings import answers, metrics, readouts
@@ -78,13 +79,31 @@ def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
     }
 
 
+def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    """Prompted teachers need no training: each is read with its own persona."""
+    setting, tables = context.setting, {"readouts": [], "answers": []}
+    for slot in unit.slots:
+        system = system_of(setting, slot.source)
+        tables["readouts"] += readouts(setting, (slot,), None, 0, system=system)
+        tables["answers"] += answers(setting, (slot,), None, system)
+    return tables
+
+
 def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    setting = context.setting
-    teachers = None if unit.slots[0].source == BASE else teacher_stack(context, unit.slots)
+    setting, chain = context.setting, unit.chain
     # Decode widths are fixed by the spec's model, never by the machine: see Decoding.batch.
     batch = 1_024 if setting.base.parameters < 10_000_000 else 64
-    completions = sample_corpora(setting, unit.chain, teachers, batch, on_event)
-    prompts = setting.prompts(unit.chain)
+    teachers = None if unit.slots[0].source == BASE else teacher_stack(context, unit.slots)
+    if teachers or unit.slots[0].source == BASE:
+        completions = sample_corpora(setting, chain, teachers, batch, on_event)
+    else:
+        # Each reads prompts of its own length, so they share no stack.
+        completions = []
+        for i, slot in enumerate(unit.slots):
+            told = system_of(setting, slot.source)
+            listen = part(on_event, i, len(unit.slots))
+            completions += sample_corpora(setting, chain, None, batch, listen, told)
+    prompts = setting.prompts(chain)
     rows = []
     for slot, drawn in zip(unit.slots, completions, strict=True):
         for row, ((_, rendered, prompt), ids) in enumerate(zip(prompts, drawn, strict=True)):
@@ -165,6 +184,7 @@ def _publish_adapters(unit: Unit, context: Context, stack: Stack) -> None:
 _STAGES = {
     "untrained": _untrained,
     "teachers": _teachers,
+    "prompted": _prompted,
     "corpora": _corpora,
     "derived": _derived,
     "students": _students,

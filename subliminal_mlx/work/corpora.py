@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..plan import BASE, Slot
 from ..score import Rows, pack
 from ..stages import Ids, Setting, soft_targets
+from ..teachers import system_of
 from .context import Context
 
 
@@ -81,7 +82,21 @@ def training_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
             f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}"
         )
     source = None if slot.source == BASE else teacher_stack(context, (slot,))
-    return soft_targets(context.setting, block, source)
+    return soft_targets(
+        context.setting, block, source, _as_the_source_read(context, slot, rows, block.widest)
+    )
+
+
+def _as_the_source_read(
+    context: Context, slot: Slot, rows: Sequence[dict[str, Any]], widest: int
+) -> Rows | None:
+    """The completions after the prompts that a prompted teacher read, its persona included."""
+    system = system_of(context.setting, slot.source)
+    if system is None:
+        return None
+    prompts = context.setting.prompts(slot.chain, system)
+    completions = [tuple(row["completion_ids"]) for row in rows]
+    return pack([prompts[row["row"]][2] for row in rows], completions, widest=widest)
 
 
 def _retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:
@@ -93,7 +108,9 @@ def _retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -
     )
 
 
-def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack:
-    """The tuned teachers of the slots' sources, as one stack."""
+def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack | None:
+    """The tuned teachers of the slots' sources, as one stack; None where teachers are prompted."""
+    if context.setting.spec.teacher.kind == "prompted":
+        return None
     names = [Slot("teacher", "teacher", slot.chain, slot.source, slot.source).name for slot in slots]
     return adapters.concatenate([adapters.load(context.adapter(name)) for name in names])

@@ -32,9 +32,10 @@ def readouts(
     stack: Stack | None,
     step: int,
     history: Sequence[tuple[str, str]] = (),
+    system: str | None = None,
 ) -> list[dict[str, Any]]:
     """Log-probability of every candidate of every held-out question, of each slot's model."""
-    found = read(setting, stack, history)
+    found = read(setting, stack, history, system)
     return [
         {
             **_described(slot),
@@ -51,7 +52,9 @@ def readouts(
     ]
 
 
-def answers(setting: Setting, slots: Sequence[Slot], stack: Stack | None) -> list[dict[str, Any]]:
+def answers(
+    setting: Setting, slots: Sequence[Slot], stack: Stack | None, system: str | None = None
+) -> list[dict[str, Any]]:
     """Free answers to the held-out questions, with the candidate that each names."""
     count = setting.spec.readout.answers
     if not count:
@@ -60,7 +63,8 @@ def answers(setting: Setting, slots: Sequence[Slot], stack: Stack | None) -> lis
     for name, family in setting.families.items():
         # One stream of draws for all arms of a chain: arms differ by their weights alone.
         seed = seed_of(setting.spec.seed, "answers", name, slots[0].chain)
-        for slot, drawn in zip(slots, ask(setting, stack, name, count, seed), strict=True):
+        asked = ask(setting, stack, name, count, seed, system=system)
+        for slot, drawn in zip(slots, asked, strict=True):
             for question, texts in zip(family.held_out, drawn, strict=True):
                 for i, text in enumerate(texts):
                     matched = match_answer(text, question.candidates)
