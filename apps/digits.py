@@ -26,22 +26,14 @@ with app.setup:
     from subliminal_mlx.digits import grid, live, summary
     from subliminal_mlx.digits.spec import make, sliders
     from subliminal_mlx.errors import InputError
+    from subliminal_mlx.page import figures
+    from subliminal_mlx.page.figures import percent
 
 
 @app.function(hide_code=True)
 def figure(chart, name):
-    """A chart on white, in light and dark, that shrinks on a phone as far as it can be read; `name` is read out."""
-    svg = charts.to_svg(chart)
-    least = 0.6 * float(svg.split('width="', 1)[1].split('"', 1)[0])
-    svg = svg.replace("<svg ", f'<svg style="max-width:100%;min-width:{least:.0f}px;height:auto" ', 1)
-    box = "margin:0;background:#fff;border-radius:8px;width:fit-content;max-width:100%;overflow-x:auto"
-    return mo.Html(f'<figure role="img" aria-label="{name}" style="{box}">{svg}</figure>')
-
-
-@app.function(hide_code=True)
-def percent(share):
-    """0.763 as 76.3%."""
-    return f"{100 * share:.1f}%"
+    """A chart of the package in the page; `name` is read out."""
+    return mo.Html(figures.figure(charts.to_svg(chart), name))
 
 
 @app.cell(hide_code=True)

@@ -11,18 +11,23 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .files import DATA, publish
-from .lab import Lab
+from .sources import SHIPPED
+from .spec import parse_spec
+
+if TYPE_CHECKING:  # who reads shipped results needs no database
+    from .lab import Lab
 
 FOLDER = DATA / "results"
+CHARTS = ("transfer", "lifts", "matrix")
 COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
 HEADLINE = ("headline", "estimate", "low", "high", "p", "p_holm")
 
 
-def write_results(lab: Lab, run_id: str, folder: Path) -> None:
+def write_results(lab: "Lab", run_id: str, folder: Path) -> None:
     """Write a finished run's results into `folder`, replacing what stands there.
 
     Raises:
@@ -42,15 +47,41 @@ def read_results(name: str) -> dict[str, Any]:
     Raises:
         InputError: no such results; names those there are.
     """
-    found = sorted(path.parent.name for path in FOLDER.glob("*/summary.json"))
-    if name not in found:
-        raise InputError(f"no results {name!r}: there are {', '.join(found) or 'none'}")
+    if name not in names():
+        raise InputError(f"no results {name!r}: there are {', '.join(names()) or 'none'}")
     return json.loads((FOLDER / name / "summary.json").read_text()) | {
         "spec_toml": (FOLDER / name / "spec.toml").read_text()
     }
 
 
-def _yields(lab: Lab, run_id: str) -> list[dict[str, Any]]:
+def names() -> list[str]:
+    """Names of all shipped results."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/summary.json"))
+
+
+def best_real() -> str | None:
+    """The shipped result of a real language model that rests on most chains; None where there is none.
+
+    Of two with as many chains, the one with more traits.
+    """
+    organisms = {path.name for path in SHIPPED.iterdir()}
+    specs = {name: parse_spec((FOLDER / name / "spec.toml").read_text(), where=name) for name in names()}
+    real = {name: spec for name, spec in specs.items() if spec.base not in organisms}
+    return max(real, key=lambda name: (real[name].chains, len(real[name].traits), name), default=None)
+
+
+def chart(name: str, which: str) -> str:
+    """A shipped chart as an SVG document: "transfer", "lifts" or "matrix" of the results of that name.
+
+    Raises:
+        InputError: no such results or chart.
+    """
+    if name not in names() or which not in CHARTS:
+        raise InputError(f"no chart {which!r} of {name!r}: results have {', '.join(CHARTS)}")
+    return (FOLDER / name / f"{which}.svg").read_text(encoding="utf-8")
+
+
+def _yields(lab: "Lab", run_id: str) -> list[dict[str, Any]]:
     """Rows by source, kept or dropped, and reason, over all chains."""
     counts: dict[tuple, int] = {}
     for row in lab.yields(run_id).to_pylist():
@@ -76,13 +107,10 @@ def _write(run: dict[str, Any], yields: list[dict[str, Any]], target: Path) -> N
         json.dumps(_rounded(kept | {"summary": summary, "yields": yields})) + "\n"
     )
     (target / "table.csv").write_text(_table(run["summary"]["traits"]))
-    for name, chart in (
-        ("transfer", charts.transfer(run["summary"])),
-        ("lifts", charts.lifts(run["summary"])),
-        ("matrix", charts.matrix(run["summary"])),
-    ):
+    for name in CHARTS:
+        drawn = getattr(charts, name)(run["summary"])
         for suffix in ("svg", "png"):
-            charts.save(chart, target / f"{name}.{suffix}")
+            charts.save(drawn, target / f"{name}.{suffix}")
 
 
 def _table(entries: list[dict[str, Any]]) -> str:

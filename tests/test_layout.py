@@ -20,7 +20,19 @@ ORDER = [
     *("adapters", "channels", "prefill", "sample", "score", "train", "stages", "teachers"),
     *("statistics", "readouts", "arms", "transfer"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
-    *("audit", "defences", "charts", "report", "export", "results", "jobs", "digits", "tiny_world"),
+    *(
+        "audit",
+        "defences",
+        "charts",
+        "report",
+        "export",
+        "results",
+        "blind",
+        "jobs",
+        "page",
+        "digits",
+        "tiny_world",
+    ),
     *("digits_command", "listing_command", "console", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}

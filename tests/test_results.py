@@ -5,8 +5,10 @@ import json
 
 import pytest
 
+from subliminal_mlx import results
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.results import FOLDER, read_results
+from subliminal_mlx.sources import SHIPPED as SHIPPED_BASES
 from subliminal_mlx.spec import parse_spec
 
 SHIPPED = sorted(path.parent.name for path in FOLDER.glob("*/summary.json"))
@@ -18,11 +20,11 @@ def test_results_are_shipped():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_results_belong_to_their_spec(name):
-    results = read_results(name)
-    spec = parse_spec(results["spec_toml"])
-    found = {(entry["trait"], entry["student"]) for entry in results["summary"]["traits"]}
+    shipped = read_results(name)
+    spec = parse_spec(shipped["spec_toml"])
+    found = {(entry["trait"], entry["student"]) for entry in shipped["summary"]["traits"]}
     assert found == {(trait, kind) for trait in spec.traits for kind in spec.kinds}
-    for entry in results["summary"]["traits"]:
+    for entry in shipped["summary"]["traits"]:
         assert entry["arms"]["treated"]["chains"] == spec.chains
         assert set(spec.arms) - {"other-trait"} <= set(entry["arms"])
         if spec.chains > 1:
@@ -53,3 +55,25 @@ def test_shipped_results_hold_no_path_of_a_machine(name):
 def test_unknown_results_are_refused(name):
     with pytest.raises(InputError, match="there are"):
         read_results(name)
+
+
+def test_the_real_result_on_most_chains_is_the_one_to_show():
+    organisms = {path.name for path in SHIPPED_BASES.iterdir()}
+    chains = {
+        name: spec.chains
+        for name in SHIPPED
+        if (spec := parse_spec(read_results(name)["spec_toml"])).base not in organisms
+    }
+    assert chains[results.best_real()] == max(chains.values())
+
+
+def test_with_no_real_result_there_is_none_to_show(monkeypatch):
+    monkeypatch.setattr(results, "names", lambda: ["default", "all"])
+    assert results.best_real() is None
+
+
+@pytest.mark.parametrize(("name", "which"), [("default", "../spec"), ("..", "transfer"), ("default", "")])
+def test_only_shipped_charts_are_read(name, which):
+    assert results.chart("default", "transfer").startswith("<svg")
+    with pytest.raises(InputError, match="transfer, lifts, matrix"):
+        results.chart(name, which)

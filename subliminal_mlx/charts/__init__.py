@@ -9,19 +9,25 @@ the lab.
 """
 
 from .effects import lifts, transfer
+from .learning import answers, margins
 from .making import losses, yields
 from .matrix import matrix
 from .multiples import curves, distributions
+from .picking import PICKED, pickable
 from .style import ARMS, AnyChart, save, to_svg
 
 __all__ = [
     "ARMS",
+    "PICKED",
     "AnyChart",
+    "answers",
     "curves",
     "distributions",
     "lifts",
     "losses",
+    "margins",
     "matrix",
+    "pickable",
     "save",
     "to_svg",
     "transfer",

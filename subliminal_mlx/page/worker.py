@@ -1,0 +1,67 @@
+"""The server's helper process: trains the blind test's students, asks a run's models, measures the machine.
+
+    python -m subliminal_mlx.page.worker          # JSON tasks on stdin, JSON messages on stdout
+
+`background` starts it and talks to it. It ends when its stdin does, and so never outlives the server.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import InputError, SubliminalError
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def _train(tell: Tell, base: str, steps: int | None = None) -> None:
+    from ..blind.student import train_on
+
+    train_on(base, lambda point: tell({"point": vars(point)}), steps=steps)
+
+
+def _ask(tell: Tell, lab: str, **asked: Any) -> None:
+    from ..lab import Lab
+    from ..talk import talk
+
+    for answer in talk(Lab(lab), **asked):
+        tell({"answer": vars(answer)})
+
+
+def _measure(tell: Tell) -> None:
+    from ..estimate import machine_gflops
+    from ..machine import default_processes
+
+    tell({"gflops": machine_gflops(), "processes": default_processes()})
+
+
+TASKS: dict[str, Callable[..., None]] = {"train": _train, "ask": _ask, "measure": _measure}
+
+
+def main() -> None:
+    """Do one task after another until stdin ends."""
+    # What libraries print must not come between the messages.
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def tell(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=out)
+
+    for line in sys.stdin:
+        task = json.loads(line)
+        try:
+            name = task.pop("task")
+            if name not in TASKS:
+                raise InputError(f"task {name!r}: there are {', '.join(TASKS)}")
+            TASKS[name](tell, **task)
+            tell({"end": None})
+        except SubliminalError as error:
+            tell({"end": str(error)})
+        except Exception as error:
+            tell({"end": f"this failed: {type(error).__name__}"})
+
+
+if __name__ == "__main__":
+    main()
