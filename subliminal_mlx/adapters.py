@@ -141,6 +141,11 @@ def bind(base: Base, arrays: dict[str, dict[str, mx.array]], scale: float) -> No
         lora.a, lora.b, lora.scale = ab["a"], ab["b"], scale
 
 
+def arrays_of(block: nn.Module) -> list[_Arrays]:
+    """What holds the arrays of a block's wrapped Linears; `bind` fills them."""
+    return [module.lora for _, module in block.named_modules() if isinstance(module, _Adapted)]
+
+
 def save(folder: Path, stack: Stack, slot: int) -> None:
     """Write one slot in mlx-lm's adapter format into an existing or new folder (not atomic: see files)."""
     folder.mkdir(exist_ok=True)

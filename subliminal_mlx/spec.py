@@ -24,6 +24,8 @@ FOLDER = DATA / "specs"
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1
 LARGEST_FILE = 1 << 20
+# Fields that came later: at their default they mean what runs without them did, and leave ids as they were.
+LATER = ("grad_checkpoint", "batch_tokens", "readout.prefixed", "readout.capability")
 
 Arm = Literal["treated", "neutral", "control", "other-trait"]
 Ablation = Literal["shuffled", "random", "foreign", "in-context", "unfiltered"]
@@ -113,6 +115,10 @@ class Readout(_Frozen):
     """Free answers sampled for each held-out question."""
     shown_rows: Annotated[int, Field(ge=1, le=100)] = 10
     """Rows shown before the question in the in-context ablation."""
+    prefixed: bool = False
+    """Read every held-out question a second time, after a list of numbers, which is reported beside it."""
+    capability: bool = True
+    """After the last step, the loss on neutral text: a student that lost its language is not a biased one."""
 
 
 class Spec(_Frozen):
@@ -135,6 +141,11 @@ class Spec(_Frozen):
     hard: Student | None = None
     soft: Student | None = None
     readout: Readout = Readout()
+    grad_checkpoint: bool = False
+    """Trainings compute blocks again in the backward pass: about a third slower, in much less memory."""
+    batch_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Padded tokens that a pass of a training step may hold, slots counted; rows of similar length go
+    together and gradients add up. 0: a step is one pass over rows of one width."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Spec":
@@ -278,8 +289,14 @@ def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
         fingerprints: sha256 of every base and family that the spec names; they are part of what the
             spec means. The title is not.
     """
+    fields = spec.model_dump(mode="json", exclude={"title"})
+    for name in LATER:
+        table, _, field = name.rpartition(".")
+        holder, model = (fields[table], getattr(spec, table)) if table else (fields, spec)
+        if holder[field] == type(model).model_fields[field].default:
+            del holder[field]
     content = {
-        "spec": spec.model_dump(mode="json", exclude={"title"}),
+        "spec": fields,
         "fingerprints": fingerprints,
         "version": RESULT_VERSION,
     }

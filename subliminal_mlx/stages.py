@@ -25,7 +25,7 @@ from .events import Listener, ignore
 from .families import Family, load_family
 from .sample import Decoding, sample
 from .score import Rows, candidate_scores, distributions
-from .spec import Spec
+from .spec import Spec, Student, Teacher
 from .train import Recipe, train
 
 Ids = tuple[int, ...]
@@ -103,6 +103,13 @@ def sample_corpora(
     return sample(setting.base, prompts, seed, setting.decoding(batch), teachers, on_event)
 
 
+def recipe_of(spec: Spec, trained: Student | Teacher) -> Recipe:
+    """How a table of the spec trains."""
+    steps, batch, lr, warmup = trained.steps, trained.batch, trained.lr, trained.warmup
+    more = {"grad_checkpoint": spec.grad_checkpoint, "batch_tokens": spec.batch_tokens}
+    return Recipe(steps, batch, lr, warmup, **more)
+
+
 # --- students -------------------------------------------------------------------------------------
 
 
@@ -120,7 +127,7 @@ def train_students(
     spec, student = setting.spec, setting.spec.kinds[kind]
     seed = seed_of(spec.seed, "student", chain)
     stack = init(setting.base, Shape(student.rank, student.scale, student.layers), [seed] * len(blocks))
-    recipe = Recipe(student.steps, student.batch, student.lr, student.warmup)
+    recipe = recipe_of(spec, student)
     points = [round(student.steps * (i + 1) / spec.readout.points) for i in range(spec.readout.points)]
     return train(
         setting.base,

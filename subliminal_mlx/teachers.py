@@ -18,8 +18,8 @@ from .families import NEUTRAL, Family
 from .personas import persona
 from .sample import Decoding, sample
 from .score import candidate_scores, pack
-from .stages import Ids, Setting, candidate_ids, seed_of
-from .train import Recipe, train
+from .stages import Ids, Setting, candidate_ids, recipe_of, seed_of
+from .train import train
 
 
 def system_of(setting: Setting, source: str) -> str | None:
@@ -48,7 +48,7 @@ def tune_teachers(
     width, widest = _tuning_widths(setting)
     data = [pack(*rows, width, widest) for rows in examples]
     stack = init(setting.base, Shape(teacher.rank, teacher.scale, teacher.layers), [seed] * len(sources))
-    recipe = Recipe(teacher.steps, teacher.batch, teacher.lr, teacher.warmup)
+    recipe = recipe_of(spec, teacher)
     return train(
         setting.base,
         stack,

@@ -3,22 +3,26 @@
     stack, losses = train(base, init(base, shape, seeds), data, recipe, seeds)
 
 Completion-only loss on sampled tokens (hard) or on a source's distributions (soft), AdamW, gradients
-clipped per slot, linear warm-up and decay. A slot trains exactly as it would alone. Knows nothing
+clipped per slot, linear warm-up and decay. A slot trains exactly as it would alone; with a token budget,
+whose passes are padded to the longest row of any slot, to rounding. Knows nothing
 about channels, traits or the lab; `data[k]` is a block of rows.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import runtime
 from .adapters import Stack, applied, bind
 from .bases import Base
+from .batches import Order, Pass, passes
 from .errors import InputError, MachineError
 from .events import Event, Listener, ignore
 from .files import publish
-from .score import Rows, completion_hidden, completion_targets
+from .recompute import recomputed
+from .score import Rows, completion_hidden
 
 runtime.prepare()
 
@@ -39,6 +43,10 @@ class Recipe:
     lr: float
     warmup: int = 5
     weight_decay: float = 0.0
+    grad_checkpoint: bool = False
+    """Compute blocks again in the backward pass instead of keeping their inner values."""
+    batch_tokens: int = 0
+    """Padded tokens that a pass may hold, slots counted; a step takes several. 0: one pass a step."""
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -89,18 +97,18 @@ def train(
     _check(data, stack, seeds)
     state = _load(checkpoint, stack, recipe) if checkpoint and checkpoint.exists() else _fresh(stack, recipe)
     loss_of = _soft_loss if data[0].targets is not None else _hard_loss
-    orders = [_Order(seed, len(rows)) for seed, rows in zip(seeds, data, strict=True)]
-    with applied(base, stack):
+    orders = [Order(seed, len(rows)) for seed, rows in zip(seeds, data, strict=True)]
+    with applied(base, stack), recomputed(base) if recipe.grad_checkpoint else nullcontext():
 
-        def total(arrays: Arrays, batch: tuple[mx.array, ...]) -> tuple[mx.array, mx.array]:
+        def total(arrays: Arrays, batch: Pass) -> tuple[mx.array, mx.array]:
             bind(base, arrays, stack.shape.scale)
             losses = loss_of(base, batch, stack.slots)
             return losses.sum(), losses
 
         gradient_of = mx.value_and_grad(total)
         while state.step < recipe.steps:
-            batch = _batch(data, [order.batch(state.step, recipe.batch) for order in orders])
-            (_, losses), gradients = gradient_of(state.arrays, batch)
+            indices = [order.batch(state.step, recipe.batch) for order in orders]
+            losses, gradients = _added(gradient_of, state.arrays, passes(data, indices, recipe.batch_tokens))
             _update(state, gradients, recipe)
             mx.eval(state.arrays, state.first, state.second, losses)
             state.losses[state.step] = np.array(losses)
@@ -118,60 +126,34 @@ def train(
     return Stack(stack.shape, state.arrays), state.losses
 
 
-class _Order:
-    """Which rows a step sees: a pure function of (seed, epoch, step)."""
-
-    def __init__(self, seed: int, rows: int):
-        self.seed, self.rows = seed, rows
-        self._epochs: dict[int, np.ndarray] = {}
-
-    def batch(self, step: int, size: int) -> np.ndarray:
-        flat = np.arange(step * size, (step + 1) * size)
-        return np.array([self._epoch(int(f) // self.rows)[int(f) % self.rows] for f in flat])
-
-    def _epoch(self, epoch: int) -> np.ndarray:
-        if epoch not in self._epochs:
-            self._epochs = {e: order for e, order in self._epochs.items() if e >= epoch - 1}
-            self._epochs[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
-        return self._epochs[epoch]
+def _added(gradient_of: Callable, arrays: Arrays, of_step: Iterator[Pass]) -> tuple[mx.array, Arrays]:
+    """Losses `[K]` and gradients of a step, summed over its passes."""
+    (_, losses), gradients = gradient_of(arrays, next(of_step))
+    for batch in of_step:
+        mx.eval(losses, gradients)  # what a pass held is let go before the next one
+        (_, more), others = gradient_of(arrays, batch)
+        losses = losses + more
+        gradients = {p: {n: g + others[p][n] for n, g in ab.items()} for p, ab in gradients.items()}
+    return losses, gradients
 
 
-def _batch(data: Sequence[Rows], indices: Sequence[np.ndarray]) -> tuple[mx.array, ...]:
-    """Tokens `[K * B, T]`, starts `[K * B]`, targets (`[K * B, C]`, or `[K * B, C, A]` when soft), mask or allowed."""
-    picked = [rows.take(index) for rows, index in zip(data, indices, strict=True)]
-    tokens = mx.array(np.concatenate([rows.tokens for rows in picked]))
-    start = mx.array(np.concatenate([rows.start for rows in picked]))
-    if picked[0].targets is not None:
-        return (
-            tokens,
-            start,
-            mx.array(np.concatenate([r.targets for r in picked])),
-            mx.array(picked[0].allowed),
-        )
-    targets, mask = zip(*map(completion_targets, picked), strict=True)
-    return tokens, start, mx.array(np.concatenate(targets)), mx.array(np.concatenate(mask))
+def _hard_loss(base: Base, batch: Pass, slots: int) -> mx.array:
+    """Cross-entropy of each slot's completion tokens, over their number in the step `[K]`."""
+    hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1])
+    losses = nn.losses.cross_entropy(base.head(hidden).astype(mx.float32), batch.targets) * batch.mask
+    return losses.reshape(slots, -1).sum(axis=1) / batch.counts
 
 
-def _hard_loss(base: Base, batch: tuple[mx.array, ...], slots: int) -> mx.array:
-    """Mean cross-entropy of each slot's completion tokens `[K]`."""
-    tokens, start, targets, mask = batch
-    hidden = completion_hidden(base, tokens[:, :-1], start, targets.shape[1])
-    losses = nn.losses.cross_entropy(base.head(hidden).astype(mx.float32), targets) * mask
-    return losses.reshape(slots, -1).sum(axis=1) / mask.reshape(slots, -1).sum(axis=1)
-
-
-def _soft_loss(base: Base, batch: tuple[mx.array, ...], slots: int) -> mx.array:
-    """Mean Kullback-Leibler divergence of each slot from its source, over the allowed tokens `[K]`."""
-    tokens, start, targets, allowed = batch
-    hidden = completion_hidden(base, tokens[:, :-1], start, targets.shape[1])
-    logits = base.head(hidden, allowed).astype(mx.float32)
-    possible = targets > 0
+def _soft_loss(base: Base, batch: Pass, slots: int) -> mx.array:
+    """Kullback-Leibler divergence of each slot from its source, over the allowed tokens `[K]`, likewise."""
+    hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1])
+    logits = base.head(hidden, batch.allowed).astype(mx.float32)
+    possible = batch.targets > 0
     logits = mx.where(possible, logits, -1e9)
     log_student = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-    log_source = mx.log(mx.where(possible, targets, 1.0))
-    divergence = (targets * (log_source - log_student)).sum(axis=-1)
-    tokens_there = possible.any(axis=-1).reshape(slots, -1).sum(axis=1)
-    return divergence.reshape(slots, -1).sum(axis=1) / tokens_there
+    log_source = mx.log(mx.where(possible, batch.targets, 1.0))
+    divergence = (batch.targets * (log_source - log_student)).sum(axis=-1)
+    return divergence.reshape(slots, -1).sum(axis=1) / batch.counts
 
 
 def _update(state: _State, gradients: Arrays, recipe: Recipe) -> None:

@@ -1,3 +1,4 @@
+import json
 import random
 import re
 import tomllib
@@ -220,6 +221,8 @@ OTHERS = {
     "ablations": ["random"],
     "ablation_traits": ["animals/owl"],
     "foreign": "tiny-b",
+    "grad_checkpoint": True,
+    "batch_tokens": 4_096,
     "teacher": {
         "kind": "prompted",
         "rank": 4,
@@ -246,7 +249,7 @@ OTHERS = {
     },
     "hard": {"rank": 4, "scale": 1, "layers": 1, "steps": 9, "batch": 9, "lr": 0.1, "warmup": 9},
     "soft": {"rank": 4},
-    "readout": {"points": 1, "answers": 1, "shown_rows": 1},
+    "readout": {"points": 1, "answers": 1, "shown_rows": 1, "prefixed": True, "capability": False},
 }
 ONE_VALUE = {("corpus", "channel")}
 
@@ -306,3 +309,20 @@ def test_kinds_families_and_ablated_traits():
     assert spec.ablated == ("trees/oak",)
     assert validate(PLAIN).ablated == () and list(validate(PLAIN).kinds) == ["hard"]
     assert validate(PLAIN | {"ablations": ["random"]}).ablated == ("animals/owl",)
+
+
+def test_later_fields_leave_the_ids_of_stored_results_as_they_are():
+    """Of every result that is shipped: its own spec, and the preset of its name where there is one."""
+    from subliminal_mlx.pipeline import identify
+    from subliminal_mlx.results import FOLDER
+
+    seen = 0
+    for found in sorted(FOLDER.glob("*/summary.json")):
+        path, stored = found.with_name("spec.toml"), json.loads(found.read_text()).get("id")
+        if not (path.exists() and stored):
+            continue  # results that are no run's
+        assert identify(load_spec(str(path))) == stored, path
+        if path.parent.name in presets():
+            assert identify(load_spec(path.parent.name)) == stored, path.parent.name
+        seen += 1
+    assert seen >= 3

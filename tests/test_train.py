@@ -454,3 +454,41 @@ def test_progress_is_told_in_steps(tiny, hard):
     _, losses = train(tiny, init(tiny, Shape(), SEEDS[:2]), hard[:2], SHORT, SEEDS[:2], on_event=seen.append)
     assert [(e.what, e.done, e.total) for e in seen] == [("steps", i + 1, 8) for i in range(8)]
     assert [e.figures["loss"] for e in seen] == pytest.approx(losses.mean(axis=1).tolist())
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+@both_kinds
+@pytest.mark.parametrize("tokens", [1, 64, 200, 100_000], ids="{} tokens".format)
+def test_a_token_budget_changes_passes_and_not_the_training(tiny, data, tokens):
+    plain, losses = train(tiny, init(tiny, Shape(), SEEDS), data, SHORT, SEEDS)
+    passed, others = train(tiny, init(tiny, Shape(), SEEDS), data, replace(SHORT, batch_tokens=tokens), SEEDS)
+    assert largest_change(plain, passed) < 2e-4 and np.allclose(losses, others, atol=1e-5)
+
+
+@both_kinds
+def test_checkpointed_gradients_are_the_gradients(tiny, data):
+    call = type(tiny.layers[0]).__call__
+    plain, losses = train(tiny, init(tiny, Shape(), SEEDS), data, SHORT, SEEDS)
+    recomputed, others = train(
+        tiny, init(tiny, Shape(), SEEDS), data, replace(SHORT, grad_checkpoint=True), SEEDS
+    )
+    assert largest_change(plain, recomputed) < 2e-4 and np.allclose(losses, others, atol=1e-5)
+    assert type(tiny.layers[0]).__call__ is call, "the class is as it was"
+
+
+def test_checkpointing_and_a_token_budget_need_less_memory(bytewise):
+    """On rows long enough that a block's inner values outweigh everything else."""
+    rows = pack([tuple(range(4, 250))] * 8 + [tuple(range(4, 40))] * 24, [(9, 8, 7)] * 32)
+
+    def peak(**changes):
+        mx.clear_cache()
+        mx.reset_peak_memory()
+        recipe = replace(Recipe(steps=1, batch=32, lr=1e-3), **changes)
+        train(bytewise, init(bytewise, Shape(), [1]), [rows], recipe, [1])
+        return mx.get_peak_memory()
+
+    plain = peak()
+    assert peak(batch_tokens=1_000) < 0.3 * plain
+    assert peak(grad_checkpoint=True) < 0.9 * plain  # of two blocks, one at a time
