@@ -68,6 +68,11 @@ def parameters(folder: Path) -> int | None:
     return total
 
 
+def weight_bytes(folder: Path) -> int:
+    """Bytes of the weights as stored."""
+    return sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
+
+
 def size(folder: Path) -> int:
     """Bytes on disk of the files that decide the model's outputs."""
     return sum(path.stat().st_size for path in _model_files(folder))

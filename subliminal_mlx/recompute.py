@@ -5,7 +5,8 @@
 
 Chen and others (2016), "Training Deep Nets with Sublinear Memory Cost". mlx-lm's own way patches a
 model's class for good and takes gradients of a module's parameters; here the adapters' arrays are passed
-through, and the class is as before after the block.
+through, and the class is as before after the block. It saves what it should only where MLX computes
+depth first, see `runtime.depth_first`: in its usual order, second forwards of many blocks run at once.
 """
 
 from collections.abc import Iterator

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from . import runtime
 from .errors import MachineError, SubliminalError
 from .events import Event
 from .machine import peak_memory
@@ -95,6 +96,8 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
     from .work import Context, compute
 
     spec = parse_spec(spec_toml)
+    if spec.grad_checkpoint:
+        runtime.depth_first()
     context: Any = None
     while True:
         try:

@@ -16,7 +16,7 @@ PACKAGE = Path(subliminal_mlx.__file__).parent
 ORDER = [
     *("errors", "files", "processes", "families", "personas", "spec", "plan", "events", "runtime", "machine"),
     "estimate",
-    *("locks", "model_folder", "turns", "gguf", "sources", "chat", "bases"),
+    *("locks", "model_folder", "memory", "turns", "gguf", "sources", "chat", "bases"),
     *(
         "adapters",
         "channels",
@@ -28,6 +28,7 @@ ORDER = [
         "train",
         "stages",
         "teachers",
+        "base_check",
     ),
     *("statistics", "readouts", "arms", "transfer"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
