@@ -24,6 +24,7 @@ with app.setup:
     from subliminal_mlx.charts import digits as drawn
     from subliminal_mlx.charts import theorem as drawn_theorem
     from subliminal_mlx.digits import grid, live, summary
+    from subliminal_mlx.digits.pictures import for_page
     from subliminal_mlx.digits.spec import make, sliders
     from subliminal_mlx.errors import InputError
     from subliminal_mlx.page import figures
@@ -31,9 +32,9 @@ with app.setup:
 
 
 @app.function(hide_code=True)
-def figure(chart, name):
-    """A chart of the package in the page; `name` is read out."""
-    return mo.Html(figures.figure(charts.to_svg(chart), name))
+def figure(name, wide, phone=None):
+    """A chart of the package in the page, and the one for phones; `name` is read out."""
+    return mo.Html(figures.figure(wide, name, phone))
 
 
 @app.cell(hide_code=True)
@@ -100,7 +101,7 @@ def _():
 @app.cell
 def _():
     auxiliary = mo.ui.slider(
-        steps=[1, 2, 3, 5, 10, 20], value=3, label="auxiliary outputs", show_value=True, debounce=True
+        steps=[1, 2, 3, 5, 10], value=3, label="auxiliary outputs", show_value=True, debounce=True
     )
     return (auxiliary,)
 
@@ -173,25 +174,27 @@ def _(asked, fresh):
     _rows, _drawn = [], [time.monotonic()]
 
     def _rise(event):
-        """Draw what there is so far, at most twice a second."""
+        """Draw what there is so far, at most once a second."""
         if event.what == "epochs":
             _rows.extend(
                 {"arm": a, "epoch": event.done, "accuracy": v, "low": None, "high": None}
                 for a, v in event.figures.items()
             )
-            if event.done < event.total and time.monotonic() - _drawn[0] > 0.5:
+            if event.done < event.total and time.monotonic() - _drawn[0] > 1:
                 _drawn[0] = time.monotonic()
-                mo.output.replace(figure(drawn.accuracy(_rows), "accuracy so far"))
+                mo.output.replace(figure("accuracy so far", charts.to_svg(drawn.accuracy(_rows))))
 
     found, how = live.answer(asked, fresh.value, _rise)
     rows = summary.finals(found)
+    _curves, _teacher = summary.curves(found), found["teacher"]["accuracy"][0]
+    _both = [
+        figure("accuracy of every arm against epochs", *for_page(drawn.accuracy, _curves, _teacher)),
+        figure("accuracy of every arm in the end, with intervals", *for_page(drawn.finals, rows)),
+    ]
     mo.vstack(
         [
             mo.md(f"**{how[0].upper()}{how[1:]}.** " + " ".join(summary.sentences(found))),
-            figure(
-                drawn.accuracy(summary.curves(found), found["teacher"]["accuracy"][0]),
-                "accuracy of every arm against epochs",
-            ),
+            mo.hstack(_both, justify="start", wrap=True),
         ]
     )
     return found, how, rows
@@ -210,14 +213,8 @@ def _():
 
 
 @app.cell
-def _(rows):
-    figure(drawn.finals(rows), "accuracy of every arm in the end, with intervals")
-    return
-
-
-@app.cell
 def _(found):
-    figure(drawn.confusion(summary.confusion(found)), "confusion matrix of the student")
+    figure("confusion matrix of the student", *for_page(drawn.confusion, summary.confusion(found)))
     return
 
 
@@ -242,8 +239,8 @@ def _(found):
 @app.cell
 def _(found):
     figure(
-        drawn.movement(summary.curves(found, "agreement"), summary.movement(found)),
         "direction and length of the weights' movement",
+        *for_page(drawn.movement, summary.curves(found, "agreement"), summary.movement(found)),
     )
     return
 
@@ -262,8 +259,8 @@ def _():
 @app.cell
 def _(asked):
     figure(
-        drawn.sweeps([row for _field in grid.SWEEPS for row in grid.sweep(_field, asked.epochs)]),
         "accuracy against width, outputs, noise and distance",
+        *for_page(drawn.sweeps, [row for _field in grid.SWEEPS for row in grid.sweep(_field, asked.epochs)]),
     )
     return
 
@@ -336,15 +333,18 @@ def _(apart, inputs, step):
 @app.cell
 def _(apart, step):
     figure(
-        drawn_theorem.guarantee(grid.read_grid()["theorem"]["rows"], (step.value, apart.value)),
         "share of draws against the theorem by step and distance",
+        *for_page(drawn_theorem.guarantee, grid.read_grid()["theorem"]["rows"], (step.value, apart.value)),
     )
     return
 
 
 @app.cell
 def _():
-    figure(drawn_theorem.one_step(grid.read_grid()["theorem"]["rows"]), "cosine and loss change by step size")
+    figure(
+        "cosine and loss change by step size",
+        *for_page(drawn_theorem.one_step, grid.read_grid()["theorem"]["rows"]),
+    )
     return
 
 

@@ -5,6 +5,7 @@ Statistical claims are made at fixed seeds with margins in standard errors of th
 
 import json
 import math
+from xml.etree import ElementTree
 
 import mlx.core as mx
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from subliminal_mlx.charts import ARMS as ARM_COLORS
 from subliminal_mlx.charts import digits as drawn
+from subliminal_mlx.charts import theorem
 from subliminal_mlx.digits import grid, live, mlp, pictures, store, summary
 from subliminal_mlx.digits.data import load
 from subliminal_mlx.digits.experiment import run
@@ -217,7 +219,7 @@ def test_forged_slider_values_are_refused(forged, one_line):
 
 
 def test_what_a_visitor_may_ask_for_is_bounded():
-    largest = Sliders(auxiliary=20, noise=20_000, width=64, epochs=6)
+    largest = Sliders(auxiliary=10, noise=20_000, width=64, epochs=6)
     spec = live.spec_of(largest)
     assert spec.replicas == live.FEWEST and work_seconds(spec, 64) < 10
     assert live.spec_of(Sliders(noise=500, width=8, epochs=1)).replicas == live.MOST
@@ -259,6 +261,25 @@ def test_every_chart_has_its_colours_intervals_and_chance(result):
     assert '"chance"' in found["accuracy"] and '"chance"' in found["finals"]
     assert drawn.DIGIT_ARMS["student"] == ARM_COLORS["treated"]
     assert set(pictures.of_grid()) == {*found, "sweeps", "guarantee", "one-step"}
+
+
+def test_charts_for_phones_fit_on_one(small):
+    found = summary.summarise(small)
+    theorem_map = grid.read_grid()["theorem"]["rows"]
+    shown = [
+        (drawn.accuracy, summary.curves(found), 0.95),
+        (drawn.finals, summary.finals(found)),
+        (drawn.confusion, summary.confusion(found)),
+        (drawn.movement, summary.curves(found, "agreement"), summary.movement(found)),
+        (drawn.sweeps, grid.sweep("width") + grid.sweep("noise")),
+        (theorem.guarantee, theorem_map, (0.01, 0)),
+        (theorem.one_step, theorem_map),
+    ]
+    for draw, *rows in shown:
+        wide, narrow = (ElementTree.fromstring(svg) for svg in pictures.for_page(draw, *rows))
+        assert float(narrow.get("width")) <= 390, draw.__name__
+        assert float(wide.get("width")) >= float(narrow.get("width"))
+        assert pictures.for_page(draw, *rows) is pictures.for_page(draw, *rows), "drawn once"
 
 
 def test_one_replica_has_no_interval_and_its_charts_say_so(data):

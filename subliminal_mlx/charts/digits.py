@@ -1,14 +1,15 @@
 """Charts of the digits experiment: what students learn, from what, and how their weights move.
 
 Takes rows of `digits.summary`: a row an arm and epoch, an arm, or a value of a sweep. Accuracies are drawn in percent, beside chance and the teacher, with 95% intervals over
-replicas. An arm that has a counterpart in the experiment with language models has its colour.
+replicas. An arm that has a counterpart in the experiment with language models has its colour. `narrow` is
+for phones: one panel below the other.
 """
 
 from collections.abc import Iterable
 
 import altair as alt
 
-from .style import ARMS, INK, PALE, AnyChart, Row, data, finish, part_title
+from .style import ARMS, INK, PALE, AnyChart, Row, beside, data, finish, part_title
 
 DIGIT_ARMS = {
     "teacher": ARMS["teacher"],
@@ -31,10 +32,11 @@ _BANDS = "Bands: 95% intervals over replicas."
 _ALONE = "One replica: no interval."
 
 
-def accuracy(rows: list[Row], teacher: float | None = None, width: int = 460) -> AnyChart:
+def accuracy(rows: list[Row], teacher: float | None = None, narrow: bool = False) -> AnyChart:
     """Accuracy of every arm against distillation epochs; `teacher` is its share of right answers."""
-    shown = _in_percent(rows, "accuracy")
-    lines = _banded(shown, "epoch:Q", "accuracy:Q", "unseen digits read right, percent", _PERCENT)
+    shown, width = _in_percent(rows, "accuracy"), 235 if narrow else 420
+    color = _color(rows, narrow)
+    lines = _banded(shown, "epoch:Q", "accuracy:Q", "unseen digits read right, percent", _PERCENT, color)
     last = max((row["epoch"] for row in rows), default=1)
     x = alt.X(
         "epoch:Q",
@@ -54,13 +56,15 @@ def accuracy(rows: list[Row], teacher: float | None = None, width: int = 460) ->
         "Controls differ from the student in one thing; class logits are ordinary distillation into another "
         f"initialisation. {_BANDS if _sure(rows) else _ALONE}",
         False,
+        narrow,
     )
 
 
-def finals(rows: list[Row], width: int = 400) -> AnyChart:
+def finals(rows: list[Row], narrow: bool = False) -> AnyChart:
     """Accuracy of every arm in the end, with its interval and its single replicas."""
     arms = [arm for arm in DIGIT_ARMS if any(row["arm"] == arm for row in rows)]
-    shown = _in_percent(rows, "accuracy")
+    shown, width = _in_percent(rows, "accuracy"), 190 if narrow else 300
+    color = _color(rows, legend=False)
     for row in shown:
         row["label"] = f"{row['accuracy']:.1f}"
         row.pop("values", None)
@@ -69,13 +73,13 @@ def finals(rows: list[Row], width: int = 400) -> AnyChart:
         single = []
     y = alt.Y("arm:N", title=None, sort=arms, axis=alt.Axis(ticks=False, labelFontSize=12))
     x = alt.X("accuracy:Q", title="unseen digits read right, percent", scale=_PERCENT)
-    base = alt.Chart(data(shown)).encode(y=y, color=_color(rows, None))
+    base = alt.Chart(data(shown)).encode(y=y, color=color)
     chance = alt.Chart(data([{"accuracy": CHANCE, "label": "chance"}]))
     tips = ["arm:N", *(alt.Tooltip(f"{f}:Q", format=".1f") for f in ("accuracy", "low", "high"))]
     layers = [
         chance.mark_rule(strokeDash=[3, 3], color=PALE).encode(x=x),
         chance.mark_text(align="left", dx=4, dy=-6, color=PALE).encode(x=x, y=alt.value(0), text="label:N"),
-        alt.Chart(data(single)).mark_circle(size=16, opacity=0.35).encode(x=x, y=y, color=_color(rows, None)),
+        alt.Chart(data(single)).mark_circle(size=16, opacity=0.35).encode(x=x, y=y, color=color),
         base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q"), x2="high:Q"),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, tooltip=tips),
         base.mark_text(align="left", fontSize=11.5).encode(
@@ -91,13 +95,14 @@ def finals(rows: list[Row], width: int = 400) -> AnyChart:
         + ("Bars: 95% intervals over replicas" if _sure(rows) else _ALONE.rstrip("."))
         + ("; faint: single replicas." if single else "."),
         False,
+        narrow,
     )
 
 
-def sweeps(rows: list[Row], fields: Iterable[str] = FIELDS) -> AnyChart:
+def sweeps(rows: list[Row], narrow: bool = False) -> AnyChart:
     """Accuracy in the end against width, auxiliary outputs, noise and distance: a panel each."""
-    panels = []
-    for field in fields:
+    panels, color = [], _color(rows, narrow)
+    for field in FIELDS:
         found = _in_percent([row for row in rows if row["field"] == field], "accuracy")
         if not found:
             continue
@@ -114,19 +119,20 @@ def sweeps(rows: list[Row], fields: Iterable[str] = FIELDS) -> AnyChart:
                 labelFlush=False,
             ),
         )
-        lines = _banded(found, "value:Q", "accuracy:Q", "percent right", _PERCENT, rows)
+        lines = _banded(found, "value:Q", "accuracy:Q", "percent right", _PERCENT, color)
         chance = alt.Chart(data([{"y": CHANCE}])).mark_rule(strokeDash=[3, 3], color=PALE)
         layers = [chance.encode(y="y:Q"), *(layer.encode(x=x) for layer in lines)]
         panels.append(alt.layer(*layers).properties(width=250, height=170))
     return finish(
-        alt.concat(*panels, columns=2, spacing=28) if panels else None,
+        alt.concat(*panels, columns=1 if narrow else 2, spacing=28) if panels else None,
         "What does it depend on?",
         f"All but the one field stays as it is, the learning rate too. Dashed: chance. {_BANDS}",
         True,
+        narrow,
     )
 
 
-def confusion(rows: list[Row]) -> AnyChart:
+def confusion(rows: list[Row], narrow: bool = False) -> AnyChart:
     """What the student's replicas answer to each digit, in percent of its images."""
     shown = [row | {"percent": 100 * row["share"]} for row in rows]
     base = alt.Chart(data(shown)).encode(
@@ -148,15 +154,14 @@ def confusion(rows: list[Row]) -> AnyChart:
         "Which digits does the student mistake for which?",
         "Percent of each digit's unseen images, over all replicas; under 1 is left out.",
         False,
+        narrow,
     )
 
 
-def movement(agreement: list[Row], lengths: list[Row]) -> AnyChart:
+def movement(agreement: list[Row], lengths: list[Row], narrow: bool = False) -> AnyChart:
     """How far weights moved, and whether they moved the teacher's way."""
-    cosine = alt.Scale(domain=[-0.2, 1])
-    lines = _banded(
-        agreement, "epoch:Q", "agreement:Q", "cosine with the teacher's movement", cosine, lengths
-    )
+    cosine, color = alt.Scale(domain=[-0.2, 1]), _color(lengths, narrow)
+    lines = _banded(agreement, "epoch:Q", "agreement:Q", "cosine with the teacher's movement", cosine, color)
     x = alt.X("epoch:Q", title="distillation epochs", axis=alt.Axis(tickMinStep=1, format="d", grid=False))
     left = alt.layer(*(layer.encode(x=x) for layer in lines)).properties(width=250, height=210)
     layers = ["hidden 1", "hidden 2", "class", "auxiliary"]
@@ -168,28 +173,29 @@ def movement(agreement: list[Row], lengths: list[Row]) -> AnyChart:
             y=alt.Y(
                 "layer:N", title=None, sort=layers, axis=alt.Axis(ticks=False, grid=True, labelPadding=12)
             ),
-            color=_color(lengths),
+            color=color,
             tooltip=["arm:N", "layer:N", alt.Tooltip("length:Q", format=".2f")],
         )
         .properties(width=210, height=210)
     )
     return finish(
-        alt.hconcat(
+        beside(
+            narrow,
             left.properties(title=part_title("direction of both hidden layers")),
             right.properties(title=part_title("length by layer, mean over replicas")),
-            spacing=30,
         )
         if agreement
         else None,
         "Where do the weights go?",
-        "Left: 1 is the way that the trained teacher went from its start, 0 has nothing to do with it. Right: the "
-        f"student's class outputs never move. {_BANDS if _sure(agreement) else _ALONE}",
+        "Direction: 1 is the way that the trained teacher went from its start, 0 has nothing to do with it. Length: "
+        f"the student's class outputs never move. {_BANDS if _sure(agreement) else _ALONE}",
         True,
+        narrow,
     )
 
 
 def _banded(
-    rows: list[Row], x: str, y: str, title: str, scale: alt.Scale, legend_of: list[Row] | None = None
+    rows: list[Row], x: str, y: str, title: str, scale: alt.Scale, color: alt.Color
 ) -> list[alt.Chart]:
     """Band, line and points by arm; nothing leaves the scale."""
     domain = getattr(scale, "domain", None)
@@ -198,7 +204,7 @@ def _banded(
         row | {k: None if row[k] is None else min(max(row[k], low), high) for k in ("low", "high")}
         for row in rows
     ]
-    base = alt.Chart(data(clipped)).encode(x=x, color=_color(legend_of or rows))
+    base = alt.Chart(data(clipped)).encode(x=x, color=color)
     tips = ["arm:N", *(alt.Tooltip(f"{f}:Q", format=".3~g") for f in (y.split(":")[0], "low", "high"))]
     layers = [
         base.mark_line(strokeWidth=2).encode(
@@ -219,12 +225,12 @@ def _reference(value: float, name: str, color: str, width: int) -> list[alt.Char
     return [rule, text.encode(x=alt.value(width + 5), y="y:Q", text="name:N")]
 
 
-def _color(rows: Iterable[Row], legend: alt.Legend | None = alt.Undefined) -> alt.Color:
+def _color(rows: Iterable[Row], narrow: bool = False, legend: bool = True) -> alt.Color:
     found = {row["arm"] for row in rows}
     arms = [arm for arm in DIGIT_ARMS if arm in found]
     scale = alt.Scale(domain=arms, range=[DIGIT_ARMS[arm] for arm in arms])
     return alt.Color(
-        "arm:N", title=None, scale=scale, legend=alt.Legend(columns=4) if legend is alt.Undefined else legend
+        "arm:N", title=None, scale=scale, legend=alt.Legend(columns=2 if narrow else 4) if legend else None
     )
 
 

@@ -31,6 +31,8 @@ COMPARED = tuple(arm for arm in ARMS if arm not in ("neutral", "untrained", "tea
 INK, PALE, LINE = "#343a40", "#70777d", "#e3e6e9"
 # Fonts of the widths that text is laid out for, wherever the picture is looked at.
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
+# Characters of a heading's lines that fit on a phone.
+NARROW_TITLE, NARROW_TEXT = 36, 54
 HEADER = alt.Header(title=None, labelFontWeight="bold", labelFontSize=12, labelColor=INK, labelLimit=260)
 
 Row = dict[str, Any]
@@ -71,16 +73,19 @@ class _ScriptJSON(json.JSONEncoder):
         return super().encode(o).replace("<", "\\u003c")  # JSON has it in strings only
 
 
-def finish(chart: AnyChart | None, title: str, subtitle: str, wide: bool) -> AnyChart:
-    """The chart under its question and unit; None becomes a note that there is nothing to show."""
+def finish(chart: AnyChart | None, title: str, subtitle: str, wide: bool, narrow: bool = False) -> AnyChart:
+    """The chart under its question and unit; None becomes a note that there is nothing to show.
+
+    `narrow` breaks the heading for a phone, whatever `wide` says.
+    """
     if chart is None:
         note = alt.Chart(data([{"text": "Nothing has been measured yet."}])).mark_text(
             color=PALE, fontSize=13
         )
         chart = note.encode(text="text:N").properties(width=420, height=60)
     heading = alt.TitleParams(
-        title,
-        subtitle=textwrap.wrap(subtitle, 120 if wide else 88),
+        textwrap.wrap(title, NARROW_TITLE) if narrow else title,
+        subtitle=textwrap.wrap(subtitle, NARROW_TEXT if narrow else 120 if wide else 88),
         anchor="start",
         frame="bounds",
         offset=12,
@@ -180,3 +185,8 @@ def number_tips(*fields: str) -> list[alt.Tooltip]:
 def part_title(text: str) -> alt.TitleParams:
     """The heading of one part of a chart."""
     return alt.TitleParams(text, anchor="start", fontSize=12, color=INK, offset=8)
+
+
+def beside(narrow: bool, *parts: AnyChart) -> AnyChart:
+    """Parts next to each other; on a phone, one below the other."""
+    return alt.vconcat(*parts, spacing=24) if narrow else alt.hconcat(*parts, spacing=28)

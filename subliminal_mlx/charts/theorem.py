@@ -1,14 +1,17 @@
-"""Charts of the one-step theorem, from rows of `digits.summary.theorem_rows`: a step size and a distance each."""
+"""Charts of the one-step theorem, from rows of `digits.summary.theorem_rows`: a step size and a distance each.
+
+`narrow` is for phones: one panel below the other.
+"""
 
 import altair as alt
 
-from .style import INK, PALE, AnyChart, Row, data, finish, part_title
+from .style import INK, PALE, AnyChart, Row, beside, data, finish, part_title
 
 # From one initialisation to two that have nothing in common.
 _LINES = {0: "#d1495b", 0.001: "#b5838d", 0.01: "#8d6b94", 0.1: "#30638e", 1: "#adb5bd"}
 
 
-def guarantee(rows: list[Row], here: tuple[float, float] | None = None) -> AnyChart:
+def guarantee(rows: list[Row], here: tuple[float, float] | None = None, narrow: bool = False) -> AnyChart:
     """Share of draws that go against the theorem, by step size and distance; `here` is framed."""
     parts = {"against": "student moved against the teacher", "raised": "teacher's loss rose"}
     blocks = []
@@ -33,15 +36,16 @@ def guarantee(rows: list[Row], here: tuple[float, float] | None = None) -> AnyCh
         blocks.append(chart.properties(title=part_title(f"{name}, percent of draws")))
     draws = rows[0]["draws"] if rows else 0
     return finish(
-        alt.hconcat(*blocks, spacing=26) if rows else None,
+        beside(narrow, *blocks) if rows else None,
         "Where does the guarantee hold, and where does it end?",
         f"{draws} draws of networks, images and noise a cell. The theorem speaks of distance 0 and small steps: the "
         "left of each top row. A coin would show 50.",
         True,
+        narrow,
     )
 
 
-def one_step(rows: list[Row]) -> AnyChart:
+def one_step(rows: list[Row], narrow: bool = False) -> AnyChart:
     """Cosine of student's and teacher's step, and the change of the teacher's loss, against step size."""
     distances = [d for d in _LINES if any(row["distance"] == d for row in rows)]
     shown = []
@@ -82,9 +86,10 @@ def one_step(rows: list[Row]) -> AnyChart:
         chart = alt.layer(zero, area, line).properties(width=250, height=200)
         blocks.append(chart.properties(title=part_title(titles[field])))
     return finish(
-        alt.hconcat(*blocks, spacing=28) if rows else None,
+        beside(narrow, *blocks) if rows else None,
         "How does one step of imitation move a student?",
-        "Left: above 0 is the teacher's way. Right: below 0 the student's step, as long as the teacher's, lowers the "
+        "Cosine: above 0 is the teacher's way. Change: below 0 the student's step, as long as the teacher's, lowers the "
         "loss that only the teacher was trained on; clipped at 0.15. Bands: 95% intervals over draws.",
         True,
+        narrow,
     )

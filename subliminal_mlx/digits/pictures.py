@@ -1,9 +1,12 @@
-"""Charts of results as files: which ones, and under what names. What they look like is in `charts`."""
+"""Charts of results as files and on pages: which ones, and under what names. What they look like is in `charts`."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from ..charts import AnyChart, save, theorem
+from ..charts import AnyChart, save, theorem, to_svg
 from ..charts import digits as drawn
 from .grid import SWEEPS, read_grid, stored, sweep
 from .spec import make
@@ -39,3 +42,14 @@ def write(charts: dict[str, AnyChart], folder: Path, suffixes: Iterable[str]) ->
     for name, chart in charts.items():
         for suffix in suffixes:
             save(chart, folder / f"{name}.{suffix}")
+
+
+def for_page(draw: Callable[..., AnyChart], *rows: Any) -> tuple[str, str]:
+    """`draw(*rows)` as SVG for laptops and for phones; drawn once for all visitors who see the same."""
+    return _drawn(draw, json.dumps(rows))
+
+
+@lru_cache(64)
+def _drawn(draw: Callable[..., AnyChart], rows: str) -> tuple[str, str]:
+    wide, narrow = (to_svg(draw(*json.loads(rows), narrow=narrow)) for narrow in (False, True))
+    return wide, narrow

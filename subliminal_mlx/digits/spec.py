@@ -98,7 +98,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 class Sliders(_Frozen):
     """What a visitor of the app may set: bounds within which a run takes seconds."""
 
-    auxiliary: Annotated[int, Field(ge=1, le=20)] = 3
+    auxiliary: Annotated[int, Field(ge=1, le=10)] = 3
     noise: Annotated[int, Field(ge=500, le=20_000)] = 20_000
     width: Annotated[int, Field(ge=8, le=64)] = 64
     epochs: Annotated[int, Field(ge=1, le=6)] = 4
