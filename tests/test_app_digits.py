@@ -67,3 +67,8 @@ def test_a_visitor_moves_a_slider_and_reads_the_answer(tmp_path):
         page.get_by_text("The answer to the sliders: computed live,").wait_for()
         page.get_by_text("Computed live, 8 replicas in").first.wait_for()
         assert not page.get_by_text("Traceback").count()
+        # On a phone: other drawings, as wide as they were drawn, and nothing beside the screen.
+        page.set_viewport_size({"width": 390, "height": 844})
+        drawn = "images => images.length == 7 && images.every(i => i.complete && 0 < i.naturalWidth && i.naturalWidth <= 390)"
+        page.wait_for_function(f"() => ({drawn})([...document.querySelectorAll('figure img')])")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
