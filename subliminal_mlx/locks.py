@@ -65,10 +65,10 @@ def release(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def adopt(descriptor: int) -> None:
-    """Make a lock ours that the process which started us took for us: our pid in it, and no child's after us."""
-    os.set_inheritable(descriptor, False)
-    _write_pid(descriptor)
+def hand_over(descriptor: int, pid: int) -> None:
+    """Close our end of a lock that the process `pid`, which we started, has inherited and now holds."""
+    _write_pid(descriptor, pid)
+    os.close(descriptor)
 
 
 def holder(path: Path) -> int | None:
@@ -126,12 +126,12 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _write_pid(descriptor: int) -> None:
+def _write_pid(descriptor: int, pid: int | None = None) -> None:
     # Fixed width over the old one, without truncating: a reader never sees half a pid, and a full
     # disk, which is when a lab must still be readable, needs no new block.
     # Should it fail all the same: the lock is the flock, the pid only makes messages better.
     with suppress(OSError):
-        os.pwrite(descriptor, f"{os.getpid():<{PID_WIDTH - 1}d}\n".encode(), 0)
+        os.pwrite(descriptor, f"{pid or os.getpid():<{PID_WIDTH - 1}d}\n".encode(), 0)
 
 
 def _read_pid(descriptor: int) -> int | None:

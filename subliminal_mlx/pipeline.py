@@ -19,14 +19,12 @@ import pyarrow.parquet as pq
 
 from . import files
 from .errors import BusyError, InputError, SubliminalError
-from .families import FOLDER as FAMILIES
 from .families import load_family
+from .identity import identify, stack_size
 from .lab import Lab
 from .machine import default_processes, environment, peak_memory
-from .model_folder import parameters
 from .plan import Unit, plan
-from .sources import ORGANISM, locate
-from .spec import RESULT_VERSION, Spec, run_id, to_toml
+from .spec import RESULT_VERSION, Spec, to_toml
 from .workers import Message, Workers
 
 OnProgress = Callable[[dict[str, Any]], None]
@@ -48,30 +46,6 @@ class Outcome:
     @property
     def summary(self) -> dict[str, Any]:
         return self.run["summary"]
-
-
-def identify(spec: Spec) -> str:
-    """The run id of a spec, from the files it names.
-
-    Raises:
-        InputError: a base or family that is not there, or two families of one name.
-    """
-    prints = {f"base/{name}": locate(name).sha256 for name in (spec.base, spec.foreign) if name}
-    for name in spec.families:
-        path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
-        family = load_family(name).name
-        if f"family/{family}" in prints:
-            raise InputError(f"traits: two families are called {family!r}: rename the file of one")
-        prints[f"family/{family}"] = files.sha256(path)
-    return run_id(spec, prints)
-
-
-def stack_size(base: str) -> int:
-    """Slots a unit: many for model organisms, where the cost of a step is in its number of operations,
-    one for language models, where it is in their size."""
-    location = locate(base)
-    count = parameters(location.path) if location.path.is_dir() else None
-    return 6 if count and count < ORGANISM else 1
 
 
 def run(

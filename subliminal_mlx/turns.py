@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from .errors import MachineError
 from .model_folder import cache_folder
 
 POLL_SECONDS = 0.2
+NAME = re.compile(r"\.?\d{20}-[0-9a-f]{8}")
 LONGEST_NOTE = 4_096
 
 OnWait = Callable[[int], object]
@@ -157,11 +159,12 @@ def _tickets() -> list[tuple[Path, int]]:
     """Tickets that somebody holds, each with its holder; those of the dead are removed."""
     folder, found = line(), []
     for path in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
-        if path.name == "machine":
+        if not NAME.fullmatch(path.name):
             continue
+        hidden = path.name.startswith(".")
         if pid := locks.holder(path):
-            found += [(path, pid)] if not path.name.startswith(".") else []
-        elif not path.name.startswith(".") or _old(path):
+            found += [] if hidden else [(path, pid)]
+        elif not hidden or _old(path):
             path.unlink(missing_ok=True)
     return found
 

@@ -16,7 +16,7 @@ PACKAGE = Path(subliminal_mlx.__file__).parent
 ORDER = [
     *("errors", "files", "processes", "families", "personas", "spec", "plan", "events", "runtime", "machine"),
     "estimate",
-    *("locks", "model_folder", "memory", "turns", "gguf", "sources", "chat", "bases"),
+    *("locks", "model_folder", "memory", "turns", "gguf", "sources", "identity", "chat", "bases"),
     *(
         "adapters",
         "channels",
@@ -41,11 +41,12 @@ ORDER = [
         "results",
         "blind",
         "jobs",
+        "serve",
         "page",
         "digits",
         "tiny_world",
     ),
-    *("digits_command", "listing_command", "console", "__main__"),
+    *("app_command", "digits_command", "listing_command", "console", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(

@@ -20,6 +20,7 @@ import pytest
 
 from subliminal_mlx import pipeline
 from subliminal_mlx.errors import InputError
+from subliminal_mlx.families import FOLDER as FAMILIES
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.work import shard_folder
 
@@ -449,7 +450,7 @@ def test_other_versions_need_force(done, copy):
 def test_identify_tells_specs_and_files_apart(tmp_path, done):
     assert pipeline.identify(mini.spec(title="renamed")) == done.run_id
     assert pipeline.identify(mini.spec(seed=1)) != done.run_id
-    family = (pipeline.FAMILIES / "animals.toml").read_text()
+    family = (FAMILIES / "animals.toml").read_text()
     (tmp_path / "pets.toml").write_text(family)
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "pets.toml").write_text(family)

@@ -102,10 +102,10 @@ def test_a_turn_waits_tells_how_many_go_first_and_gives_up_when_told(line, tmp_p
 
 def test_a_hidden_ticket_is_left_alone_and_a_strange_file_is_no_place(line, tmp_path):
     ticket = turns.Ticket(tmp_path, "a" * 12, "mine")
-    (line / ".00000000000000000001-abcd").write_text("")
-    assert ticket.ahead() == 0 and (line / ".00000000000000000001-abcd").exists()
-    os.utime(line / ".00000000000000000001-abcd", (0, 0))
-    assert ticket.ahead() == 0 and not (line / ".00000000000000000001-abcd").exists()
+    (line / ".00000000000000000001-0123abcd").write_text("")
+    assert ticket.ahead() == 0 and (line / ".00000000000000000001-0123abcd").exists()
+    os.utime(line / ".00000000000000000001-0123abcd", (0, 0))
+    assert ticket.ahead() == 0 and not (line / ".00000000000000000001-0123abcd").exists()
     path = next(line.iterdir())
     path.write_text("12345     \n" + json.dumps({"lab": 1}))
     assert turns.waiting() == []

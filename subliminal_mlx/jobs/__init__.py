@@ -11,15 +11,17 @@ calls the pipeline (`work`). All labs and terminals of a machine share one line 
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import turns
-from ..errors import InputError
+from ..errors import InputError, SubliminalError
 from ..lab import Lab
-from .access import Access, access
+from . import access as visitors
+from .access import Access
 from .books import Books, Job, open_books
 from .check import LIMITS, Limits, bases, checked
 from .dispatch import wake
@@ -41,6 +43,10 @@ __all__ = [
 ]
 
 
+# A dispatcher imports things before it takes a queue.
+STARTING_SECONDS = 30.0
+
+
 @dataclass(frozen=True)
 class View:
     """What a page shows of a run."""
@@ -60,6 +66,18 @@ class View:
         return self.job is not None and self.job.owner == owner != ""
 
 
+def access(request: Mapping[str, Any] | None) -> Access:
+    """The visitor behind a request, as marimo's `mo.app_meta().request` has it, and what that visitor may do.
+
+    Where runs may be started, jobs that a kill left go on.
+    """
+    visitor = visitors.access(request)
+    if visitor.may_start:
+        with suppress(SubliminalError):
+            wake(visitor.lab)
+    return visitor
+
+
 def submit(lab: Path, spec_toml: str, owner: str) -> Job:
     """Queue the run of a spec that came from a browser; a run that is queued, running or done is only answered.
 
@@ -76,10 +94,10 @@ def submit(lab: Path, spec_toml: str, owner: str) -> Job:
         if before and before.state in ("queued", "running") and not before.cancelled:
             job = before
         else:
-            _check_room(books, owner)
-            now = time.time_ns()
             if before and books.alive(run_id):
                 raise InputError(f"run {run_id} is being cancelled: start it again in a moment")
+            _check_room(books, owner)
+            now = time.time_ns()
             job = books.write(Job(run_id, spec.title, "queued", now / 1e9, owner, "", spec_toml, now))
     wake(lab)
     return job
@@ -108,8 +126,11 @@ def view(lab: Path, run_id: str) -> View:
         position = _ahead(books, run_id, job)
     elif job and job.state == state:
         message = job.message
-    if not message and progress and progress.get("state") == state:
+    elif progress and progress.get("state") == state:
         message = progress.get("message", "")
+    left = job and job.state in ("queued", "running") and state in ("queued", "interrupted")
+    if left and not books.dispatcher() and time.time() - job.created > STARTING_SECONDS:
+        message = "nobody takes the queue now: it goes on when a page is opened that may start runs"
     return View(state, position, progress, message, job)
 
 
@@ -117,9 +138,10 @@ def _state(books: Books, run_id: str, job: Job | None, progress: dict[str, Any] 
     last = progress.get("state") if progress else None
     if last == "done":
         return "done"
-    if books.folders.run_holder(run_id) or (job and books.alive(run_id)):
+    # A job whose process has just ended is about to be seen to.
+    if books.folders.run_holder(run_id) or _cared_for(books, job):
         return "running"
-    if (job and job.state == "queued") or any(place.run_id == run_id for place in _waiting(books)):
+    if (job and job.state == "queued") or any(place.run_id == run_id for place in _from_terminals(books)):
         return "queued"
     if job and job.state in ("failed", "cancelled", "interrupted"):
         return job.state
@@ -132,8 +154,18 @@ def _state(books: Books, run_id: str, job: Job | None, progress: dict[str, Any] 
     return "empty" if not found else "interrupted" if found["status"] == "running" else found["status"]
 
 
-def _waiting(books: Books) -> list[turns.Place]:
-    return [place for place in turns.waiting() if place.lab == books.folders.path]
+def _cared_for(books: Books, job: Job | None) -> bool:
+    if job is None:
+        return False
+    return bool(books.alive(job.run_id) or (job.state == "running" and books.dispatcher()))
+
+
+def _from_terminals(books: Books) -> list[turns.Place]:
+    """Who waits with a run of this lab and is none of its jobs, which may be cancelled but a moment ago."""
+    here = (place for place in turns.waiting() if place.lab == books.folders.path)
+    return [
+        place for place in here if (job := books.read(place.run_id)) is None or job.number != place.number
+    ]
 
 
 def _ahead(books: Books, run_id: str, job: Job | None) -> int:
@@ -150,7 +182,7 @@ def queue(lab: Path) -> list[Job]:
     books = Books(lab)
     jobs = {job.run_id: job for job in books.jobs("running", "queued")}
     running = [job for job in jobs.values() if job.state == "running"]
-    places = [(place, "queued") for place in _waiting(books)]
+    places = [(place, "queued") for place in _from_terminals(books)]
     if (now := turns.computing()) and now.lab == books.folders.path:
         places.append((now, "running"))
     for place, state in places:

@@ -7,17 +7,20 @@ Whoever reads, thinks and writes holds the books' lock for that moment; each fil
 reads needs no lock. Knows nothing about processes.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from .. import files, locks
 from ..lab.database import one_line_errors
 from ..lab.folders import Folders
 
-STATES = ("queued", "running", "failed", "cancelled", "interrupted", "done")
+State = Literal["queued", "running", "failed", "cancelled", "interrupted", "done"]
+STATES = get_args(State)
 WAIT_SECONDS = 10.0
 
 
@@ -27,7 +30,7 @@ class Job:
 
     run_id: str
     title: str
-    state: str
+    state: State
     """One of STATES, as its process last said it; `view` knows better."""
     created: float
     """Seconds since 1970."""
@@ -41,6 +44,9 @@ class Job:
     attempts: int = 0
     cancelled: float = 0.0
     """When its owner asked for its end, in seconds since 1970; 0 if nobody did."""
+
+
+_JOB = TypeAdapter(Job)
 
 
 class Books:
@@ -62,15 +68,17 @@ class Books:
         """Pid of the job's process."""
         return locks.holder(self.lock_file(run_id))
 
+    def dispatcher(self) -> int | None:
+        """Pid of the process that takes the jobs."""
+        return locks.holder(self.path / "dispatcher.lock")
+
     def read(self, run_id: str) -> Job | None:
         """The job of that run; None if it was never started from an app, or its file is none of ours."""
         try:
-            found = json.loads(self.file(run_id).read_text(encoding="utf-8"))
-            known = {field.name for field in fields(Job)}
-            job = Job(**{name: value for name, value in found.items() if name in known})
-        except (OSError, ValueError, TypeError, AttributeError):
+            job = _JOB.validate_json(self.file(run_id).read_bytes())
+        except (OSError, ValidationError):
             return None
-        return job if job.state in STATES and job.run_id == run_id else None
+        return job if job.run_id == run_id else None
 
     def jobs(self, *states: str) -> list[Job]:
         """The jobs in one of these states, in order of their places."""
@@ -81,7 +89,7 @@ class Books:
     def write(self, job: Job) -> Job:
         """Keep a job's new state; the books must be open."""
         with one_line_errors(self.folders.path):
-            files.write_atomic(self.file(job.run_id), json.dumps(asdict(job)))
+            files.write_atomic(self.file(job.run_id), _JOB.dump_json(job))
         return job
 
 

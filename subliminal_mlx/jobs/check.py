@@ -14,10 +14,13 @@ from typing import Any
 from .. import estimate
 from ..errors import InputError
 from ..families import read_toml, shipped_families
-from ..pipeline import identify
+from ..identity import identify
 from ..sources import HUB_NAME, listing
 from ..spec import Spec, parse_spec
 
+# A common machine's rate, not this one's: what may be started should not depend on where it is tried.
+GFLOPS = 100.0
+UNKNOWN_SIZE = 1_000_000_000
 TRAIT = re.compile(r"([a-z0-9][a-z0-9-]{0,39})/[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -37,8 +40,8 @@ class Limits:
     points: int = 20
     answers: int = 100
     shown_rows: int = 50
-    tokens: float = 5e8
-    """Trained on and drawn in all, by the estimate."""
+    hours: float = 12.0
+    """Estimated, for two processes that reach GFLOPS."""
     queue: int = 20
     """Jobs of a lab that wait."""
     queue_of_one: int = 5
@@ -117,10 +120,11 @@ def _sizes(spec: Spec) -> None:
             raise InputError(f"spec: {name}: at most {most:,} from an app, not {value:,}")
     if len(spec.traits) > LIMITS.traits:
         raise InputError(f"spec: traits: at most {LIMITS.traits} from an app, not {len(spec.traits)}")
-    if (tokens := sum(estimate.tokens(spec))) > LIMITS.tokens:
+    sizes = {row["name"]: row["parameters"] for row in listing()}
+    hours = estimate.seconds(spec, sizes.get(spec.base) or UNKNOWN_SIZE, GFLOPS, processes=2) / 3_600
+    if hours > LIMITS.hours:
         raise InputError(
-            f"spec: about {tokens:.1e} tokens in all, at most {LIMITS.tokens:.0e} from an app: fewer chains, steps or "
-            "rows"
+            f"spec: about {hours:,.0f} hours, at most {LIMITS.hours:.0f} from an app: fewer chains, traits, steps or rows"
         )
 
 

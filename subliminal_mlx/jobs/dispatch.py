@@ -27,28 +27,25 @@ MOST_ATTEMPTS = 3
 # What a cancelled job gets to end by itself, before it is told harder, and harder still.
 PATIENCE_SECONDS = (15.0, 30.0)
 SECRETS = ("SUBLIMINAL_PASSWORD",)
+KILLED = "its process was killed, as when memory runs out: start it again, and it goes on where it was"
 
 
 def wake(lab: Path) -> bool:
     """Start the lab's dispatcher if a job waits, or was left by a kill, and none runs; whether it was started."""
     books = Books(lab)
-    if _dispatcher(books) or not _work(books):
+    if books.dispatcher() or not _left(books):
         return False
     _start([str(books.folders.path)], books.path / "dispatcher.log")
     return True
 
 
-def _dispatcher(books: Books) -> int | None:
-    return locks.holder(books.path / "dispatcher.lock")
+def _left(books: Books) -> bool:
+    killed = (job for job in books.jobs("running") if not books.alive(job.run_id))
+    return bool(books.jobs("queued")) or any(killed)
 
 
-def _work(books: Books) -> list[Job]:
-    left = [job for job in books.jobs("running") if not books.alive(job.run_id)]
-    return [*left, *books.jobs("queued")]
-
-
-def _start(arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
-    """A process of its own, which no Ctrl-C and no end of ours reaches."""
+def _start(arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -> int:
+    """A process of its own, which no Ctrl-C and no end of ours reaches; its pid."""
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     try:
         with open(log, "wb") as said:
@@ -64,96 +61,96 @@ def _start(arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -
             )
     except OSError as error:
         raise MachineError(f"the job's process cannot be started: {error.strerror}") from error
-    # Whoever started it outlives it, or not: it must not stay as a zombie.
+    # Whoever started it may outlive it: it must not stay as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
-    return process
+    return process.pid
 
 
 def dispatch(lab: Path) -> None:
     """Take the lab's jobs in order until none waits; at once if another process does so already."""
-    books = Books(lab)
     try:
-        lock = locks.acquire(books.path / "dispatcher.lock")
+        lock = locks.acquire(Books(lab).path / "dispatcher.lock")
     except locks.HeldError:
         return
-    tickets: dict[str, turns.Ticket] = {}
+    dispatcher = _Dispatcher(Books(lab))
     while True:
-        with open_books(lab) as books:
-            _settle(books)
-            waiting = books.jobs("queued")
-            if not waiting and not books.jobs("running"):
+        with open_books(lab):
+            if not dispatcher.step():
                 # While the books are open nobody can add a job and count on us.
                 locks.release(lock)
                 return
-        _keep_tickets(books, tickets, waiting)
-        # A lab computes one job at a time also where the machine has no line.
-        if waiting and not books.jobs("running"):
-            _call(books, waiting[0], tickets)
         time.sleep(POLL_SECONDS)
 
 
-def _settle(books: Books) -> None:
-    """Jobs whose process is gone without a word; and those that were cancelled and do not end."""
-    for job in books.jobs("running"):
-        if pid := books.alive(job.run_id):
+class _Dispatcher:
+    """Its methods are called with the books open."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.tickets: dict[str, turns.Ticket] = {}
+        self.started: set[str] = set()
+
+    def step(self) -> bool:
+        """Do what there is to do; False if there is nothing, and nobody to wait for."""
+        for job in self.books.jobs("running"):
+            self._settle(job)
+        waiting, running = self.books.jobs("queued"), self.books.jobs("running")
+        self._keep_tickets(waiting)
+        # A lab computes one job at a time also where the machine has no line.
+        if waiting and not running:
+            self._call(waiting[0])
+        return bool(waiting or running)
+
+    def _settle(self, job: Job) -> None:
+        """See to a job that ended without a word, or was cancelled and does not end."""
+        if pid := self.books.alive(job.run_id):
             _press(job, pid)
         elif job.cancelled:
-            books.write(replace(job, state="cancelled", message=""))
-        elif job.attempts < MOST_ATTEMPTS and _unseen(job):
-            books.write(replace(job, state="queued"))
+            self.books.write(replace(job, state="cancelled", message=""))
+        elif job.run_id not in self.started and job.attempts < MOST_ATTEMPTS:
+            # Both it and the dispatcher before us were killed.
+            self.books.write(replace(job, state="queued"))
         else:
-            message = (
-                "its process was killed, as when memory runs out: start it again, and it goes on where it was"
-            )
-            books.write(replace(job, state="interrupted", message=message))
+            self.books.write(replace(job, state="interrupted", message=KILLED))
 
+    def _keep_tickets(self, waiting: list[Job]) -> None:
+        """A ticket for every job that waits, and for no other."""
+        numbers = {job.run_id: job.number for job in waiting}
+        for run_id, ticket in [*self.tickets.items()]:
+            if numbers.get(run_id) != ticket.number:
+                self.tickets.pop(run_id).drop()
+        for job in waiting:
+            if job.run_id not in self.tickets:
+                self.tickets[job.run_id] = turns.Ticket(
+                    self.books.folders.path, job.run_id, job.title, job.number
+                )
 
-_started: set[str] = set()
-
-
-def _unseen(job: Job) -> bool:
-    """Whether the job was started by a dispatcher before this one, which was killed as well."""
-    return job.run_id not in _started
+    def _call(self, job: Job) -> None:
+        """Start the job's process if its turn has come, and hand it the locks that it is to hold."""
+        machine = self.tickets[job.run_id].call()
+        if machine is None:
+            return
+        held = [machine] if machine >= 0 else []
+        try:
+            held.append(locks.acquire(self.books.lock_file(job.run_id)))
+            job = self.books.write(replace(job, state="running", attempts=job.attempts + 1))
+            log = self.books.lock_file(job.run_id).with_suffix(".log")
+            arguments = [str(self.books.folders.path), job.run_id, *map(str, held)]
+            pid = _start(arguments, log, tuple(held))
+        except BaseException:
+            for descriptor in held:
+                locks.release(descriptor)
+            raise
+        for descriptor in held:
+            locks.hand_over(descriptor, pid)
+        self.started.add(job.run_id)
+        self.tickets.pop(job.run_id).drop()
 
 
 def _press(job: Job, pid: int) -> None:
+    """Tell a cancelled job harder, once it had time to end by itself."""
     waited = time.time() - job.cancelled if job.cancelled else 0.0
     for patience, number in zip(PATIENCE_SECONDS, (signal.SIGTERM, signal.SIGKILL), strict=True):
-        if waited > patience:
+        if waited > patience and pid > 0:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-
-
-def _keep_tickets(books: Books, tickets: dict[str, turns.Ticket], waiting: list[Job]) -> None:
-    names = {job.run_id: job for job in waiting}
-    for run_id in [*tickets]:
-        if run_id not in names or tickets[run_id].number != names[run_id].number:
-            tickets.pop(run_id).drop()
-    for run_id, job in names.items():
-        if run_id not in tickets:
-            tickets[run_id] = turns.Ticket(books.folders.path, run_id, job.title, job.number)
-
-
-def _call(books: Books, job: Job, tickets: dict[str, turns.Ticket]) -> None:
-    """Start the job's process if its turn has come, and hand it what it must hold."""
-    machine = tickets[job.run_id].call()
-    if machine is None:
-        return
-    held = [machine] if machine >= 0 else []
-    try:
-        held.append(locks.acquire(books.lock_file(job.run_id)))
-        with open_books(books.folders.path) as books:
-            now = books.read(job.run_id)
-            if now is None or now.state != "queued":
-                return
-            books.write(replace(now, state="running", attempts=now.attempts + 1))
-            _started.add(job.run_id)
-            arguments = [str(books.folders.path), job.run_id, *map(str, held)]
-            _start(arguments, books.lock_file(job.run_id).with_suffix(".log"), tuple(held))
-        tickets.pop(job.run_id).drop()
-    except locks.HeldError:
-        return
-    finally:
-        # Theirs now: the process that we started holds the same locks until it ends.
-        for descriptor in held:
-            os.close(descriptor)

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .. import locks
 from ..errors import InputError, SubliminalError
 from .books import open_books
 from .words import public
@@ -18,13 +17,14 @@ NICENESS = 5
 def work(lab: Path, run_id: str, descriptors: tuple[int, ...] = ()) -> None:
     """Do the job of that run in that lab.
 
-    `descriptors` are the locks that the dispatcher took for this process: the machine's and the job's.
+    `descriptors` are the locks that the dispatcher took for this process, the machine's and the job's: it holds them
+    until it ends, and its own children do not.
     """
     # Started from a background process, we would have inherited deafness.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for descriptor in descriptors:
-        locks.adopt(descriptor)
+        os.set_inheritable(descriptor, False)
     try:
         with suppress(OSError):
             os.nice(NICENESS)
@@ -49,6 +49,9 @@ def _compute(lab: Path, run_id: str) -> None:
     job = Books(lab).read(run_id)
     if job is None:
         raise InputError(f"no job {run_id}")
+    if job.cancelled:
+        # It was before we could hear it.
+        raise KeyboardInterrupt
     spec, name = checked(lab, job.spec_toml)
     if name != run_id:
         raise InputError(f"job {run_id} holds the spec of run {name}: start it again")

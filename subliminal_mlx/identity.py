@@ -1,0 +1,39 @@
+"""What a spec's run is called, and how its work is cut: from the files that the spec names. No MLX here.
+
+identify(spec)               # "3f9ac0de1b7c"
+stack_size("tiny-a")         # 6
+"""
+
+from pathlib import Path
+
+from . import files
+from .errors import InputError
+from .families import FOLDER as FAMILIES
+from .families import load_family
+from .model_folder import parameters
+from .sources import ORGANISM, locate
+from .spec import Spec, run_id
+
+
+def identify(spec: Spec) -> str:
+    """The run id of a spec, from the files it names.
+
+    Raises:
+        InputError: a base or family that is not there, or two families of one name.
+    """
+    prints = {f"base/{name}": locate(name).sha256 for name in (spec.base, spec.foreign) if name}
+    for name in spec.families:
+        path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
+        family = load_family(name).name
+        if f"family/{family}" in prints:
+            raise InputError(f"traits: two families are called {family!r}: rename the file of one")
+        prints[f"family/{family}"] = files.sha256(path)
+    return run_id(spec, prints)
+
+
+def stack_size(base: str) -> int:
+    """Slots a unit: many for model organisms, where the cost of a step is in its number of operations,
+    one for language models, where it is in their size."""
+    location = locate(base)
+    count = parameters(location.path) if location.path.is_dir() else None
+    return 6 if count and count < ORGANISM else 1
