@@ -46,7 +46,7 @@ ORDER = [
         "digits",
         "tiny_world",
     ),
-    *("app_command", "digits_command", "listing_command", "console", "__main__"),
+    *("doctor", "doctor_command", "app_command", "digits_command", "listing_command", "console", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(
