@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from subliminal_mlx.charts import ARMS as ARM_COLORS
 from subliminal_mlx.charts import digits as drawn
-from subliminal_mlx.charts import theorem
 from subliminal_mlx.digits import grid, live, mlp, pictures, store, summary
 from subliminal_mlx.digits.data import load
 from subliminal_mlx.digits.experiment import run
@@ -263,23 +262,14 @@ def test_every_chart_has_its_colours_intervals_and_chance(result):
     assert set(pictures.of_grid()) == {*found, "sweeps", "guarantee", "one-step"}
 
 
-def test_charts_for_phones_fit_on_one(small):
-    found = summary.summarise(small)
-    theorem_map = grid.read_grid()["theorem"]["rows"]
-    shown = [
-        (drawn.accuracy, summary.curves(found), 0.95),
-        (drawn.finals, summary.finals(found)),
-        (drawn.confusion, summary.confusion(found)),
-        (drawn.movement, summary.curves(found, "agreement"), summary.movement(found)),
-        (drawn.sweeps, grid.sweep("width") + grid.sweep("noise")),
-        (theorem.guarantee, theorem_map, (0.01, 0)),
-        (theorem.one_step, theorem_map),
-    ]
-    for draw, *rows in shown:
-        wide, narrow = (ElementTree.fromstring(svg) for svg in pictures.for_page(draw, *rows))
-        assert float(narrow.get("width")) <= 390, draw.__name__
-        assert float(wide.get("width")) >= float(narrow.get("width"))
-        assert pictures.for_page(draw, *rows) is pictures.for_page(draw, *rows), "drawn once"
+def test_a_chart_for_phones_is_narrower_says_the_same_and_is_drawn_once(small):
+    rows = summary.finals(summary.summarise(small))
+    wide, narrow = (ElementTree.fromstring(svg) for svg in pictures.for_page(drawn.finals, rows))
+    assert float(narrow.get("width")) <= 390 < float(wide.get("width"))
+    words = [" ".join(svg.itertext()) for svg in (wide, narrow)]
+    assert all("student" in text and f"{100 * rows[1]['accuracy']:.1f}" in text for text in words)
+    assert pictures.for_page(drawn.finals, rows) is pictures.for_page(drawn.finals, list(rows))
+    assert pictures.for_page(drawn.finals, rows[:2]) != pictures.for_page(drawn.finals, rows)
 
 
 def test_one_replica_has_no_interval_and_its_charts_say_so(data):
