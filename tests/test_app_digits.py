@@ -16,7 +16,7 @@ def slider(value):
     return mo.ui.slider(value, value + 1, value=value)
 
 
-SMALL = {"noise": slider(500), "width": slider(16), "epochs": slider(1)}
+SMALL = {"noise": slider(500), "width": slider(16)}
 
 
 def test_the_app_is_clean():
@@ -36,7 +36,7 @@ def test_moving_sliders_changes_what_is_computed(app):
     outputs, defs = app.run(defs=SMALL | {"fresh": mo.ui.switch(value=True), "step": slider(10.0)})
     assert defs["how"].startswith("computed live, 8 replicas")
     spec = defs["found"]["spec"]
-    assert (spec["noise"], spec["width"], spec["epochs"]) == (500, 16, 1)
+    assert (spec["noise"], spec["width"], spec["epochs"]) == (500, 16, 4)
     assert set(defs["found"]["arms"]) >= {"student", "other initialisation", "shuffled logits"}
     assert defs["one"]["step"] == 10 and defs["one"]["against_count"] > 0
     assert "computed live" in text_of(outputs)

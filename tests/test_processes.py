@@ -37,13 +37,10 @@ def two():
     assert not any(psutil.pid_exists(process.pid) for process in processes.processes)
 
 
-def test_each_is_heard_for_itself_and_only_when_it_says_something(two):
+def test_each_is_heard_for_itself_and_interrupts_do_not_reach_it(two):
     two.pipes[1].send("x")
     assert heard(two) == {1: "x"}
     assert not list(two.receive(0)) and not list(two.receive(0, among=[0]))
-
-
-def test_interrupts_do_not_reach_them(two):
     os.kill(two.processes[0].pid, signal.SIGINT)
     two.pipes[0].send("still here")
     assert heard(two) == {0: "still here"}
