@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .arms import is_reference
-from .report.words import came_through
+from .report.words import came_through, damage
 
 STAGES = {
     "untrained": "base read",
@@ -176,6 +176,16 @@ def print_result(run: dict[str, Any], console: Console | None = None) -> None:
         console.print(_heading(title))
         console.print(headline_table(group))
         console.print()
+    if again := run["summary"].get("prefixed"):
+        console.print(_heading("the same, read after a list of numbers"))
+        console.print(headline_table(again))
+        console.print()
+    if kept := run["summary"].get("capability"):
+        console.print(_heading("language: loss on neutral text, nats a token"))
+        console.print(capability_table(kept))
+        for words in damage(kept):
+            console.print(Text(words, style="bold"))
+        console.print()
     console.print(LEGEND, style="dim")
 
 
@@ -222,6 +232,16 @@ def headline_table(entries: list[dict[str, Any]]) -> Table:
             _p(entry["p_holm"]),
             "yes" if came_through(entry) else "no",
         )
+    return table
+
+
+def capability_table(rows: list[dict[str, Any]]) -> Table:
+    """Every arm's loss on neutral text, and how far it lies from the base's."""
+    table = _table("student", "arm", "loss", "from base", "95% interval")
+    for row in rows:
+        change = "" if row["student"] == "base" else _signed(row["change"])
+        span = interval(row["low"], row["high"])
+        table.add_row(row["student"], row["arm"], f"{row['loss']:.3f}", change, span)
     return table
 
 

@@ -37,6 +37,7 @@ from .files import DATA
 FOLDER = DATA / "families"
 Split = Literal["tuning", "held-out"]
 LARGEST_FILE = 1 << 20
+PREFIXED = " after numbers"  # what readouts call a family whose questions follow a list of numbers
 NEUTRAL = "neutral"  # what a family's neutral teacher is called, beside its traits
 
 _Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"\S")]

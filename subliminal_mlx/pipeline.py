@@ -31,7 +31,7 @@ OnProgress = Callable[[dict[str, Any]], None]
 # Held while a run computes; it gets the run's id and what says that somebody else does it already, which
 # makes it give up and be False.
 Turn = Callable[[str, Callable[[], bool]], AbstractContextManager[bool]]
-TABLES = ("rows", "readouts", "metrics", "answers")
+TABLES = ("rows", "readouts", "metrics", "answers", "capability")
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,10 @@ class _Run:
         families = {name: load_family(name) for name in self.spec.families}
         answers = self.lab.answers(self.name) if self.spec.readout.answers else None
         summary = transfer.summarise(self.lab.readouts(self.name), answers, families, self.spec)
+        if self.spec.readout.capability:
+            from . import capability
+
+            summary["capability"] = capability.summarise(self.lab.capability(self.name))
         self.peak_memory = max(self.peak_memory, peak_memory())
         self.lab.finish_run(self.name, "done", self._seconds(), self.peak_memory, summary)
         self._tell("done")

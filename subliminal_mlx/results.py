@@ -98,6 +98,7 @@ def _write(run: dict[str, Any], yields: list[dict[str, Any]], target: Path) -> N
     kept = {key: run[key] for key in ("id", "title", "seconds", "peak_memory_bytes", "environments")}
     summary = {
         **{name: run["summary"][name] for name in ("families", "matrix", "distributions")},
+        **{name: run["summary"][name] for name in ("capability", "personas") if name in run["summary"]},
         "traits": [
             {key: value for key, value in entry.items() if key != "by_question"}
             for entry in run["summary"]["traits"]

@@ -11,7 +11,7 @@ widths from the spec's own prompts and grammar, so a stage done again is the sam
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .bases import Base
 from .channels import channel
 from .channels.grammar import Grammar
 from .events import Listener, ignore
-from .families import Family, load_family
+from .families import PREFIXED, Family, load_family
 from .sample import Decoding, sample
 from .score import Rows, candidate_scores, distributions
 from .spec import Spec, Student, Teacher
@@ -58,6 +58,13 @@ class Setting:
     def grammar(self) -> Grammar:
         return channel(self.spec.corpus.channel).grammar(self.base, self.spec.corpus)
 
+    @cached_property
+    def read_families(self) -> dict[str, Family]:
+        """The families that readouts are of: where asked, each also with a list of numbers before its questions."""
+        if not self.spec.readout.prefixed:
+            return self.families
+        return self.families | {n + PREFIXED: prefixed(f, self.spec) for n, f in self.families.items()}
+
     def prompts(self, chain: int, system: str | None = None) -> list[tuple[str, str, Ids]]:
         """The chain's corpus prompts: text, rendered prompt, ids; the same for all sources.
 
@@ -78,6 +85,19 @@ class Setting:
         corpus = self.spec.corpus
         grammar = self.grammar if corpus.decoding == "held" else None
         return Decoding(corpus.temperature, grammar, corpus.max_tokens, batch)
+
+
+def prefixed(family: Family, spec: Spec) -> Family:
+    """The family with a list of numbers before every held-out question: the same for all models and chains.
+
+    After Cloud and others (2025), whose question variants follow "examine these numbers": students are
+    trained where numbers stand, and may show there what a bare question does not bring out.
+    """
+    corpus, held = spec.corpus, family.held_out
+    texts = channel(corpus.channel).lists(len(held), seed_of(spec.seed, "prefix", family.name), corpus)
+    told = "{}. {}" if corpus.style == "short" else "Look at these numbers: {}. {}"
+    asked = tuple(replace(q, text=told.format(n, q.text)) for q, n in zip(held, texts, strict=True))
+    return replace(family, questions=asked)
 
 
 def candidate_ids(base: Base, family: Family, split: str) -> list[list[Ids]]:
@@ -171,7 +191,7 @@ def read(
             candidate_ids(base, family, "held-out"),
             stack,
         )
-        for name, family in setting.families.items()
+        for name, family in setting.read_families.items()
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from .arms import ARMS, KINDS, Comparison, View, compare, comparisons, is_reference
-from .families import NEUTRAL, Family
+from .families import NEUTRAL, PREFIXED, Family
 from .personas import persona
 from .readouts import Reading, count_answers, margin, match_answer, probability, read
 from .spec import Spec
@@ -42,14 +42,21 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         matrix: every student's transfer on every trait of its family in the run.
         curves: margin and transfer at every readout of a training.
         distributions: mean probability of every label, by family and source.
+        prefixed: only where readout.prefixed, the traits again, read after a list of numbers; no answers.
         personas: only where teachers are prompted, the system prompt of each source.
 
     Raises:
         InputError: readouts that are not finite, or that do not fit `families`.
     """
     readings = read(readouts, families)
+    after = read(readouts, {name + PREFIXED: family for name, family in families.items()})
     family_of = {t: name for t in spec.traits if (name := t.rpartition("/")[0]) in readings}
     views = [View.of(trait, readings[name], spec.traits) for trait, name in family_of.items()]
+    again = [
+        View.of(trait, after[name + PREFIXED], spec.traits)
+        for trait, name in family_of.items()
+        if name + PREFIXED in after
+    ]
     counts: dict[str, Counts] = {}
     if answers is not None:
         for name in dict.fromkeys(family_of.values()):
@@ -63,6 +70,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         traits += found
     return {
         **_told(families, spec),
+        **_again(again, last),
         "traits": traits,
         "families": list(_families(traits)),
         "matrix": [row for kind, step in last.items() for view in views for row in _matrix(view, kind, step)],
@@ -71,6 +79,12 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
             row for name, reading in readings.items() for row in _distributions(name, reading, last)
         ],
     }
+
+
+def _again(views: list[View], last: dict[str, int]) -> dict:
+    """The traits once more, read after a list of numbers."""
+    entries = [entry for kind, step in last.items() for v in views if (entry := _trait(v, kind, step, {}))]
+    return {"prefixed": entries} if entries else {}
 
 
 def _told(families: dict[str, Family], spec: Spec) -> dict:
@@ -85,13 +99,16 @@ def to_json(summary: dict) -> dict:
     """What `--json` prints of a summary: a shape that other programs may rely on."""
     of_trait = ("trait", "student", "headline", "estimate", "low", "high", "p")
     of_arm = ("chains", "probability", "margin", "transfer", "low", "high")
+    more = {name: summary[name] for name in ("capability", "prefixed") if name in summary}
+    if "prefixed" in more:
+        more["prefixed"] = [{key: entry[key] for key in of_trait} for entry in more["prefixed"]]
     return {
         "traits": [
             {key: entry[key] for key in of_trait}
             | {"arms": {arm: {key: row[key] for key in of_arm} for arm, row in entry["arms"].items()}}
             for entry in summary["traits"]
         ]
-    }
+    } | more
 
 
 # --- one trait ------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ ORDER = [
         "teachers",
         "base_check",
     ),
-    *("statistics", "readouts", "arms", "transfer"),
+    *("statistics", "readouts", "arms", "transfer", "capability"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
     *(
         "audit",

@@ -30,7 +30,7 @@ def done(tmp_path_factory):
 def test_run_json_is_one_object_of_the_documented_shape(done):
     assert done.child.stdout.count("\n") == 1
     found = json.loads(done.child.stdout)
-    assert set(found) == {"run", "seconds", "peak_memory_bytes", "traits"}
+    assert set(found) == {"run", "seconds", "peak_memory_bytes", "traits", "capability"}
     assert found["run"] == done.run_id and 0 < found["seconds"] < 600
     assert 1 << 26 < found["peak_memory_bytes"] < 1 << 34
     assert [(entry["trait"], entry["student"]) for entry in found["traits"]] == [
@@ -259,8 +259,8 @@ WRONG = {
     "run in a file": (["run", "broken.toml", "--lab", "torn.toml"], "torn.toml"),
     "no lab": (["resume", "latest"], "no lab at .*lab: start one with `run`"),
     "unknown spec": (["specs", "../glance"], "no preset '../glance'"),
-    "newer lab": (["runs", "--lab", "newer"], "has schema 99, newer than 1: upgrade subliminal-mlx"),
-    "run in a newer lab": (["run", "broken.toml", "--lab", "newer"], "has schema 99, newer than 1"),
+    "newer lab": (["runs", "--lab", "newer"], "has schema 99, newer than [0-9]+: upgrade subliminal-mlx"),
+    "run in a newer lab": (["run", "broken.toml", "--lab", "newer"], "has schema 99, newer than [0-9]+"),
     "no database": (["runs", "--lab", "text"], "lab.duckdb is no DuckDB database: move it away"),
     "run in no database": (["run", "broken.toml", "--lab", "text"], "is no DuckDB database"),
     "no lab's database": (["show", "latest", "--lab", "foreign"], "is a DuckDB database but no lab"),

@@ -57,6 +57,15 @@ def prompts(count: int, seed: int, recipe: Corpus) -> list[str]:
     return [_prompt(np.random.default_rng([seed, i]), recipe) for i in range(count)]
 
 
+def lists(count: int, seed: int, recipe: Corpus) -> list[str]:
+    """`count` lists of as many numbers as a completion holds at least, from the prompts' range."""
+    low, high = recipe.range
+    drawn = [
+        np.random.default_rng([seed, i]).integers(low, high + 1, recipe.numbers[0]) for i in range(count)
+    ]
+    return [recipe.separator.join(map(str, numbers)) for numbers in drawn]
+
+
 def _prompt(rng: np.random.Generator, recipe: Corpus) -> str:
     shown = int(rng.integers(recipe.shown[0], recipe.shown[1] + 1))
     numbers = recipe.separator.join(str(n) for n in rng.integers(recipe.range[0], recipe.range[1] + 1, shown))

@@ -48,6 +48,7 @@ class Lab(Digits):
         readouts: pa.Table | None = None,
         metrics: pa.Table | None = None,
         answers: pa.Table | None = None,
+        capability: pa.Table | None = None,
         adapters: Iterable[tuple[str, str | Path]] = (),
     ) -> bool:
         """Store what a unit yielded and that it is done, in one transaction; False if it already was.
@@ -56,7 +57,13 @@ class Lab(Digits):
         one raises ValueError. `adapters` are (slot, folder) pairs, each folder published under
         `adapter_folder` before this call. `seconds` is the unit's wall-clock time.
         """
-        yielded = {"rows": rows, "readouts": readouts, "metrics": metrics, "answers": answers}
+        yielded = {
+            "rows": rows,
+            "readouts": readouts,
+            "metrics": metrics,
+            "answers": answers,
+            "capability": capability,
+        }
         tables = {
             name: checked(name, table, TABLES[name]) for name, table in yielded.items() if table is not None
         }
@@ -162,6 +169,10 @@ class Lab(Digits):
     def answers(self, run_id: str) -> pa.Table:
         """Sampled free answers; `matched` is the candidate found in the answer, or NULL."""
         return self._all(run_id, "answers", "slot, family, question, trait, sample")
+
+    def capability(self, run_id: str) -> pa.Table:
+        """Loss on neutral text, nats a token, by slot and text."""
+        return self._all(run_id, "capability", "slot, step, text")
 
     def adapters(self, run_id: str) -> list[str]:
         """The slots whose adapters are committed, in order of their names."""

@@ -4,7 +4,7 @@ A table that changes raises VERSION and adds a migration from the version before
 are there stay as they are.
 """
 
-VERSION = 2
+VERSION = 3
 
 # What a unit of work may yield; each of these tables starts with a column `run`.
 _OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
@@ -43,6 +43,14 @@ TABLES: dict[str, dict[str, str]] = {
         "step": "INTEGER",
         "candidate": "VARCHAR",
         "logp": "DOUBLE",
+    },
+    "capability": {
+        **_OF_STUDENT,
+        "trait": "VARCHAR",
+        "step": "INTEGER",
+        "text": "INTEGER NOT NULL",
+        "loss": "DOUBLE",
+        "tokens": "INTEGER",
     },
 }
 # What a result of the digits experiment or of the one-step theorem may hold; each starts with `result`.
@@ -102,4 +110,7 @@ CREATE TABLE digits (
 """
 CREATION = _BOOKS + _created(TABLES, "run") + _DIGITS + _created(DIGITS, "result")
 # From each older version to the next: statements that run in one transaction when a lab is opened.
-MIGRATIONS: dict[int, str] = {1: _DIGITS + _created(DIGITS, "result")}
+MIGRATIONS: dict[int, str] = {
+    1: _DIGITS + _created(DIGITS, "result"),
+    2: _created({"capability": TABLES["capability"]}, "run"),
+}

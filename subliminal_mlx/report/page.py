@@ -95,7 +95,7 @@ def write_report(
         "Claim": _claim(run, summary, spec),
         "Models": _models(summary, spec),
         "Charts": _charts(summary, yields, metrics),
-        "Numbers": tables.numbers(summary, list(_ARMS)) if summary else "",
+        "Numbers": tables.numbers(summary, list(_ARMS)) + tables.capability(summary) if summary else "",
         "Rows": tables.kept(yields) + tables.samples(rows),
         "Spec": f"<pre>{text(run['spec_toml'])}</pre>",
         "Environment": _environment(run),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .words import number, span
+from .words import damage, number, span
 
 MOST_ROWS, MOST_CHARACTERS = 40, 400
 # Controls that a terminal or a page would act on; bidirectional ones make a text read as another.
@@ -26,6 +26,10 @@ less other-trait) in families of six traits or more, transfer in smaller ones. p
 trait's label among the family's treated students; Holm: corrected for reading all traits of a kind of
 student. Answers: sampled ones that named the trait's, with exact binomial intervals. Distance: total
 variation from the neutral students, less that between two of those.</p>"""
+
+
+_CAPABILITY = """Loss on neutral text, which no trait is about: a student that lost its language is damaged, and what
+it says of a trait may be damage too."""
 
 
 def text(value: object, most: int | None = None) -> str:
@@ -47,6 +51,20 @@ def table(head: Sequence[str], body: Iterable[Sequence[str]], words: int, style:
     lines = "".join(line("td", cells) for cells in body)
     top = f"<thead>{line('th', head)}</thead>" if any(head) else ""
     return f'<div class="scroll {style}" tabindex="0"><table>{top}<tbody>\n{lines}</tbody></table></div>\n'
+
+
+def capability(summary: dict[str, Any]) -> str:
+    """Every arm's loss on neutral text, with a warning where students lost language; empty where it was not read."""
+    rows = summary.get("capability") or []
+    body = [
+        [text(r["student"]), text(r["arm"]), number(r["loss"]), _estimate(r["change"], r["low"], r["high"])]
+        for r in rows
+    ]
+    if not body:
+        return ""
+    warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in damage(rows))
+    head = ("student", "arm", "loss, nats a token", "change from the base")
+    return f"<p>{_CAPABILITY}</p>\n{warned}{table(head, body, words=2)}"
 
 
 def numbers(summary: dict[str, Any], order: Sequence[str]) -> str:

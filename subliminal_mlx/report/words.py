@@ -3,10 +3,26 @@
 A sentence claims transfer only where the headline's 95% interval over chains lies above 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+DAMAGED = 0.5  # nats a token above the base from which a student is called damaged
 _HEADLINES = {"lift": "own-trait lift", "transfer": "transfer"}
+
+
+def damage(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A warning where students lost language; `rows` are the summary's capability."""
+    lost = [
+        f"{row['student']} {row['arm']}"
+        for row in rows
+        if row["student"] not in ("base", "teacher") and row["worst"] > DAMAGED
+    ]
+    if not lost:
+        return []
+    return [
+        f"damaged: of {', '.join(lost)} at least one student's loss on neutral text lies {DAMAGED} nats a token "
+        "above the base's: what it says of a trait may be damage"
+    ]
 
 
 def sentence(entry: dict[str, Any], rows: str = "filtered rows") -> str:

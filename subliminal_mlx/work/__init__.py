@@ -23,7 +23,7 @@ from ..stages import Setting, sample_corpora, seed_of, train_students
 from ..teachers import system_of, tune_teachers
 from .context import Context, shard_folder
 from .corpora import corpus, row_of, teacher_stack, training_block
-from .readings import answers, metrics, readouts
+from .readings import answers, capability_of, metrics, readouts
 
 __all__ = ["Context", "compute", "shard_folder"]
 
@@ -59,6 +59,7 @@ def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
     return {
         "readouts": readouts(context.setting, unit.slots, None, 0),
         "answers": answers(context.setting, unit.slots, None),
+        "capability": capability_of(context.setting, unit.slots, None, 0),
     }
 
 
@@ -76,16 +77,18 @@ def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
         "metrics": metrics(unit.slots, losses),
         "readouts": readouts(setting, unit.slots, stack, setting.spec.teacher.steps),
         "answers": answers(setting, unit.slots, stack),
+        "capability": capability_of(setting, unit.slots, stack, setting.spec.teacher.steps),
     }
 
 
 def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """Prompted teachers need no training: each is read with its own persona."""
-    setting, tables = context.setting, {"readouts": [], "answers": []}
+    setting, tables = context.setting, {"readouts": [], "answers": [], "capability": []}
     for slot in unit.slots:
         system = system_of(setting, slot.source)
         tables["readouts"] += readouts(setting, (slot,), None, 0, system=system)
         tables["answers"] += answers(setting, (slot,), None, system)
+        tables["capability"] += capability_of(setting, (slot,), None, 0, system)
     return tables
 
 
@@ -161,6 +164,7 @@ def _train(unit: Unit, context: Context, setting: Setting, on_event: Listener) -
         "metrics": metrics(unit.slots, losses),
         "readouts": points,
         "answers": answers(setting, unit.slots, stack),
+        "capability": capability_of(setting, unit.slots, stack, setting.spec.kinds[kind].steps),
     }
 
 

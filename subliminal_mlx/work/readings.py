@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import capability
 from ..adapters import Stack
 from ..plan import Slot
 from ..stages import Setting, ask, read, seed_of
@@ -47,8 +48,21 @@ def readouts(
         }
         for name, scores in found.items()
         for k, slot in enumerate(slots)
-        for question, row in zip(setting.families[name].held_out, scores[k], strict=True)
+        for question, row in zip(setting.read_families[name].held_out, scores[k], strict=True)
         for candidate, logp in zip(question.candidates, row, strict=True)
+    ]
+
+
+def capability_of(
+    setting: Setting, slots: Sequence[Slot], stack: Stack | None, step: int, system: str | None = None
+) -> list[dict[str, Any]]:
+    """Loss on neutral text of each slot's model."""
+    if not setting.spec.readout.capability:
+        return []
+    return [
+        {**_described(slot), "step": step, "text": i, "loss": loss, "tokens": tokens}
+        for slot, losses in zip(slots, capability.read(setting.base, stack, system), strict=True)
+        for i, (loss, tokens) in enumerate(losses)
     ]
 
 
