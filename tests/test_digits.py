@@ -3,6 +3,7 @@
 Statistical claims are made at fixed seeds with margins in standard errors of the mean over replicas.
 """
 
+import dataclasses
 import json
 import math
 from xml.etree import ElementTree
@@ -189,6 +190,14 @@ def test_impossible_values_are_named_in_one_line(changes, named, one_line):
     with pytest.raises(InputError) as error:
         make("digits", changes)
     assert named in one_line(error)
+
+
+def test_networks_too_large_for_the_images_are_refused_before_they_are_made(data, one_line):
+    spec = make("digits", {"width": 256, "replicas": 500})
+    mnist = dataclasses.replace(data, train_x=np.zeros((1, 784), dtype=np.float32))
+    with pytest.raises(InputError) as error:
+        run(spec, mnist)
+    assert "replicas: 500 networks of width 256 for 784 pixels have 134,784,000 weights" in one_line(error)
 
 
 def test_a_preset_that_is_not_there(one_line):

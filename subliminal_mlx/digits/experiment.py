@@ -66,8 +66,12 @@ def run(
         agreement (cosine of what its trunk moved by and what its teacher's did) and movement (by
         layer, the length), all of them lists over replicas; `confusion`: counts [label][answer] an
         epoch, of the student over all replicas.
+
+    Raises:
+        InputError: the networks are too large for these images.
     """
     began = time.perf_counter()
+    spec.check_size(data.inputs)
     numbers = list(range(spec.replicas) if replicas is None else replicas)
     test_x, test_y = mx.array(data.test_x), data.test_y
     initial = _initial(spec, data, numbers, "init")

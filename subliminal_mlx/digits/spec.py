@@ -68,12 +68,16 @@ class Digits(_Frozen):
     def _consistent(self) -> "Digits":
         if "student" not in self.arms or len(set(self.arms)) < len(self.arms):
             raise ValueError("arms: student is needed, and each arm once")
-        if self.stack(64) > LARGEST_STACK:
-            raise ValueError(
-                f"replicas: {self.replicas} networks of width {self.width} have {self.stack(64):,} weights: "
-                f"at most {LARGEST_STACK:,}"
-            )
+        self.check_size(64)  # the shipped digits; `experiment.run` checks again with the images at hand
         return self
+
+    def check_size(self, inputs: int) -> None:
+        """Raise InputError where images of so many pixels make the networks too large."""
+        if self.stack(inputs) > LARGEST_STACK:
+            raise InputError(
+                f"replicas: {self.replicas} networks of width {self.width} for {inputs:,} pixels have "
+                f"{self.stack(inputs):,} weights: at most {LARGEST_STACK:,}"
+            )
 
     def sizes(self, inputs: int) -> tuple[int, int, int]:
         """Inputs and the two hidden layers."""
