@@ -75,7 +75,7 @@ def holder(path: Path) -> int | None:
     """Pid of the process that holds the lock at `path`; None if nobody does, -1 if it left no pid."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

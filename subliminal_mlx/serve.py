@@ -31,6 +31,9 @@ SHORTEST_PASSWORD = 8
 MOST_WRONG = 10
 PUBLISHED = "This lab is published for reading: nothing can be started from here."
 
+# No other site shows a page of ours as a part of its own, where clicks could be led astray.
+FRAME = (b"content-security-policy", b"frame-ancestors 'self'")
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -49,7 +52,7 @@ def create_app(
     read_only: bool = False,
     base_url: str = "",
     trusted: bool = False,
-) -> ASGIApp:
+) -> "Application":
     """An app of this project as an ASGI application; jobs that wait in its lab go on.
 
     Args:
@@ -76,10 +79,10 @@ def create_app(
         jobs.wake(path)
     pages = marimo.create_asgi_app(quiet=True, include_code=False, token=password)
     served = pages.with_app(path=base_url or "/", root=str(APPS / f"{name}.py")).build()
-    return _Visitors(served, path, password is not None, read_only, trusted, base_url)
+    return Application(served, path, password is not None, read_only, trusted, base_url)
 
 
-def application() -> ASGIApp:
+def application() -> "Application":
     """`create_app` with what the environment says: SUBLIMINAL_APP, _LAB, _PASSWORD, _BASE_URL, _READ_ONLY, _TRUSTED."""
     said = lambda name, default="": os.environ.get(f"SUBLIMINAL_{name}", default)
     return create_app(
@@ -99,7 +102,7 @@ def _yes(name: str, value: str) -> bool:
     return answers[value.lower()]
 
 
-class _Visitors:
+class Application:
     """Around the pages: who asks, and what that visitor may do."""
 
     def __init__(
@@ -111,7 +114,7 @@ class _Visitors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
-            await self.pages(scope, receive, send)
+            await self.pages(scope, self._closing(receive), send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if foreign(headers, scope.get("scheme", "http")):
@@ -130,14 +133,35 @@ class _Visitors:
 
         async def told(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                if tries and message["status"] in (200, 401):
+                message["headers"] = [
+                    self._from_here(scope, *header) for header in message.get("headers", ())
+                ]
+                if tries and _not_let_in(scope, message):
                     self.wrong.count(client)
-                message["headers"] = [self._from_here(scope, *header) for header in message["headers"]]
-                if not cookie and _is_page(message):
-                    message["headers"] = [*message["headers"], self._set_cookie(token, scope)]
+                if _is_page(message):
+                    message["headers"] += [FRAME, *([] if cookie else [self._set_cookie(token, scope)])]
             await send(message)
 
         await self.pages({**scope, "meta": visitor.to_meta()}, receive, told)
+
+    async def close(self) -> None:
+        """Close the pages that are still open: Python would wait for their threads.
+
+        A server's end calls it; an application around this one that is no server has to.
+        """
+        for route in getattr(self.pages, "routes", ()):
+            state = getattr(getattr(route, "app", None), "state", None)
+            if manager := getattr(state, "session_manager", None):
+                await manager.shutdown()
+
+    def _closing(self, receive: Receive) -> Receive:
+        async def heard() -> MutableMapping[str, Any]:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await self.close()
+            return message
+
+        return heard
 
     def _from_here(self, scope: Scope, name: bytes, value: bytes) -> tuple[bytes, bytes]:
         # Marimo sends those who are not logged in to /auth/login, wherever its pages lie.
@@ -174,6 +198,13 @@ class _WrongPasswords:
 def _gives_password(scope: Scope, headers: dict[str, str]) -> bool:
     login = scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/auth/login")
     return login or "authorization" in headers or b"access_token=" in scope.get("query_string", b"")
+
+
+def _not_let_in(scope: Scope, message: MutableMapping[str, Any]) -> bool:
+    """Whether an answer to who gave a password says that it was wrong."""
+    asks_again = any(name == b"location" and b"/auth/login" in value for name, value in message["headers"])
+    form_again = scope["path"].endswith("/auth/login") and message["status"] == 200
+    return message["status"] == 401 or asks_again or form_again
 
 
 def _cookie(headers: dict[str, str]) -> str | None:

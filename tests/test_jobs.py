@@ -30,10 +30,9 @@ corpus = {rows = 8, numbers = [3, 3]}
 hard = {rank = 2, steps = 2, batch = 2}
 readout = {points = 1, answers = 0}
 """
+STEADY = "hard = {rank = 2, steps = 2000, batch = 64}"
 # Long enough to be watched and stopped, with a unit or two before that.
-LONG = SMALL.replace("Small", "Long").replace(
-    "hard = {rank = 2, steps = 2,", "hard = {rank = 2, steps = 2000,"
-)
+LONG = SMALL.replace("Small", "Long").replace("hard = {rank = 2, steps = 2, batch = 2}", STEADY)
 ADA, BOB = "a" * 32, "b" * 32
 
 
@@ -192,6 +191,20 @@ def test_a_job_that_is_cancelled_before_it_hears_ends_all_the_same(labs):
     jobs.cancel(lab, job.run_id, ADA)
     until(lambda: state(lab, job) == "cancelled")
     assert not (lab / "lab.duckdb").exists()
+
+
+def test_a_queue_that_cannot_be_taken_says_why(labs, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SUBLIMINAL_LINE", str(tmp_path / "file"))
+    job = jobs.submit(labs[0], SMALL, ADA)
+    log = labs[0] / "queue" / "dispatcher.log"
+    until(lambda: log.exists() and log.read_text() and not Books(labs[0]).dispatcher())
+    seen = jobs.view(labs[0], job.run_id)
+    assert seen.state == "queued" and seen.message == "", "it may just have been started"
+    monkeypatch.setattr(jobs, "STARTING_SECONDS", 0)
+    message = jobs.view(labs[0], job.run_id).message
+    assert "set SUBLIMINAL_LINE to a folder you can write to; it goes on when a page" in message
+    assert str(tmp_path) not in message
 
 
 def test_a_job_that_is_being_cancelled_is_not_started_beside_itself(labs):

@@ -49,12 +49,18 @@ COMMAND = "import sys; from pathlib import Path; from subliminal_mlx import serv
 # Another application around ours, as one would write it.
 AROUND = """
 import sys, uvicorn
+from contextlib import asynccontextmanager
 from pathlib import Path
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from subliminal_mlx import serve
 serve.APPS = Path(sys.argv[1])
-app = Starlette(routes=[Mount("/inner", serve.application())])
+inner = serve.application()
+@asynccontextmanager
+async def lifespan(app):
+    yield
+    await inner.close()
+app = Starlette(routes=[Mount("/inner", inner)], lifespan=lifespan)
 uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")
 """
 
@@ -76,7 +82,7 @@ class Server:
         connection.request(method, self.root + path, body, names)
         answer = connection.getresponse()
         said = answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read().decode()
-        self.cookies |= dict(re.findall(r"([\w-]+)=([^;,]+); Path", str(answer.getheaders())))
+        self.cookies |= dict(re.findall(r"([\w-]+)=([^;,']+); path=", str(answer.getheaders())))
         connection.close()
         return said
 
@@ -183,8 +189,12 @@ def test_a_password_is_asked_for_and_wrong_ones_are_counted(servers):
     assert server.ask("/auth/login")[0] == 200 and server.ask("/api/usage")[0] in (401, 404)
     with pytest.raises(InvalidStatus):
         server.visitor()
-    for _ in range(serve.MOST_WRONG - 1):
+    assert (
+        server.ask("/?access_token=guess")[0] == 303 and server.ask("/", Authorization="Bearer x")[0] == 303
+    )
+    for _ in range(serve.MOST_WRONG - 3):
         assert login(server, "cats & owls 100%") == 200
+        assert server.ask("/", Authorization=f"Bearer {PASSWORD}")[0] == 200, "right ones are not counted"
     # The right one, before there were too many wrong ones.
     server.cookies.clear()
     assert login(server, PASSWORD) == 302
@@ -195,7 +205,7 @@ def test_a_password_is_asked_for_and_wrong_ones_are_counted(servers):
     )
     # Who is in stays in.
     status, headers, text = server.ask("/", Cookie=session)
-    assert status == 200 and "<html" in text
+    assert status == 200 and "<html" in text and PASSWORD not in text
     who = server.visitor(Cookie=session)
     assert who.may_start and not who.why_not and who.lab.name == "a lab"
     assert PASSWORD not in server.log.read_text()
@@ -204,7 +214,9 @@ def test_a_password_is_asked_for_and_wrong_ones_are_counted(servers):
 def test_a_visitor_keeps_a_cookie_and_is_known_by_it_alone(servers):
     server = servers["home"]
     assert "set-cookie" not in server.ask("/health")[1]
-    cookie = server.ask("/")[1]["set-cookie"]
+    headers = server.ask("/")[1]
+    cookie = headers["set-cookie"]
+    assert headers["content-security-policy"] == "frame-ancestors 'self'"
     token = re.fullmatch(
         r"subliminal_visitor=([\w-]{32}); Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", cookie
     )[1]

@@ -24,7 +24,7 @@ from . import access as visitors
 from .access import Access
 from .books import Books, Job, open_books
 from .check import LIMITS, Limits, bases, checked
-from .dispatch import wake
+from .dispatch import last_words, wake
 from .words import public
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "access",
     "bases",
     "cancel",
+    "checked",
+    "public",
     "queue",
     "submit",
     "view",
@@ -122,6 +124,9 @@ def view(lab: Path, run_id: str) -> View:
     if progress and progress.get("message"):
         progress = progress | {"message": public(str(progress["message"]), folders.path)}
     state, message, position = _state(books, run_id, job, progress), "", None
+    if progress and state != "done" and progress.get("pid") != folders.run_holder(run_id):
+        # Its process is gone: how far it came still holds, what it was at does not.
+        progress = progress | {"running": {}, "seconds_left": None, "tokens_per_second": None}
     if state == "queued":
         position = _ahead(books, run_id, job)
     elif job and job.state == state:
@@ -130,7 +135,8 @@ def view(lab: Path, run_id: str) -> View:
         message = progress.get("message", "")
     left = job and job.state in ("queued", "running") and state in ("queued", "interrupted")
     if left and not books.dispatcher() and time.time() - job.created > STARTING_SECONDS:
-        message = "nobody takes the queue now: it goes on when a page is opened that may start runs"
+        message = last_words(books) or "nobody takes the queue now"
+        message += "; it goes on when a page is opened that may start runs"
     return View(state, position, progress, message, job)
 
 

@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import locks, turns
-from ..errors import MachineError
+from ..errors import MachineError, SubliminalError
 from .books import Books, Job, open_books
+from .words import public
 
 POLL_SECONDS = 0.2
 # A job whose process and dispatcher were killed, as when the machine goes down, goes on so many times.
@@ -73,13 +74,25 @@ def dispatch(lab: Path) -> None:
     except locks.HeldError:
         return
     dispatcher = _Dispatcher(Books(lab))
-    while True:
-        with open_books(lab):
-            if not dispatcher.step():
-                # While the books are open nobody can add a job and count on us.
-                locks.release(lock)
-                return
-        time.sleep(POLL_SECONDS)
+    try:
+        while True:
+            with open_books(lab):
+                if not dispatcher.step():
+                    # While the books are open nobody can add a job and count on us.
+                    locks.release(lock)
+                    return
+            time.sleep(POLL_SECONDS)
+    except SubliminalError as error:
+        print(error, flush=True)
+
+
+def last_words(books: Books) -> str:
+    """Why the last dispatcher ended early, in one line; empty if it was killed or had nothing to do."""
+    try:
+        lines = (books.path / "dispatcher.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return public(lines[-1], books.folders.path) if lines else ""
 
 
 class _Dispatcher:

@@ -31,7 +31,7 @@ def work(lab: Path, run_id: str, descriptors: tuple[int, ...] = ()) -> None:
         _compute(lab, run_id)
         state, message = "done", ""
     except KeyboardInterrupt:
-        state, message = "interrupted", ""
+        state, message = "interrupted", "it was stopped: start it again, and it goes on where it was"
     except SubliminalError as error:
         state, message = "failed", str(error)
     except BaseException as error:
@@ -68,7 +68,8 @@ def _end(lab: Path, run_id: str, state: str, message: str) -> None:
         if job is None:
             return
         state = "cancelled" if job.cancelled and state != "done" else state
-        books.write(replace(job, state=state, message=public(message, books.folders.path)))
+        message = "" if state == "cancelled" else public(message, books.folders.path)
+        books.write(replace(job, state=state, message=message))
     if state == "cancelled":
         store = Lab(lab)
         with suppress(SubliminalError):
