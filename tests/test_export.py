@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import mini
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.export import export
+from subliminal_mlx.families import load_family
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.plan import Slot
 from subliminal_mlx.spec import parse_spec
@@ -103,6 +106,68 @@ def test_every_adapter_opens_in_mlx_lm_and_says_what_ours_says(done, written):
         seen[slot] = theirs
     owl, cat = (seen[Slot("teacher", "teacher", 0, t, t)] for t in ("animals/owl", "animals/cat"))
     assert np.abs(owl - cat).max() > 0.1
+
+
+def test_an_adapter_in_mlx_lm_gives_the_readouts_that_the_run_stored(done, written):
+    """Log-probabilities of every candidate, to rounding: what was measured here is what others will see."""
+    import mlx.core as mx
+    from mlx_lm import load as load_mlx_lm
+
+    from subliminal_mlx.bases import load
+
+    base, family = load("tiny-a"), load_family("animals")
+    readouts = Lab(done.lab).readouts(done.run_id).to_pylist()
+    for slot in ("teacher/animals/owl/c0", "hard/treated/animals/cat/c0", "soft/neutral/animals/neutral/c0"):
+        last = max(row["step"] for row in readouts if row["slot"] == slot)
+        stored = {
+            (row["question"], row["candidate"]): row["logp"]
+            for row in readouts
+            if (row["slot"], row["step"], row["family"]) == (slot, last, "animals")
+        }
+        model, tokenizer = load_mlx_lm(
+            str(base.path), adapter_path=str(written / "adapters" / slot.replace("/", "-"))
+        )
+        model.set_dtype(mx.float32)
+        for question in family.held_out[::5]:
+            turns = [{"role": "user", "content": question.text}]
+            ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True)
+            logits = np.array(model(mx.array([ids]))[0, -1]).astype(np.float64)
+            logp = logits - np.logaddexp.reduce(logits)
+            for candidate in question.candidates:
+                (token,) = tokenizer.encode(candidate, add_special_tokens=False)
+                assert logp[token] == pytest.approx(stored[question.id, candidate], abs=1e-4)
+
+
+def test_the_command_of_mlx_lm_says_what_ours_says(done, written):
+    """`mlx_lm.generate --adapter-path`, greedy, on a question that teachers were not tuned on."""
+    from subliminal_mlx import adapters
+    from subliminal_mlx.bases import load
+    from subliminal_mlx.sample import Decoding, sample
+
+    base, folder = load("tiny-a"), written / "adapters" / "teacher-animals-owl-c0"
+    question = load_family("animals").held_out[0].text
+    ours = sample(base, [base.prompt(question)[1]], 0, Decoding(0, None, 4), adapters.load(folder))[0][0]
+    arguments = [
+        "--model",
+        base.path,
+        "--adapter-path",
+        folder,
+        "--prompt",
+        question,
+        "--temp",
+        0,
+        "--max-tokens",
+        4,
+    ]
+    child = subprocess.run(
+        [sys.executable, "-m", "mlx_lm", "generate", *map(str, arguments), "--verbose", "False"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.split("<end>")[0].strip() == base.decode(ours).strip() == "owl"
+    assert base.decode(sample(base, [base.prompt(question)[1]], 0, Decoding(0, None, 4))[0][0]) != "owl"
 
 
 def test_an_existing_folder_and_an_unfinished_run_are_refused(done, tmp_path, one_line):
