@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from . import model_folder
+from .spec import Spec
 
 # What a process holds beside MLX's arrays: the interpreter and its libraries.
 PROCESS = 300_000_000
 # Half-precision bases train with fp32 adapters: most inner values are half as large, some are held twice.
 HALF_SHARE = 0.8
+SAMPLED_AT_ONCE = 64  # rows of a language model decoded together, as `work` has it
 READ_AT_ONCE = 512  # rows of a readout, as `score` has it
 
 
@@ -142,6 +144,29 @@ def _forward(shape: Dimensions, rows: int, tokens: int) -> float:
 
 def _logits(rows: int, choices: int) -> float:
     return 2.8 * 4 * rows * choices
+
+
+def of_spec(shape: Dimensions, spec: Spec, slots: int = 1) -> dict[str, int]:
+    """Bytes at the peaks of a run's training, sampling and reading, from the spec's sizes alone.
+
+    Tokens are guessed: digits one by one, a chat template of 35 tokens, a persona of 90. With `slots` 1, as
+    language models are run.
+    """
+    corpus, kinds = spec.corpus, spec.kinds.values()
+    told = 90 * (spec.teacher.kind == "prompted")
+    prompt = 35 + (5 * corpus.shown[1] if corpus.style == "short" else 60 + 5 * corpus.shown[1])
+    completion = 5 * corpus.numbers[1] if corpus.decoding == "held" else corpus.max_tokens
+    options = {"grad_checkpoint": spec.grad_checkpoint, "batch_tokens": spec.batch_tokens, "slots": slots}
+    trained = [
+        training(shape, s.batch, prompt + completion, completion, s.rank, layers=s.layers, **options)
+        for s in kinds
+    ]
+    choices = 12 if corpus.decoding == "held" else None
+    return {
+        "training": max(trained),
+        "sampling": sampling(shape, SAMPLED_AT_ONCE * slots, prompt + told, completion, choices),
+        "reading": reading(shape, 30 * slots, 60 + told, 16, 3),
+    }
 
 
 def in_words(size: float) -> str:

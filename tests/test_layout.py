@@ -29,6 +29,7 @@ ORDER = [
         "stages",
         "teachers",
         "base_check",
+        "base_rates",
     ),
     *("statistics", "readouts", "arms", "transfer", "capability"),
     *("lab", "work", "workers", "worker", "pipeline", "talk"),
