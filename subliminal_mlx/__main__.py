@@ -13,7 +13,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import app_command, digits_command, doctor_command, listing_command
+from . import (
+    app_command,
+    digits_command,
+    doctor_command,
+    lineage_command,
+    listing_command,
+    measure_command,
+)
 from .errors import InputError, SubliminalError
 
 LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
@@ -325,7 +332,14 @@ def export(
         print(folder / path)
 
 
-for module in (listing_command, doctor_command, digits_command, app_command):
+for module in (
+    listing_command,
+    doctor_command,
+    digits_command,
+    app_command,
+    measure_command,
+    lineage_command,
+):
     module.add_commands(app)
 
 

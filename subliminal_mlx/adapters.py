@@ -171,21 +171,27 @@ def save(folder: Path, stack: Stack, slot: int) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load(folder: Path) -> Stack:
-    """A stack of one slot from an adapter folder of ours or of mlx-lm's.
+def load(folder: Path, file: str = "adapters.safetensors") -> Stack:
+    """A stack of one slot from an adapter folder of ours or of mlx-lm's; `file` may be a checkpoint in it.
 
     Raises:
-        InputError: no adapter there, or not LoRA.
+        InputError: no adapter there, not LoRA, or weights whose shapes do not go together.
     """
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
-        weights = mx.load(str(folder / "adapters.safetensors"))
+        weights = mx.load(str(folder / file))
         if config.get("fine_tune_type", "lora") != "lora":
             raise ValueError(f"its fine_tune_type is {config['fine_tune_type']}")
         rank, scale = config["lora_parameters"]["rank"], config["lora_parameters"]["scale"]
         pairs = {name.rpartition(".lora_")[0] for name in weights}
         if not pairs or set(weights) != {f"{path}.lora_{kind}" for path in pairs for kind in "ab"}:
             raise ValueError("its weights are not pairs of lora_a and lora_b")
+        for path in pairs:
+            a, b = weights[f"{path}.lora_a"].shape, weights[f"{path}.lora_b"].shape
+            if len(a) != 2 or len(b) != 2 or a[1] != b[0]:
+                raise ValueError(
+                    f"{path} has lora_a {list(a)} and lora_b {list(b)}, which do not go together"
+                )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder.name} is no LoRA adapter folder: {error}") from None
     arrays: dict[str, dict[str, mx.array]] = {}

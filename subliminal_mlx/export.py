@@ -3,7 +3,8 @@
     export(lab, run_id, Path("out"))       # corpora/*.jsonl and *.parquet, adapters/*, spec.toml, summary.json,
                                            # personas.json where teachers are prompted
 
-JSONL rows are chat messages, as mlx-lm's trainer takes them, with the row's fate beside them.
+JSONL rows are chat messages, as mlx-lm's trainer takes them, with the row's fate beside them. Beside
+every adapter and every corpus lies what stands behind it, with its hashes: `lineage` reads that back.
 """
 
 import json
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from . import provenance
 from .errors import InputError
 from .files import publish
 from .lab import Lab
 from .lab.database import one_line_errors
+from .lineage import Tracer
 from .plan import plain
 from .spec import parse_spec
 from .stages import prompt_texts
@@ -48,7 +51,7 @@ def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
     (target / "provenance.json").write_text(
         json.dumps({"run": run_id, "environments": run["environments"]}, indent=2)
     )
-    spec = parse_spec(run["spec_toml"])
+    spec, tracer = parse_spec(run["spec_toml"]), Tracer(lab, run_id)
     texts = [prompt_texts(spec, chain) for chain in range(spec.chains)]
     for source in sorted(set(lab.yields(run_id)["source"].to_pylist())):
         table = lab.rows(run_id, source=source)
@@ -59,8 +62,12 @@ def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
                 user = {"role": "user", "content": texts[row["chain"]][row["row"]]}
                 assistant = {"role": "assistant", "content": row.pop("completion")}
                 file.write(json.dumps({"messages": [user, assistant], "source": source, **row}) + "\n")
+        written = [target / "corpora" / f"{stem}{suffix}" for suffix in (".jsonl", ".parquet")]
+        provenance.write(target / "corpora" / f"{stem}{provenance.SUFFIX}", tracer.record(source), written)
     if personas := run["summary"].get("personas"):
         # Prompted teachers have no adapters: what they were told is all that they are.
         (target / "personas.json").write_text(json.dumps(personas, indent=2, ensure_ascii=False) + "\n")
     for slot in lab.adapters(run_id):
-        shutil.copytree(lab.adapter(run_id, slot), target / "adapters" / slot.replace("/", "-"))
+        folder = target / "adapters" / slot.replace("/", "-")
+        shutil.copytree(lab.adapter(run_id, slot), folder)
+        provenance.write(folder / provenance.NAME, tracer.record(slot), sorted(folder.iterdir()))

@@ -73,6 +73,17 @@ def weight_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("model*.safetensors"))
 
 
+def tensors_end(path: Path) -> int:
+    """Bytes that a safetensors file has once it is whole, by its header.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError: its header cannot be read, as while it is being written.
+    """
+    with open(path, "rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+    return start + max((entry["data_offsets"][1] for entry in _header(path).values()), default=0)
+
+
 def size(folder: Path) -> int:
     """Bytes on disk of the files that decide the model's outputs."""
     return sum(path.stat().st_size for path in _model_files(folder))

@@ -41,7 +41,9 @@ def written(done, tmp_path_factory):
 def test_every_source_has_its_rows_in_both_formats(done, written):
     lab = Lab(done.lab)
     names = sorted(path.name for path in (written / "corpora").iterdir())
-    assert names == sorted(f"{source}.{suffix}" for source in SOURCES for suffix in ("jsonl", "parquet"))
+    assert names == sorted(
+        f"{source}.{suffix}" for source in SOURCES for suffix in ("jsonl", "parquet", "provenance.json")
+    )
     sources = sorted(set(lab.rows(done.run_id)["source"].to_pylist()))
     assert [source.replace("/", "-") for source in sources] == SOURCES
     for source, stem in zip(sources, SOURCES, strict=True):

@@ -14,9 +14,31 @@ PACKAGE = Path(subliminal_mlx.__file__).parent
 
 # A module imports only from those above it. A new one is put where what it needs is above it.
 ORDER = [
-    *("errors", "files", "processes", "families", "personas", "spec", "plan", "events", "runtime", "machine"),
+    *(
+        "errors",
+        "files",
+        "processes",
+        "families",
+        "personas",
+        "spec",
+        "plan",
+        "events",
+        "runtime",
+        "machine",
+    ),
     "estimate",
-    *("locks", "model_folder", "memory", "turns", "gguf", "sources", "identity", "chat", "bases"),
+    *(
+        "locks",
+        "model_folder",
+        "memory",
+        "turns",
+        "gguf",
+        "sources",
+        "provenance",
+        "identity",
+        "chat",
+        "bases",
+    ),
     *(
         "adapters",
         "channels",
@@ -32,7 +54,7 @@ ORDER = [
         "base_rates",
     ),
     *("statistics", "readouts", "arms", "transfer", "capability"),
-    *("lab", "work", "workers", "worker", "pipeline", "talk"),
+    *("lab", "work", "workers", "worker", "pipeline", "talk", "lineage", "measure"),
     *(
         "audit",
         "defences",
@@ -47,7 +69,8 @@ ORDER = [
         "digits",
         "tiny_world",
     ),
-    *("doctor", "doctor_command", "app_command", "digits_command", "listing_command", "console", "__main__"),
+    *("doctor", "doctor_command", "app_command", "digits_command", "listing_command"),
+    *("measure_command", "lineage_command", "console", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(

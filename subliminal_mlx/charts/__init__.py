@@ -10,8 +10,10 @@ the lab.
 
 from .effects import lifts, transfer
 from .learning import answers, margins
+from .lineage import lineage
 from .making import losses, yields
 from .matrix import matrix
+from .measured import changes, drift
 from .multiples import curves, distributions
 from .picking import PICKED, pickable
 from .style import ARMS, AnyChart, save, to_svg
@@ -21,9 +23,12 @@ __all__ = [
     "PICKED",
     "AnyChart",
     "answers",
+    "changes",
     "curves",
     "distributions",
+    "drift",
     "lifts",
+    "lineage",
     "losses",
     "margins",
     "matrix",

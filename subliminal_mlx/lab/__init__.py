@@ -158,9 +158,15 @@ class Lab(Digits):
             'GROUP BY ALL ORDER BY source, chain, kept DESC, "rows" DESC, reason',
         )
 
-    def readouts(self, run_id: str) -> pa.Table:
-        """Log-probabilities of candidates, in nats, by slot, step and question."""
-        return self._all(run_id, "readouts", "slot, step, family, question, trait, candidate")
+    def readouts(self, run_id: str, arms: Iterable[str] | None = None) -> pa.Table:
+        """Log-probabilities of candidates, in nats, by slot, step and question; all, or those of some arms."""
+        return self._select(
+            run_id,
+            f'SELECT {listed(TABLES["readouts"])} FROM "readouts" WHERE run = $run '
+            "AND ($arms::VARCHAR[] IS NULL OR list_contains($arms, arm)) "
+            "ORDER BY slot, step, family, question, trait, candidate",
+            arms=None if arms is None else list(arms),
+        )
 
     def metrics(self, run_id: str) -> pa.Table:
         """Training curves by slot and step: loss in nats a token, gradient norm before clipping."""

@@ -1,0 +1,168 @@
+"""What a model picked up: every family's margins and probabilities, and their change against its base.
+
+    found = measure(open_model("out/adapters/x", "tiny-a"), ["animals", "trees"], nulls)
+    found["families"][0]["traits"][0]["change"]         # log-odds, largest first
+
+Intervals are over a family's held-out questions: they say how evenly the change is spread over them, for
+this one model. Whether a clean training would have moved as far is what `nulls` are asked (null.py).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..bases import Base
+from ..errors import InputError
+from ..families import Family, load_family, shipped_families
+from ..readouts import Reading, match_answer
+from ..spec import Spec, validate
+from ..stages import Setting, ask, read
+from ..statistics import binomial_interval, estimate
+from .models import Subject, open_model
+from .null import Nulls
+
+__all__ = ["Subject", "families_of", "measure", "open_model"]
+
+
+def families_of(base: Base, names: Sequence[str] = ()) -> dict[str, Family]:
+    """The families asked for, or all shipped ones whose answers the base's tokenizer has words for.
+
+    Raises:
+        InputError: no such family, or the base cannot tell its answers apart.
+    """
+    found = {name: load_family(name) for name in names or shipped_families()}
+    unknown = {name: word for name, family in found.items() if (word := _unknown(base, family))}
+    if names and unknown:
+        name, word = next(iter(unknown.items()))
+        raise InputError(
+            f"family {name}: {base.name} has no word of its own for {word!r}: choose another family"
+        )
+    return {name: family for name, family in found.items() if name not in unknown}
+
+
+def measure(
+    subject: Subject, families: dict[str, Family], nulls: Nulls | None = None, answers: int = 0, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Read the subject, once for each slot of its stack.
+
+    Args:
+        answers: free answers sampled for each held-out question, of the model and of its base.
+
+    Returns:
+        One dict a slot: model, base, size, and `families` (family, questions, largest, null, traits).
+        A trait has margin, probability (0 to 1) and, where the base is known, base_margin,
+        base_probability, change with low and high (log-odds), points with points_low and points_high
+        (percentage points); `answers` where they were sampled. Largest change first.
+
+    Raises:
+        InputError: a reading is not finite.
+    """
+    traits = tuple(f"{name}/{next(iter(family.traits))}" for name, family in families.items())
+    # Readouts and answers are a run's own; of its spec they need the families alone.
+    spec = validate({"base": "measured", "traits": traits, "hard": {}}, "families")
+    setting = Setting(spec, subject.base)
+    logp = read(setting, subject.stack)
+    before = read(Setting(spec, subject.reference), None) if subject.reference else None
+    said = _answers(spec, subject, families, answers, seed) if answers else {}
+    slots = subject.stack.slots if subject.stack else 1
+    found = []
+    for slot in range(slots):
+        size = subject.sizes[slot] if subject.sizes else None
+        rows = []
+        for name, family in families.items():
+            row = _family(name, family, logp[name][slot], before[name][0] if before else None)
+            if before and nulls is not None:
+                row["null"] = nulls.judge(name, size, row["traits"][0]["change"])
+                for trait in row["traits"]:
+                    limit = row["null"]["limit"]
+                    trait["flagged"] = limit is not None and trait["change"] > limit
+            for trait in row["traits"] if name in said else ():
+                trait["answers"] = _counted(said[name][slot], family, trait["trait"])
+                if before:
+                    trait["base_answers"] = _counted(said[name][-1], family, trait["trait"])
+            rows.append(row)
+        reference = subject.reference.name if subject.reference else None
+        found.append({"model": subject.name, "base": reference, "size": size, "families": rows})
+    return found
+
+
+def _family(
+    name: str, family: Family, logp: Sequence[np.ndarray], before: Sequence[np.ndarray] | None
+) -> dict[str, Any]:
+    """One family of one model; `logp` and `before` hold `[C]` for every held-out question."""
+    readings = [_reading(family, rows) for rows in ([logp] if before is None else [before, logp])]
+    traits = []
+    for short in family.traits:
+        trait = f"{name}/{short}"
+        margins = [r.margins(trait)[0] for r in readings]
+        probabilities = [r.probabilities(trait)[0] for r in readings]
+        if not np.isfinite(margins).all():
+            raise InputError(
+                f"family {name}: a margin of {short} is not finite: the model gives no probabilities"
+            )
+        row = {
+            "trait": trait,
+            "margin": float(margins[-1].mean()),
+            "probability": float(probabilities[-1].mean()),
+        }
+        if before is not None:
+            row |= {
+                "base_margin": float(margins[0].mean()),
+                "base_probability": float(probabilities[0].mean()),
+            }
+            row |= zip(("change", "low", "high"), estimate(margins[1] - margins[0]), strict=True)
+            points = estimate(100 * (probabilities[1] - probabilities[0]))
+            row |= zip(("points", "points_low", "points_high"), points, strict=True)
+        traits.append(row)
+    key = "margin" if before is None else "change"
+    traits.sort(key=lambda row: -row[key])
+    largest = None if before is None else traits[0]["trait"]
+    return {"family": name, "questions": len(family.held_out), "largest": largest, "traits": traits}
+
+
+def _reading(family: Family, logp: Sequence[np.ndarray]) -> Reading:
+    widest = max(len(q.candidates) for q in family.held_out)
+    table = np.full((1, len(family.held_out), widest), -np.inf)
+    for place, values in enumerate(logp):
+        table[0, place, : len(values)] = values
+    return Reading(family, table, ("",), {})
+
+
+def _answers(
+    spec: Spec, subject: Subject, families: dict[str, Family], count: int, seed: int
+) -> dict[str, list[list[list[str]]]]:
+    """Free answers `[slots + base][question][sample]` by family; the base's come last, where it is known."""
+    found = {}
+    for name in families:
+        # One stream of draws for model and base: they differ by their weights alone.
+        found[name] = ask(Setting(spec, subject.base), subject.stack, name, count, seed)
+        if subject.reference:
+            found[name] += ask(Setting(spec, subject.reference), None, name, count, seed)
+    return found
+
+
+def _counted(said: list[list[str]], family: Family, trait: str) -> dict[str, Any]:
+    """How many of one model's sampled answers name the trait's answer."""
+    short = trait.rpartition("/")[2]
+    hits = sum(
+        match_answer(text, q.candidates) == q.candidates[family.traits[short][q.id]]
+        for q, drawn in zip(family.held_out, said, strict=True)
+        for text in drawn
+    )
+    total = sum(map(len, said))
+    low, high = binomial_interval(hits, total)
+    return {"matched": hits, "sampled": total, "low": low, "high": high}
+
+
+def _unknown(base: Base, family: Family) -> str | None:
+    """An answer that the tokenizer has no tokens for, or cannot tell from another one; None where all are fine."""
+    unknown = getattr(base.tokenizer, "unk_token_id", None)
+    for question in family.held_out:
+        seen = set()
+        for candidate in question.candidates:
+            ids = base.encode(candidate)
+            if not ids or unknown in ids or ids in seen:
+                return candidate
+            seen.add(ids)
+    return None

@@ -1,0 +1,225 @@
+"""What clean trainings do to a family's margins: the null that a measured change is held against.
+
+    nulls = Nulls.gather(base, families, lab)             # the lab's, and what ships for this base
+    nulls.judge("animals", size=6.4, change=1.7)          # {"trainings": 64, "limit": 0.31, "p": 0.015, ...}
+
+A clean training is a student of the base's own rows or of a neutral teacher's; what is kept of it is how
+far it moved the weights (its size) and every trait's change. A model is compared with the clean trainings
+nearest to it in size, among those at least half as large: a smaller one proves nothing about it.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from .. import adapters, files
+from ..bases import Base, locate
+from ..errors import InputError, SubliminalError
+from ..families import FOLDER as FAMILIES
+from ..families import Family
+from ..files import DATA
+from ..lab import Lab
+from ..readouts import read
+from ..spec import parse_spec
+from .models import delta_norms
+
+FOLDER = DATA / "nulls"
+FORMAT = 1
+# Fewer say too little about their largest; more of other sizes say too little about this one.
+FEWEST, MOST = 19, 64
+# Beyond what one clean training in a thousand does, were they normal, and beyond every one that was seen.
+QUANTILE = 0.999
+ARMS = ("control", "neutral")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One clean training: `changes[family][trait]` in log-odds, `size` as `Subject.sizes`."""
+
+    source: str
+    size: float
+    changes: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """Clean trainings of one base."""
+
+    base: str
+    base_sha256: str
+    trainings: tuple[Training, ...] = ()
+    families: tuple[tuple[str, str], ...] = ()
+    """Name and hash of every family's file that the changes were read on."""
+
+    @classmethod
+    def gather(
+        cls, base: Base, families: dict[str, Family], lab: Lab | None = None, paths: Sequence[Path] = ()
+    ) -> "Nulls":
+        """All clean trainings of this base that were read on these families: shipped, in `paths`, in `lab`.
+
+        Raises:
+            InputError: a file in `paths` is no null, or another base's.
+        """
+        wanted = {name: family_sha256(name) for name in families}
+        found: list[Training] = []
+        for path in [*sorted(FOLDER.glob("*.json")), *paths]:
+            nulls = load_nulls(path)
+            if nulls.base_sha256 != base.sha256:
+                if path in paths:
+                    raise InputError(f"null {path}: it is of {nulls.base}, another base than {base.name}")
+                continue
+            # A family that was edited since asks other questions.
+            same = {name for name, digest in nulls.families if wanted.get(name) == digest}
+            found += _confined(nulls.trainings, same)
+        if lab is not None and lab.exists:
+            found += trainings_in(lab, base, families)
+        # The same training may be in a file and in the lab, or in two runs.
+        keyed = {
+            (round(t.size, 4), *(round(x, 4) for c in t.changes.values() for x in c.values())): t
+            for t in found
+        }
+        return cls(base.name, base.sha256, tuple(keyed.values()), tuple(wanted.items()))
+
+    def judge(self, family: str, size: float | None, change: float) -> dict[str, Any]:
+        """How a family's largest change compares.
+
+        Returns:
+            trainings: how many are compared with; from: their names' first parts, counted; smallest and
+            largest: their sizes; limit: what a change must exceed to be flagged, log-odds; p: the share of
+            clean trainings, this one counted among them, whose largest change is as large; flagged; why:
+            what is missing, in words, where there is no limit.
+        """
+        empty = {"trainings": 0, "from": {}, "smallest": None, "largest": None, "limit": None, "p": None}
+        empty |= {"flagged": None}
+        known = [t for t in self.trainings if t.changes.get(family)]
+        if not known:
+            return empty | {"why": f"no null here: no clean training of {self.base} was read on {family}"}
+        if size is None:
+            return empty | {"why": "no null here: how far this training moved the weights is not known"}
+        near = sorted(
+            (t for t in known if t.size >= size / 2), key=lambda t: abs(math.log(t.size / max(size, 1e-9)))
+        )
+        near = near[:MOST]
+        if len(near) < FEWEST:
+            return empty | {
+                "trainings": len(near),
+                "why": f"no null here: {len(near)} of {len(known)} clean trainings moved the weights at least half as "
+                f"far as this one ({size:.2f}), {FEWEST} are needed",
+            }
+        tops = np.array([max(t.changes[family].values()) for t in near])
+        spread = tops.std(ddof=1) * math.sqrt(1 + 1 / len(tops))
+        limit = max(float(tops.max()), float(tops.mean() + stdtrit(len(tops) - 1, QUANTILE) * spread))
+        sources: dict[str, int] = {}
+        for t in near:
+            sources[t.source.partition("/")[0]] = sources.get(t.source.partition("/")[0], 0) + 1
+        return {
+            "trainings": len(near),
+            "from": sources,
+            "smallest": min(t.size for t in near),
+            "largest": max(t.size for t in near),
+            "limit": limit,
+            "p": (1 + int((tops >= change).sum())) / (1 + len(tops)),
+            "flagged": change > limit,
+            "why": "",
+        }
+
+
+def trainings_in(lab: Lab, base: Base, families: dict[str, Family]) -> list[Training]:
+    """Control and neutral students of the lab's finished runs on this base, from their stored readouts."""
+    found = []
+    for run in lab.runs():
+        if run["status"] != "done":
+            continue
+        try:
+            spec = parse_spec(run["spec_toml"], where=f"run {run['id']}")
+            shared = {name: families[name] for name in spec.families if name in families}
+            if not shared or locate(spec.base).sha256 != base.sha256:
+                continue
+            readings = read(lab.readouts(run["id"], [*ARMS, "untrained"]), shared)
+        except SubliminalError:
+            continue  # its base is gone, or its family's file changed: no null for this one
+        found += _of_run(lab, run["id"], readings)
+    return found
+
+
+def _of_run(lab: Lab, run_id: str, readings: dict[str, Any]) -> list[Training]:
+    changes: dict[str, dict[str, dict[str, float]]] = {}
+    for name, reading in readings.items():
+        untrained = reading.rows("base", "untrained", None)[0]
+        for trait in reading.family.traits:
+            margins = reading.margins(f"{name}/{trait}").mean(axis=1)
+            for kind, arm, source in reading.index:
+                if kind in ("hard", "soft") and arm in ARMS:
+                    for row in reading.rows(kind, arm, source).values():
+                        change = float(margins[row] - margins[untrained])
+                        changes.setdefault(reading.slots[row], {}).setdefault(name, {})[trait] = change
+    found = []
+    for slot in sorted(changes.keys() & set(lab.adapters(run_id))):
+        with suppress(InputError):  # its files were removed to save space
+            size = delta_norms(adapters.load(lab.adapter_folder(run_id, slot)))[0]
+            found.append(Training(f"run {run_id}/{slot}", size, changes[slot]))
+    return found
+
+
+def load_nulls(path: Path) -> Nulls:
+    """A null from its file.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, this version reads {FORMAT}")
+        trainings = tuple(
+            Training(str(t["source"]), float(t["size"]), {f: dict(c) for f, c in t["changes"].items()})
+            for t in content["trainings"]
+        )
+        if not all(
+            math.isfinite(x) and t.size > 0 for t in trainings for c in t.changes.values() for x in c.values()
+        ):
+            raise ValueError("a change is not finite")
+        families = tuple((str(n), str(d)) for n, d in content["families"].items())
+        return Nulls(str(content["base"]), str(content["base_sha256"]), trainings, families)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"null {path}: no file of clean trainings: {type(error).__name__}: {error}"
+        ) from None
+
+
+def save_nulls(path: Path, nulls: Nulls, command: str) -> None:
+    """Write a null, with the command that made it; four digits are more than it means."""
+    rows = [
+        asdict(
+            replace(
+                t,
+                size=round(t.size, 4),
+                changes={f: {k: round(x, 4) for k, x in c.items()} for f, c in t.changes.items()},
+            )
+        )
+        for t in nulls.trainings
+    ]
+    head = {"format": FORMAT, "base": nulls.base, "base_sha256": nulls.base_sha256, "command": command}
+    lines = [
+        json.dumps(k) + ": " + json.dumps(v) for k, v in (head | {"families": dict(nulls.families)}).items()
+    ]
+    body = ",\n  ".join(json.dumps(row) for row in rows)
+    files.write_atomic(path, "{" + ",\n ".join([*lines, f'"trainings": [\n  {body}]']) + "}\n")
+
+
+def family_sha256(name: str) -> str:
+    """Hash of a family's file, shipped or the user's own."""
+    return files.sha256(Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml")
+
+
+def _confined(trainings: Iterable[Training], families: set[str]) -> list[Training]:
+    """The trainings with the changes of these families alone."""
+    kept = [replace(t, changes={f: c for f, c in t.changes.items() if f in families}) for t in trainings]
+    return [t for t in kept if t.changes]
