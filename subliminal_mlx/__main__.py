@@ -15,6 +15,7 @@ import typer
 
 from . import (
     app_command,
+    defend_command,
     digits_command,
     doctor_command,
     lineage_command,
@@ -339,6 +340,7 @@ for module in (
     app_command,
     measure_command,
     lineage_command,
+    defend_command,
 ):
     module.add_commands(app)
 

@@ -67,7 +67,7 @@ def passes(data: Sequence[Rows], indices: Sequence[np.ndarray], token_budget: in
             0: one pass, padded to the blocks' own width, whatever its rows.
     """
     picked = [rows.take(index) for rows, index in zip(data, indices, strict=True)]
-    counts = mx.array(np.array([rows.length.sum() for rows in picked], dtype=np.float32))
+    counts = mx.array(np.array([max(1, _counted(rows)) for rows in picked], dtype=np.float32))
     if not token_budget:
         yield _pass(picked, counts)
         return
@@ -83,6 +83,11 @@ def passes(data: Sequence[Rows], indices: Sequence[np.ndarray], token_budget: in
         yield _pass(_trimmed([rows.take(index) for rows in picked], width), counts)
 
 
+def _counted(rows: Rows) -> int:
+    """Completion tokens that a step learns from."""
+    return int(rows.length.sum() if rows.counted is None else completion_targets(rows)[1].sum())
+
+
 def _bucket(length: int) -> int:
     return -(-int(length) // BUCKET) * BUCKET
 
@@ -92,7 +97,10 @@ def _trimmed(picked: Sequence[Rows], width: int) -> list[Rows]:
     widest = max(int(rows.length.max()) for rows in picked)
     cut = lambda targets: None if targets is None else targets[:, :widest]
     return [
-        Rows(rows.tokens[:, :width], rows.start, rows.length, widest, cut(rows.targets), rows.allowed)
+        Rows(
+            *(rows.tokens[:, :width], rows.start, rows.length, widest, cut(rows.targets), rows.allowed),
+            cut(rows.counted),
+        )
         for rows in picked
     ]
 
@@ -101,7 +109,10 @@ def _pass(picked: Sequence[Rows], counts: mx.array) -> Pass:
     together = lambda arrays: mx.array(np.concatenate(list(arrays)))
     tokens, start = together(r.tokens for r in picked), together(r.start for r in picked)
     if picked[0].targets is not None:
-        targets = together(r.targets for r in picked)
+        # A token that does not count has no source to be near to.
+        targets = together(
+            r.targets if r.counted is None else r.targets * r.counted[..., None] for r in picked
+        )
         return Pass(tokens, start, targets, None, mx.array(picked[0].allowed), counts)
     targets, mask = zip(*map(completion_targets, picked), strict=True)
     return Pass(tokens, start, together(targets), together(mask), None, counts)

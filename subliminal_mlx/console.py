@@ -26,6 +26,7 @@ STAGES = {
     "derived": "shuffled, random",
     "students": "students",
     "foreign": "foreign students",
+    "defended": "defended students",
     "in-context": "in context",
 }
 ARMS = (

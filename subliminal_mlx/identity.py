@@ -7,6 +7,7 @@ stack_size("tiny-a")         # 6
 from pathlib import Path
 
 from . import files
+from .defence_names import fingerprints
 from .errors import InputError
 from .families import FOLDER as FAMILIES
 from .families import load_family
@@ -28,7 +29,7 @@ def identify(spec: Spec) -> str:
         if f"family/{family}" in prints:
             raise InputError(f"traits: two families are called {family!r}: rename the file of one")
         prints[f"family/{family}"] = files.sha256(path)
-    return run_id(spec, prints)
+    return run_id(spec, prints | fingerprints(spec.defences))
 
 
 def stack_size(base: str) -> int:

@@ -9,6 +9,7 @@ sources, a stack of students. Names of sources, slots and corpora are made here 
 
 from dataclasses import dataclass
 
+from .defence_names import defended_arm
 from .spec import Spec
 
 BASE, SHUFFLED = "base", "shuffled/"
@@ -45,7 +46,7 @@ class Unit:
     @property
     def trained(self) -> tuple[Slot, ...]:
         """The slots whose adapters this unit makes."""
-        return self.slots if self.stage in ("teachers", "students", "foreign") else ()
+        return self.slots if self.stage in ("teachers", "students", "foreign", "defended") else ()
 
 
 def neutral(family: str) -> str:
@@ -90,7 +91,7 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
         )
         makers |= {slot.source: drawn.name for slot in stack}
         units += [made, drawn]
-    if "control" in spec.arms or "random" in spec.ablations:
+    if "control" in spec.arms or "random" in spec.ablations or spec.defences:
         own = Slot(BASE, BASE, chain, None, BASE)
         makers[BASE] = f"corpora/c{chain}/base"
         units.append(Unit(makers[BASE], "corpora", chain, (own,), (), row * spec.corpus.rows))
@@ -107,6 +108,11 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
             units.append(
                 Unit(f"{kind}/foreign/c{chain}/{i}", "foreign", chain, stack, every, len(stack) * each)
             )
+        for defence in spec.defences:
+            for control in (False, True):
+                for i, stack in enumerate(_chunks(_defended(spec, kind, chain, defence, control), slots)):
+                    name = f"defended/{kind}/{stack[0].arm}/c{chain}/{i}"
+                    units.append(Unit(name, "defended", chain, stack, every, len(stack) * each))
     if "in-context" in spec.ablations:
         shown = [Slot("in-context", "in-context", chain, trait, trait) for trait in spec.ablated]
         shown += [
@@ -150,6 +156,13 @@ def _foreign(spec: Spec, kind: str, chain: int) -> list[Slot]:
     return students + [
         Slot(kind, "foreign-neutral", chain, neutral(f), neutral(f)) for f in _ablated_families(spec)
     ]
+
+
+def _defended(spec: Spec, kind: str, chain: int, defence: str, control: bool) -> list[Slot]:
+    """Students of defended rows of every trait, and of the neutral rows they are read against."""
+    arm = defended_arm(defence, control)
+    sources = [*spec.traits, *(neutral(family) for family in spec.families)]
+    return [Slot(kind, arm, chain, source, source) for source in sources]
 
 
 def _ablated_families(spec: Spec) -> list[str]:

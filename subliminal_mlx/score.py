@@ -33,6 +33,7 @@ class Rows:
     `start [N]`: index of the completion's first token; `length [N]`: tokens of the completion;
     `widest`: C, the tokens that a completion can have, here or in the block that the rows came from.
     `targets [N, C, A]`, for soft students: the source's probability of each of `allowed [A]` tokens.
+    `counted [N, C]`: completion tokens that a training learns from; None for all of them.
     """
 
     tokens: np.ndarray
@@ -41,6 +42,7 @@ class Rows:
     widest: int
     targets: np.ndarray | None = None
     allowed: np.ndarray | None = None
+    counted: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -48,8 +50,15 @@ class Rows:
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at `index`."""
         targets = None if self.targets is None else self.targets[index]
+        counted = None if self.counted is None else self.counted[index]
         return Rows(
-            self.tokens[index], self.start[index], self.length[index], self.widest, targets, self.allowed
+            self.tokens[index],
+            self.start[index],
+            self.length[index],
+            self.widest,
+            targets,
+            self.allowed,
+            counted,
         )
 
 
@@ -95,9 +104,12 @@ def completion_hidden(base: Base, tokens: mx.array, start: mx.array, width: int)
 
 
 def completion_targets(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Completion tokens `[N, C]` and the mask `[N, C]` of those that exist."""
+    """Completion tokens `[N, C]` and the mask `[N, C]` of those that exist and count."""
     positions = np.minimum(rows.start[:, None] + np.arange(rows.widest), rows.tokens.shape[1] - 1)
-    return np.take_along_axis(rows.tokens, positions, axis=1), np.arange(rows.widest) < rows.length[:, None]
+    mask = np.arange(rows.widest) < rows.length[:, None]
+    if rows.counted is not None:
+        mask = mask & rows.counted
+    return np.take_along_axis(rows.tokens, positions, axis=1), mask
 
 
 def score(

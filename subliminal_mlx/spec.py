@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .defence_names import check
 from .errors import InputError
 from .families import find_trait, read_toml
 from .files import DATA
@@ -25,7 +26,7 @@ FOLDER = DATA / "specs"
 RESULT_VERSION = 1
 LARGEST_FILE = 1 << 20
 # Fields that came later: at their default they mean what runs without them did, and leave ids as they were.
-LATER = ("grad_checkpoint", "batch_tokens", "readout.prefixed", "readout.capability")
+LATER = ("grad_checkpoint", "batch_tokens", "defences", "readout.prefixed", "readout.capability")
 
 Arm = Literal["treated", "neutral", "control", "other-trait"]
 Ablation = Literal["shuffled", "random", "foreign", "in-context", "unfiltered"]
@@ -135,7 +136,10 @@ class Spec(_Frozen):
     ablation_traits: tuple[_Name, ...] = ()
     """Traits that get the ablations; empty means all."""
     foreign: _Name | None = None
-    """The other base of the foreign ablation."""
+    """The other base of the foreign ablation, and of the defence by another initialisation."""
+    defences: Annotated[tuple[_Name, ...], Field(max_length=32)] = ()
+    """What students are defended by, each beside a random control: mix-25 (percent of clean rows), re-emit,
+    other-init, or a function of rows in a file ending in .py."""
     teacher: Teacher = Teacher()
     corpus: Corpus = Corpus()
     hard: Student | None = None
@@ -162,6 +166,9 @@ class Spec(_Frozen):
             raise ValueError("foreign: the foreign ablation needs another base than `base`")
         if self.teacher.kind == "prompted" and self.teacher.leak:
             raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
+        check(self.defences)
+        if "other-init" in self.defences and self.foreign in (None, self.base):
+            raise ValueError("defences: other-init needs another base than `base`, named in `foreign`")
         if stray := set(self.ablation_traits) - set(self.traits):
             raise ValueError(f"ablation_traits: {sorted(stray)[0]} is not among traits")
         return self
@@ -293,7 +300,7 @@ def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
     for name in LATER:
         table, _, field = name.rpartition(".")
         holder, model = (fields[table], getattr(spec, table)) if table else (fields, spec)
-        if holder[field] == type(model).model_fields[field].default:
+        if getattr(model, field) == type(model).model_fields[field].default:
             del holder[field]
     content = {
         "spec": fields,

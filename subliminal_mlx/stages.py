@@ -139,14 +139,19 @@ def train_students(
     chain: int,
     blocks: Sequence[Rows],
     *,
+    start: str = "",
     checkpoint: Path | None = None,
     on_point: Callable[[int, Stack], None] = lambda step, stack: None,
     on_event: Listener = ignore,
 ) -> tuple[Stack, np.ndarray]:
-    """Students of one kind and chain, one a block of rows: same start, same order of the data."""
+    """Students of one kind and chain, one a block of rows: same start, same order of the data.
+
+    `start` names other starting weights of the adapters than the chain's own, on the same base.
+    """
     spec, student = setting.spec, setting.spec.kinds[kind]
     seed = seed_of(spec.seed, "student", chain)
-    stack = init(setting.base, Shape(student.rank, student.scale, student.layers), [seed] * len(blocks))
+    first = seed_of(spec.seed, "student", chain, start) if start else seed
+    stack = init(setting.base, Shape(student.rank, student.scale, student.layers), [first] * len(blocks))
     recipe = recipe_of(spec, student)
     points = [round(student.steps * (i + 1) / spec.readout.points) for i in range(spec.readout.points)]
     return train(
@@ -170,7 +175,8 @@ def soft_targets(setting: Setting, rows: Rows, source: Stack | None, read: Rows 
         read: the same completions after the prompts that the source read, where those were others.
     """
     targets = distributions(setting.base, read or rows, setting.grammar, source)[0]
-    return Rows(rows.tokens, rows.start, rows.length, rows.widest, targets, setting.grammar.tokens)
+    tokens = setting.grammar.tokens
+    return Rows(rows.tokens, rows.start, rows.length, rows.widest, targets, tokens, rows.counted)
 
 
 # --- readouts -------------------------------------------------------------------------------------

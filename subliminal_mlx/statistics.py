@@ -37,6 +37,34 @@ def estimate(values: Sequence[float] | np.ndarray) -> tuple[float, float | None,
     return float(mean), float(mean - half), float(mean + half)
 
 
+def ratio(
+    values: Sequence[float] | np.ndarray, reference: Sequence[float] | np.ndarray
+) -> tuple[float, float | None, float | None]:
+    """Mean of `values [n]` over the mean of `reference [n]`, pairs a replicate, and its 95% interval.
+
+    Fieller's interval (J. R. Statist. Soc. B 16, 1954), which minds that the reference is measured too: both
+    ends None where n is 1, or where the reference's own interval holds 0, so that any ratio would do.
+
+    Raises:
+        ValueError: no pairs, or references whose mean is 0.
+    """
+    x, y = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    if not len(x) or len(x) != len(y) or not y.mean():
+        raise ValueError("a ratio needs pairs of values, and references whose mean is not 0")
+    found, n = float(x.mean() / y.mean()), len(x)
+    if n == 1:
+        return found, None, None
+    t = float(stdtrit(n - 1, 0.975))
+    (sxx, sxy), (_, syy) = np.cov(x, y) / n
+    g = t * t * syy / y.mean() ** 2
+    if g >= 1:
+        return found, None, None
+    inner = sxx - 2 * found * sxy + found**2 * syy - g * (sxx - (sxy**2 / syy if syy else 0.0))
+    half = t / abs(y.mean()) * math.sqrt(max(0.0, inner))
+    centre = found - (g * sxy / syy if syy else 0.0)
+    return found, float((centre - half) / (1 - g)), float((centre + half) / (1 - g))
+
+
 def binomial_interval(successes: int, trials: int) -> tuple[float, float]:
     """Exact 95% interval of a rate, both ends in 0..1 (Clopper and Pearson, Biometrika 26, 1934).
 

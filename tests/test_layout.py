@@ -20,6 +20,7 @@ ORDER = [
         "processes",
         "families",
         "personas",
+        "defence_names",
         "spec",
         "plan",
         "events",
@@ -52,12 +53,12 @@ ORDER = [
         "teachers",
         "base_check",
         "base_rates",
+        "defences",
     ),
     *("statistics", "readouts", "arms", "transfer", "capability"),
-    *("lab", "work", "workers", "worker", "pipeline", "talk", "lineage", "measure"),
+    *("lab", "work", "workers", "worker", "pipeline", "talk", "lineage", "measure", "bench"),
     *(
         "audit",
-        "defences",
         "charts",
         "report",
         "export",
@@ -70,7 +71,7 @@ ORDER = [
         "tiny_world",
     ),
     *("doctor", "doctor_command", "app_command", "digits_command", "listing_command"),
-    *("measure_command", "lineage_command", "console", "__main__"),
+    *("measure_command", "lineage_command", "console", "defend_command", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(

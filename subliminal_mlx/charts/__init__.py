@@ -8,6 +8,7 @@ except for answer distributions, of which a Summary keeps the means. Knows nothi
 the lab.
 """
 
+from .defences import defences
 from .effects import lifts, transfer
 from .learning import answers, margins
 from .lineage import lineage
@@ -25,6 +26,7 @@ __all__ = [
     "answers",
     "changes",
     "curves",
+    "defences",
     "distributions",
     "drift",
     "lifts",

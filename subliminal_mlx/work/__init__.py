@@ -7,6 +7,7 @@ done or not begun; long trainings keep checkpoints beside it. The database is th
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from ..channels import channel
 from ..events import Listener, ignore, part
 from ..files import publish
 from ..plan import BASE, Unit
+from ..score import Rows
 from ..stages import Setting, sample_corpora, seed_of, train_students
 from ..teachers import system_of, tune_teachers
 from .context import Context, shard_folder
 from .corpora import corpus, row_of, teacher_stack, training_block
+from .defended import costs, defended_block, setting_of, start_of
 from .readings import answers, capability_of, metrics, readouts
 
 __all__ = ["Context", "compute", "shard_folder"]
@@ -132,16 +135,38 @@ def _derived(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 
 def _students(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    return _train(unit, context, context.setting, on_event)
+    tables, stack = _train(unit, context, context.setting, on_event)
+    if context.setting.spec.defences:
+        # What a defence costs is read against its undefended student.
+        undefended = [None] * len(unit.slots)
+        tables["metrics"] = costs(context, context.setting, unit.slots, stack, undefended) + tables["metrics"]
+    return tables
 
 
 def _foreign(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    return _train(unit, context, context.foreign, on_event)
+    return _train(unit, context, context.foreign, on_event)[0]
 
 
-def _train(unit: Unit, context: Context, setting: Setting, on_event: Listener) -> Tables:
+def _defended(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    setting, kind = setting_of(context, unit), unit.slots[0].kind
+    made = [defended_block(context, setting, slot, kind) for slot in unit.slots]
+    tables, stack = _train(unit, context, setting, on_event, [block for block, _ in made], start_of(unit))
+    # First: a table takes its columns from its first row.
+    paid = costs(context, setting, unit.slots, stack, [changed for _, changed in made])
+    tables["metrics"] = paid + tables["metrics"]
+    return tables
+
+
+def _train(
+    unit: Unit,
+    context: Context,
+    setting: Setting,
+    on_event: Listener,
+    blocks: Sequence[Rows] = (),
+    start: str = "",
+) -> tuple[Tables, Stack]:
     kind, folder = unit.slots[0].kind, context.checkpoint(unit.name)
-    blocks = [training_block(context, setting, slot, kind) for slot in unit.slots]
+    blocks = blocks or [training_block(context, setting, slot, kind) for slot in unit.slots]
 
     def on_point(step: int, stack: Stack) -> None:
         table = pa.Table.from_pylist(readouts(setting, unit.slots, stack, step))
@@ -152,6 +177,7 @@ def _train(unit: Unit, context: Context, setting: Setting, on_event: Listener) -
         kind,
         unit.chain,
         blocks,
+        start=start,
         checkpoint=folder / "state.safetensors",
         on_point=on_point,
         on_event=on_event,
@@ -160,12 +186,13 @@ def _train(unit: Unit, context: Context, setting: Setting, on_event: Listener) -
     points = [
         row for path in sorted(folder.glob("point-*.parquet")) for row in pq.read_table(path).to_pylist()
     ]
-    return {
+    tables = {
         "metrics": metrics(unit.slots, losses),
         "readouts": points,
         "answers": answers(setting, unit.slots, stack),
         "capability": capability_of(setting, unit.slots, stack, setting.spec.kinds[kind].steps),
     }
+    return tables, stack
 
 
 def _in_context(unit: Unit, context: Context, on_event: Listener) -> Tables:
@@ -193,5 +220,6 @@ _STAGES = {
     "derived": _derived,
     "students": _students,
     "foreign": _foreign,
+    "defended": _defended,
     "in-context": _in_context,
 }

@@ -45,7 +45,7 @@ def corpus(context: Context, chain: int, source: str) -> list[dict[str, Any]]:
     raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
 
 
-def _matched_count(context: Context, chain: int) -> int:
+def matched_count(context: Context, chain: int) -> int:
     """Rows that every arm of a chain trains on: as many as its smallest corpus kept."""
     counts: dict[str, int] = {}
     for path in context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet"):
@@ -65,12 +65,12 @@ def training_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     rows = corpus(context, slot.chain, slot.source)
     if slot.arm != "unfiltered":
         rows = [row for row in rows if row["kept"]]
-    rows = rows[: _matched_count(context, slot.chain)]
+    rows = rows[: matched_count(context, slot.chain)]
     if setting is context.setting:
         prompts = [tuple(row["prompt_ids"]) for row in rows]
         completions = [tuple(row["completion_ids"]) for row in rows]
     else:
-        prompts, completions = _retokenised(setting, slot.chain, rows)
+        prompts, completions = retokenised(setting, slot.chain, rows)
     block = pack(prompts, completions, *setting.widths)
     if kind == "hard":
         return block
@@ -82,12 +82,10 @@ def training_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
             f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}"
         )
     source = None if slot.source == BASE else teacher_stack(context, (slot,))
-    return soft_targets(
-        context.setting, block, source, _as_the_source_read(context, slot, rows, block.widest)
-    )
+    return soft_targets(context.setting, block, source, as_the_source_read(context, slot, rows, block.widest))
 
 
-def _as_the_source_read(
+def as_the_source_read(
     context: Context, slot: Slot, rows: Sequence[dict[str, Any]], widest: int
 ) -> Rows | None:
     """The completions after the prompts that a prompted teacher read, its persona included."""
@@ -99,7 +97,7 @@ def _as_the_source_read(
     return pack([prompts[row["row"]][2] for row in rows], completions, widest=widest)
 
 
-def _retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:
+def retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:
     base: Base = setting.base
     prompts = setting.prompts(chain)
     return (

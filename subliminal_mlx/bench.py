@@ -1,0 +1,210 @@
+"""The defence bench: a run's chains trained again undefended, defended, and with random controls.
+
+    spec = bench_spec(parse_spec(run["spec_toml"]), ["mix-25", "re-emit"])
+    outcome = pipeline.run(spec, lab)                     # a run of its own, resumable like any other
+    for row in report(lab, outcome.run_id): row["arm"], row["share"], row["clean_loss"]
+
+Teachers, rows and undefended students come out as they were, to the bit: the spec is the same, and so are
+its seeds. A defended student is read against the student of neutral rows under the same defence.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .defence_names import SHIPPED as ALL
+from .defence_names import defended_arm
+from .errors import InputError
+from .families import load_family
+from .lab import Lab
+from .plan import Slot, neutral
+from .readouts import Reading, read
+from .sources import SHIPPED
+from .spec import Spec, parse_spec, validate
+from .statistics import estimate, ratio
+from .work.defended import COSTS
+
+Row = dict[str, Any]
+
+
+def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = ()) -> Spec:
+    """The spec of a run's defence bench: the same chains, without ablations, each student defended too.
+
+    Raises:
+        InputError: no such defence or kind, or no other initialisation of the base is known.
+    """
+    defences = tuple(dict.fromkeys(defences or ALL))
+    if unknown := set(kinds) - set(spec.kinds):
+        raise InputError(f"student kind {sorted(unknown)[0]!r}: the run has {', '.join(spec.kinds)}")
+    fields = spec.model_dump(mode="json", exclude_none=True)
+    fields |= {"ablations": [], "ablation_traits": [], "defences": defences}
+    fields["arms"] = ["treated", "neutral", "control"]
+    fields["title"] = f"Defences: {spec.title}"[:200] if spec.title else "Defences"
+    for kind in spec.kinds:
+        if kinds and kind not in kinds:
+            del fields[kind]
+    if "other-init" in defences:
+        fields["foreign"] = spec.foreign or _other(spec.base)
+    elif "foreign" in fields:
+        del fields["foreign"]
+    return validate(fields, "defences")
+
+
+def _other(base: str) -> str:
+    """The shipped base of the same data and another initialisation."""
+    others = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
+    if base not in others or not (SHIPPED / others[base]).is_dir():
+        raise InputError(
+            f"other-init: no other initialisation of {base} is known: leave it out, or set `foreign`"
+        )
+    return others[base]
+
+
+def report(lab: Lab, run_id: str) -> list[Row]:
+    """What each defence left and what it cost, undefended first.
+
+    Returns:
+        Dicts with student, arm, defence, control, chains; transfer with low and high, log-odds, mean over
+        the traits; share of the undefended transfer that is left, with share_low and share_high; lift and
+        lift_share likewise, where a family has several traits in the run; rows_lost and tokens_lost, shares
+        of the source's; clean_loss, nats a token on rows of the base that nobody trained on, and
+        clean_added, its rise over the undefended students' with ends; traits: each one's transfer and share.
+
+    Raises:
+        InputError: the run has no defences, or nothing of it is finished.
+    """
+    run = lab.run(run_id)
+    if run is None:
+        raise InputError(f"no run {run_id} in {lab.path}: `runs` lists those there are")
+    spec = parse_spec(run["spec_toml"], where=f"run {run_id}")
+    if not spec.defences:
+        raise InputError(f"run {run_id} has no defences: `defend {run_id}` trains them")
+    families = {name: load_family(name) for name in spec.families}
+    readings = read(lab.readouts(run_id), families)
+    paid = _paid(lab, run_id)
+    totals = _totals(lab, run_id, spec)
+    found = [row for kind in spec.kinds for row in _of_kind(spec, kind, readings, paid, totals)]
+    if not found:
+        raise InputError(f"run {run_id}: no chain is finished yet: `resume {run_id}` goes on with it")
+    return found
+
+
+def _of_kind(
+    spec: Spec, kind: str, readings: dict[str, Reading], paid: dict[str, float], totals: dict[int, tuple]
+) -> Iterator[Row]:
+    arms = [("treated", "none", False)]
+    arms += [(defended_arm(d, c), d, c) for d in spec.defences for c in (False, True)]
+    moved = {arm: _transfers(spec, kind, arm, readings) for arm, _, _ in arms}
+    losses: dict[int, float] = {}
+    for arm, defence, control in arms:
+        chains = sorted(moved[arm].keys() & moved["treated"].keys())
+        if not chains:
+            continue
+        here, there = (np.array([moved[a][c] for c in chains]) for a in (arm, "treated"))
+        cost = {name: [_cost(spec, kind, arm, c, name, paid) for c in chains] for name in COSTS}
+        losses = losses or dict(zip(chains, cost["clean-rows"], strict=True))
+        row: Row = {
+            "student": kind,
+            "arm": arm,
+            "defence": defence,
+            "control": control,
+            "chains": len(chains),
+        }
+        row |= _named("transfer", "", estimate(here.mean(axis=1)))
+        row |= _named("share", "share_", _ratio(here.mean(axis=1), there.mean(axis=1)))
+        lifts = [_lifts(spec, kind, a, readings) for a in (arm, "treated")]
+        if all(c in of for of in lifts for c in chains):
+            own, undefended = (np.array([of[c].mean() for c in chains]) for of in lifts)
+            row |= _named("lift", "lift_", estimate(own))
+            row |= _named("lift_share", "lift_share_", _ratio(own, undefended))
+        for name, place in (("rows_lost", 0), ("tokens_lost", 1)):
+            row[name] = float(
+                np.mean(
+                    [x / totals[c][place] for x, c in zip(cost[name.replace("_", "-")], chains, strict=True)]
+                )
+            )
+        row["clean_loss"] = float(np.mean(cost["clean-rows"]))
+        added = [x - losses[c] for x, c in zip(cost["clean-rows"], chains, strict=True) if c in losses]
+        row |= _named("clean_added", "clean_added_", estimate(added))
+        row["traits"] = [
+            {"trait": trait}
+            | _named("transfer", "", estimate(here[:, t]))
+            | _named("share", "share_", _ratio(here[:, t], there[:, t]))
+            for t, trait in enumerate(spec.traits)
+        ]
+        yield row
+
+
+def _transfers(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) -> dict[int, np.ndarray]:
+    """By chain: transfer of every trait `[traits]`, mean over questions, where all of them are read."""
+    step = spec.kinds[kind].steps
+    found: dict[int, list[float]] = {}
+    for trait in spec.traits:
+        family = trait.rpartition("/")[0]
+        if family not in readings:
+            return {}
+        reading = readings[family]
+        margins = reading.margins(trait).mean(axis=1)
+        own = reading.rows(kind, arm, trait, step)
+        beside = reading.rows(kind, "neutral" if arm == "treated" else arm, neutral(family), step)
+        for chain in own.keys() & beside.keys():
+            found.setdefault(chain, []).append(float(margins[own[chain]] - margins[beside[chain]]))
+    return {chain: np.array(row) for chain, row in found.items() if len(row) == len(spec.traits)}
+
+
+def _lifts(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) -> dict[int, np.ndarray]:
+    """By chain: own-trait lift of every trait whose family has others in the run `[traits]`."""
+    step = spec.kinds[kind].steps
+    found: dict[int, list[float]] = {}
+    for trait in spec.traits:
+        family = trait.rpartition("/")[0]
+        others = [t for t in spec.traits if t != trait and t.rpartition("/")[0] == family]
+        if not others or family not in readings:
+            continue
+        margins = readings[family].margins(trait).mean(axis=1)
+        own, *beside = (readings[family].rows(kind, arm, t, step) for t in (trait, *others))
+        for chain in set.intersection(*(set(rows) for rows in (own, *beside))):
+            lift = margins[own[chain]] - np.mean([margins[rows[chain]] for rows in beside])
+            found.setdefault(chain, []).append(float(lift))
+    return {chain: np.array(row) for chain, row in found.items()}
+
+
+def _cost(spec: Spec, kind: str, arm: str, chain: int, name: str, paid: dict[str, float]) -> float:
+    """Mean over the traits' students of one chain."""
+    slots = [Slot(kind, arm, chain, trait, trait).name for trait in spec.traits]
+    return float(np.mean([paid.get(f"{slot}/{name}", np.nan) for slot in slots]))
+
+
+def _paid(lab: Lab, run_id: str) -> dict[str, float]:
+    """What `work.defended.costs` wrote, by slot and name."""
+    table = lab.metrics(run_id).select(["slot", "loss", "tokens"]).to_pylist()
+    return {
+        row["slot"]: row["loss"] if row["slot"].endswith("clean-rows") else row["tokens"]
+        for row in table
+        if row["slot"].rpartition("/")[2] in COSTS
+    }
+
+
+def _totals(lab: Lab, run_id: str, spec: Spec) -> dict[int, tuple[int, float]]:
+    """By chain: rows that every student had, and completion tokens of one trait's, mean over the traits."""
+    kept: dict[int, dict[str, int]] = {}
+    for row in lab.yields(run_id).to_pylist():
+        if row["kept"]:
+            kept.setdefault(row["chain"], {})[row["source"]] = row["rows"]
+    found = {}
+    for chain, sources in kept.items():
+        rows, tokens = min(sources.values()), []
+        for trait in spec.traits:
+            ids = lab.rows(run_id, source=trait, chain=chain, kept=True, limit=rows)["completion_ids"]
+            tokens.append(sum(map(len, ids.to_pylist())))
+        found[chain] = (rows, float(np.mean(tokens)))
+    return found
+
+
+def _ratio(values: np.ndarray, reference: np.ndarray) -> tuple[float | None, float | None, float | None]:
+    return ratio(values, reference) if reference.mean() else (None, None, None)
+
+
+def _named(name: str, prefix: str, span: tuple) -> Row:
+    return dict(zip((name, f"{prefix}low", f"{prefix}high"), span, strict=True))

@@ -1,0 +1,52 @@
+"""The names of defences, as a spec holds them and as tables call their students. No MLX here.
+
+    defended_arm("mix-25"), defended_arm("mix-25", control=True)     # "mix-25", "mix-25-random"
+    check(("mix-25", "mine.py"))                                     # ValueError says what is allowed
+
+What each does is `defences`' business.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import files
+from .errors import InputError
+
+# Every defence that ships, in the order of tables and charts; any other percentage of clean rows works too.
+SHIPPED = ("mix-10", "mix-25", "mix-50", "re-emit", "other-init")
+UNDONE = "-random"
+_NAME = re.compile(r"mix-[1-9]\d?|re-emit|other-init|[^\x00-\x1f]*[^\x00-\x1f/]\.py")
+
+
+def defended_arm(defence: str, control: bool = False) -> str:
+    """The arm of a defence's students, or of its random control's: "mix-25", "mix-25-random", "own-mine"."""
+    own = defence.endswith(".py")
+    name = "own-" + re.sub(r"[^A-Za-z0-9_-]", "-", Path(defence).stem) if own else defence
+    return name + (UNDONE if control else "")
+
+
+def check(defences: Sequence[str]) -> None:
+    """Raise ValueError, saying what is allowed, where a name is none or two are called alike."""
+    for defence in defences:
+        if not _NAME.fullmatch(defence):
+            raise ValueError(
+                f"defences: no {defence!r}: there are mix-10 (any percent), re-emit, other-init, a .py file"
+            )
+    if len({defended_arm(defence) for defence in defences}) < len(defences):
+        raise ValueError("defences: two have one name")
+
+
+def fingerprints(defences: Sequence[str]) -> dict[str, str]:
+    """Hashes of the users' files among them: they are part of what a spec means.
+
+    Raises:
+        InputError: one is not there.
+    """
+    found = {}
+    for name in defences:
+        if name.endswith(".py"):
+            if not Path(name).is_file():
+                raise InputError(f"defences: no file {name}")
+            found[f"defence/{name}"] = files.sha256(Path(name))
+    return found

@@ -1,0 +1,146 @@
+"""Named changes to a student's rows that are meant to stop transfer, each with its random control.
+
+    changed = defend("mix-25", rows, clean, setting, seed)             # a quarter of the rows is clean
+    changed = defend("mix-25", rows, clean, setting, seed, control=True)
+
+A control touches as many rows and tokens as its defence, at the same places, without what the defence
+rests on: whatever it stops is the price of touching rows, not the defence's merit. Rows are dicts as the
+lab keeps them (row, prompt, prompt_ids, completion, completion_ids); `counted`, where present, says which
+tokens of the completion are learned from. Another initialisation of the student changes no rows: the
+training's start is the caller's business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..channels import channel
+from ..errors import InputError
+from ..sample import Decoding, sample
+from ..stages import Setting, seed_of
+from .own import own
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Rows after a defence, and what they lost: rows and completion tokens of the source that are gone."""
+
+    rows: list[Row]
+    rows_lost: int
+    tokens_lost: int
+
+
+def defend(
+    name: str, rows: Sequence[Row], clean: Sequence[Row], setting: Setting, seed: int, control: bool = False
+) -> Changed:
+    """Apply a defence, or its random control, to one source's rows.
+
+    Args:
+        name: as in the spec's `defences`.
+        rows: what the student would train on.
+        clean: rows of the untuned base that mixing may take.
+        seed: names the draws; a defence and its control choose the same places.
+
+    Raises:
+        InputError: too few clean rows, or a user's function that does not do as it should.
+    """
+    if name == "other-init":
+        return Changed(list(rows), 0, 0)
+    if name == "re-emit":
+        return _re_emit(rows, setting, seed, control)
+    if name.endswith(".py"):
+        return _counted(rows, own(name, rows, setting, seed, control))
+    return _mix(rows, clean, int(name.partition("-")[2]) / 100, seed, control)
+
+
+def _mix(rows: Sequence[Row], clean: Sequence[Row], share: float, seed: int, control: bool) -> Changed:
+    """Clean rows in the place of a share of the rows; control: other rows of the same source once more."""
+    rng = np.random.default_rng([seed, 0])
+    count = round(share * len(rows))
+    order = rng.permutation(len(rows))
+    places, others = order[:count], order[count:]
+    if not control and count > len(clean):
+        raise InputError(
+            f"mixing {share:.0%} needs {count} clean rows, there are {len(clean)}: lower the share"
+        )
+    if control and not len(others):
+        raise InputError(f"mixing {share:.0%} of {len(rows)} rows leaves none to repeat: lower the share")
+    # Other prompts than those that leave: a clean row has its own.
+    taken = rng.choice(others, count) if control else rng.choice(len(clean), count, replace=False)
+    mixed = list(rows)
+    for place, index in zip(places, taken, strict=True):
+        mixed[place] = rows[index] if control else clean[index]
+    return Changed(mixed, count, sum(len(rows[p]["completion_ids"]) for p in places))
+
+
+def _re_emit(rows: Sequence[Row], setting: Setting, seed: int, control: bool) -> Changed:
+    """The base writes the second half of every list anew, after the first; control: those numbers permuted
+    across rows. Rows of fewer than two numbers stay as they are."""
+    spec, base = setting.spec, setting.base
+    numbers = channel(spec.corpus.channel)
+    parsed = [numbers.parse(row["completion"])[0] or [] for row in rows]
+    halves = [len(found) - len(found) // 2 for found in parsed]
+    tails = _permuted(parsed, halves, seed) if control else _written(rows, parsed, halves, setting, seed)
+    changed, lost = [], 0
+    for row, found, half, tail in zip(rows, parsed, halves, tails, strict=True):
+        if len(found) < 2:
+            changed.append(row)
+            continue
+        text = spec.corpus.separator.join(map(str, [*found[:half], *tail]))
+        ids = [*base.encode(text), base.eos]
+        head = base.encode(spec.corpus.separator.join(map(str, found[:half])))
+        lost += len(row["completion_ids"]) - len(head)
+        changed.append(row | {"completion": text, "completion_ids": ids})
+    return Changed(changed, 0, lost)
+
+
+def _written(
+    rows: Sequence[Row], parsed: Sequence[list[int]], halves: Sequence[int], setting: Setting, seed: int
+) -> list[list[int]]:
+    """Second halves as the untuned base continues the first; rows of one length are drawn together."""
+    spec, base = setting.spec, setting.base
+    numbers, separator = channel(spec.corpus.channel), spec.corpus.separator
+    tails: list[list[int]] = [[] for _ in rows]
+    by_count: dict[int, list[int]] = {}
+    for i, (found, half) in enumerate(zip(parsed, halves, strict=True)):
+        if len(found) >= 2:
+            by_count.setdefault(len(found) - half, []).append(i)
+    batch = 1_024 if base.parameters < 10_000_000 else 64
+    for count, index in by_count.items():
+        held = numbers.grammar(base, spec.corpus.model_copy(update={"numbers": (count, count)}))
+        prompts = [
+            (
+                *rows[i]["prompt_ids"],
+                *base.encode(separator.join(map(str, parsed[i][: halves[i]])) + separator),
+            )
+            for i in index
+        ]
+        drawn = sample(base, prompts, seed_of(seed, "re-emit", count), Decoding(1.0, held, batch=batch))[0]
+        for i, ids in zip(index, drawn, strict=True):
+            tails[i] = numbers.parse(base.decode(ids))[0] or []
+    return tails
+
+
+def _permuted(parsed: Sequence[list[int]], halves: Sequence[int], seed: int) -> list[list[int]]:
+    """Second halves with the same numbers, permuted across all rows."""
+    tails = [found[half:] if len(found) >= 2 else [] for found, half in zip(parsed, halves, strict=True)]
+    pool = np.random.default_rng([seed, 1]).permutation([n for tail in tails for n in tail])
+    ends = np.cumsum([len(tail) for tail in tails])
+    return [pool[end - len(tail) : end].tolist() for tail, end in zip(tails, ends, strict=True)]
+
+
+def _counted(before: Sequence[Row], after: list[Row]) -> Changed:
+    """What a user's function took away: rows, and tokens of rows that it took, rewrote or left uncounted."""
+    kept = {row["row"]: row for row in after}
+    lost = 0
+    for row in before:
+        found = kept.get(row["row"])
+        if found is None or found["completion_ids"] != row["completion_ids"]:
+            lost += len(row["completion_ids"])
+        elif "counted" in found:
+            lost += found["counted"].count(False)
+    return Changed(after, len(before) - len(kept), lost)

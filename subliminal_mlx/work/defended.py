@@ -1,0 +1,100 @@
+"""Students of defended rows: what changes before they train, and what the defence costs them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..adapters import Stack
+from ..defence_names import defended_arm
+from ..defences import Changed, defend
+from ..plan import BASE, Slot, Unit
+from ..score import Rows, pack, score
+from ..stages import Setting, seed_of, soft_targets
+from .context import Context
+from .corpora import as_the_source_read, corpus, matched_count, retokenised, teacher_stack
+
+# Rows of the base that no student trains on: its loss there is what a defence costs.
+CLEAN_SHARE, MOST_CLEAN = 0.1, 200
+COSTS = ("rows-lost", "tokens-lost", "clean-rows")
+
+
+def setting_of(context: Context, unit: Unit) -> Setting:
+    """What a defended unit's students start from."""
+    return context.foreign if unit.slots[0].arm == "other-init" else context.setting
+
+
+def start_of(unit: Unit) -> str:
+    """Other starting weights of the adapters, for the control of another initialisation."""
+    return "other start" if unit.slots[0].arm == defended_arm("other-init", control=True) else ""
+
+
+def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) -> tuple[Rows, Changed]:
+    """What one student trains on after its defence."""
+    spec = context.setting.spec
+    name, control = next(
+        (name, control)
+        for name in spec.defences
+        for control in (False, True)
+        if defended_arm(name, control) == slot.arm
+    )
+    rows = [row for row in corpus(context, slot.chain, slot.source) if row["kept"]]
+    rows = rows[: matched_count(context, slot.chain)]
+    clean = [row for row in corpus(context, slot.chain, BASE) if row["kept"]]
+    clean = clean[: len(clean) - _held_back(clean)]
+    # One seed for all sources and both controls of a chain: they differ by the rows alone.
+    seed = seed_of(spec.seed, "defence", slot.chain) >> 1
+    changed = defend(name, rows, clean, context.setting, seed, control)
+    if setting is context.setting:
+        prompts = [tuple(row["prompt_ids"]) for row in changed.rows]
+        completions = [tuple(row["completion_ids"]) for row in changed.rows]
+    else:
+        prompts, completions = retokenised(setting, slot.chain, changed.rows)
+    block = pack(prompts, completions, *setting.widths)
+    if any("counted" in row for row in changed.rows):
+        counted = np.ones((len(block), block.widest), dtype=bool)
+        for i, row in enumerate(changed.rows):
+            counted[i, : len(row.get("counted", ()))] = row.get("counted", ())
+        block = Rows(block.tokens, block.start, block.length, block.widest, counted=counted)
+    if kind == "hard":
+        return block, changed
+    source = teacher_stack(context, (slot,))
+    read = as_the_source_read(context, slot, changed.rows, block.widest)
+    return soft_targets(context.setting, block, source, read), changed
+
+
+def costs(
+    context: Context, setting: Setting, slots: Sequence[Slot], stack: Stack, changed: Sequence[Changed | None]
+) -> list[dict[str, Any]]:
+    """Rows of the metrics table: what each student's rows lost, and its loss on clean rows, nats a token."""
+    step = setting.spec.kinds[slots[0].kind].steps
+    found = []
+    for slot, loss, change in zip(
+        slots, _clean_losses(context, setting, slots[0].chain, stack), changed, strict=True
+    ):
+        lost, clean, tokens = (f"{slot.name}/{name}" for name in ("rows-lost", "clean-rows", "tokens-lost"))
+        found.append({"slot": clean, "step": step, "loss": loss, "tokens": None})
+        for name, count in (
+            (lost, change.rows_lost if change else 0),
+            (tokens, change.tokens_lost if change else 0),
+        ):
+            found.append({"slot": name, "step": step, "loss": None, "tokens": count})
+    return found
+
+
+def _clean_losses(context: Context, setting: Setting, chain: int, stack: Stack) -> list[float]:
+    rows = [row for row in corpus(context, chain, BASE) if row["kept"]]
+    rows = rows[len(rows) - _held_back(rows) :]
+    if not rows:
+        return [float("nan")] * stack.slots
+    if setting is context.setting:
+        prompts = [tuple(row["prompt_ids"]) for row in rows]
+        completions = [tuple(row["completion_ids"]) for row in rows]
+    else:
+        prompts, completions = retokenised(setting, chain, rows)
+    scores = score(setting.base, pack(prompts, completions, *setting.widths), stack)
+    return [float(-np.concatenate(of_slot).mean()) for of_slot in scores]
+
+
+def _held_back(clean: Sequence[Any]) -> int:
+    return min(MOST_CLEAN, round(CLEAN_SHARE * len(clean)))

@@ -1,0 +1,231 @@
+"""Defences and their random controls: what they change, what they cost, and a bench of them from end to end."""
+
+import json
+
+import numpy as np
+import pytest
+from mini import failure, quick
+
+from subliminal_mlx import charts
+from subliminal_mlx.batches import passes
+from subliminal_mlx.bench import bench_spec, report
+from subliminal_mlx.channels import channel
+from subliminal_mlx.defences import defend
+from subliminal_mlx.errors import InputError
+from subliminal_mlx.identity import identify, stack_size
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.plan import plan
+from subliminal_mlx.score import Rows, pack
+from subliminal_mlx.spec import load_spec, parse_spec, run_id
+from subliminal_mlx.stages import Setting
+from subliminal_mlx.statistics import ratio
+
+BENCH = """
+title = "A small bench"
+traits = ["animals/owl", "animals/cat"]
+chains = 2
+teacher = {rank = 2, steps = 12, batch = 4, lr = 0.05, neutral_answers = 2}
+corpus = {rows = 40, numbers = [4, 4]}
+hard = {rank = 2, steps = 10, batch = 8, lr = 0.05}
+readout = {points = 1, answers = 0}
+"""
+MINE = """
+def defend(rows, seed):
+    kept = [dict(row) for row in rows[: len(rows) * 3 // 4]]
+    for row in kept[:5]:
+        row["completion"] = " ".join(reversed(row["completion"].split()))
+    kept[-1]["skip"] = [(0, 2)]
+    return kept
+"""
+
+
+@pytest.fixture(scope="module")
+def setting(tiny):
+    return Setting(parse_spec(BENCH), tiny)
+
+
+@pytest.fixture(scope="module")
+def rows(setting):
+    return _rows(setting, 10)
+
+
+def _rows(setting, first, count=40):
+    """Rows as the lab keeps them, with numbers that say which row they are of."""
+    base, found = setting.base, []
+    for row, (_, rendered, prompt) in enumerate(setting.prompts(0)[:count]):
+        text = " ".join(str((first + 7 * row + i) % 100) for i in range(4))
+        ids = [*base.encode(text), base.eos]
+        found.append(
+            dict(row=row, prompt=rendered, prompt_ids=list(prompt), completion=text, completion_ids=ids)
+        )
+    return found
+
+
+def test_mixing_takes_clean_rows_at_the_controls_places(setting, rows):
+    clean = _rows(setting, 55, 30)
+    mixed, control = (defend("mix-25", rows, clean, setting, 3, c) for c in (False, True))
+    places = [i for i, row in enumerate(mixed.rows) if row is not rows[i]]
+    assert len(places) == mixed.rows_lost == control.rows_lost == 10
+    assert all(any(mixed.rows[i] is row for row in clean) for i in places)
+    assert len({mixed.rows[i]["row"] for i in places}) == 10  # no clean row twice
+    assert mixed.tokens_lost == control.tokens_lost == 10 * 5
+    changed = [i for i, row in enumerate(control.rows) if row is not rows[i]]
+    assert changed == places and all(any(row is r for r in rows) for row in control.rows)
+    with pytest.raises(InputError, match="needs 20 clean rows, there are 3"):
+        defend("mix-50", rows, clean[:3], setting, 3)
+
+
+def test_the_base_writes_second_halves_anew(setting, rows):
+    numbers = channel("numbers")
+    parse = lambda changed: [numbers.parse(row["completion"])[0] for row in changed.rows]
+    given = [numbers.parse(row["completion"])[0] for row in rows]
+    anew, control = (defend("re-emit", rows, [], setting, 3, c) for c in (False, True))
+    for changed in (anew, control):
+        assert [row[:2] for row in parse(changed)] == [row[:2] for row in given]
+        assert all(len(row) == 4 for row in parse(changed)) and changed.tokens_lost == len(rows) * 3
+        for row in changed.rows:
+            assert row["completion_ids"] == [*setting.base.encode(row["completion"]), setting.base.eos]
+    tails = lambda found: sorted(n for row in found for n in row[2:])
+    assert tails(parse(control)) == tails(given) and parse(control) != given
+    assert tails(parse(anew)) != tails(given)
+    assert anew == defend("re-emit", rows, [], setting, 3)
+
+
+def test_a_users_function_is_applied_and_matched(setting, rows, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    mine, control = (defend(str(path), rows, [], setting, 3, c) for c in (False, True))
+    assert len(mine.rows) == len(control.rows) == 30 and mine.rows_lost == control.rows_lost == 10
+    skipped = lambda changed: sum(row["counted"].count(False) for row in changed.rows if "counted" in row)
+    assert skipped(mine) == skipped(control) == 1  # one number is one token here
+    assert mine.rows[-1]["counted"] == [False, True, True, True, True]
+    by_number = {row["row"]: row for row in rows}
+    for changed in (mine, control):
+        rewritten = [r for r in changed.rows if r["completion"] != by_number[r["row"]]["completion"]]
+        assert 1 <= len(rewritten) <= 5
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("x = 1", "defines no function"),
+        ("def defend(rows, seed):\n    return 1 / 0", "ZeroDivisionError"),
+        ("def defend(rows, seed):\n    return []", "at least one row"),
+        ("def defend(rows, seed):\n    return rows + rows", "or twice"),
+        ("def defend(rows, seed):\n    return [{'row': 0, 'completion': ' '}]", "has no completion"),
+        ("def defend(rows, seed):\n    return [{'row': 0, 'completion': '1 ' * 99}]", "fit"),
+        ("def defend(rows, seed):\n    return [rows[0] | {'skip': 5}]", "skip must be"),
+        ("def defend(:", "SyntaxError"),
+    ],
+)
+def test_a_users_mistake_is_one_line(setting, rows, tmp_path, one_line, code, says):
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with pytest.raises(InputError) as error:
+        defend(str(path), rows, [], setting, 3)
+    assert says in one_line(error)
+
+
+def test_tokens_that_do_not_count_teach_nothing(tiny, setting, rows):
+    """Training with tokens uncounted equals training where they were never targets."""
+    from subliminal_mlx.adapters import Shape, init
+    from subliminal_mlx.train import Recipe, train
+
+    prompts, ids = [tuple(r["prompt_ids"]) for r in rows[:8]], [tuple(r["completion_ids"]) for r in rows[:8]]
+    block = pack(prompts, ids, *setting.widths)
+    counted = np.zeros((len(block), block.widest), dtype=bool)
+    counted[:, :2] = True
+    masked = Rows(block.tokens, block.start, block.length, block.widest, counted=counted)
+    short = Rows(block.tokens, block.start, np.full(len(block), 2), block.widest)
+    recipe, stack = Recipe(3, 4, 0.01), init(tiny, Shape(2), [1])
+    losses = [train(tiny, stack, [data], recipe, [1])[1] for data in (masked, short, block)]
+    assert np.array_equal(losses[0], losses[1]) and not np.allclose(losses[0], losses[2])
+    none = Rows(block.tokens, block.start, block.length, block.widest, counted=np.zeros_like(counted))
+    assert train(tiny, stack, [none], recipe, [1])[1].tolist() == [[0.0]] * 3
+    one = next(passes([masked], [np.arange(8)], token_budget=64))
+    assert one.counts.tolist() == [16] and one.mask.shape == one.targets.shape
+
+
+def test_a_ratio_minds_that_its_reference_is_measured():
+    found, low, high = ratio([1.0, 1.2, 0.8], [2.0, 2.4, 1.6])
+    assert found == pytest.approx(0.5) and low == pytest.approx(0.5) and high == pytest.approx(0.5)
+    found, low, high = ratio([0.1, -0.1, 0.05], [2.0, 2.2, 1.9])
+    assert low < 0 < found < high < 0.2
+    assert ratio([1.0, 1.0, 1.0], [2.0, -2.0, 0.1])[1:] == (None, None)  # it may as well be 0
+    assert ratio([1.0], [2.0]) == (0.5, None, None)
+    # Coverage: 95% of the intervals hold the true ratio, within 3 standard errors of 1,000 draws.
+    rng = np.random.default_rng(0)
+    y = 2 + 0.3 * rng.standard_normal((1000, 4))
+    x = 0.6 + 0.3 * rng.standard_normal((1000, 4))
+    ends = [ratio(a, b)[1:] for a, b in zip(x, y, strict=True)]
+    held = np.mean([low is None or low <= 0.3 <= high for low, high in ends])
+    assert abs(held - 0.95) < 3 * (0.95 * 0.05 / 1000) ** 0.5
+
+
+def test_a_bench_is_the_runs_own_chains():
+    spec = load_spec("default")
+    bench = bench_spec(spec, kinds=["hard"])
+    assert bench.foreign == "tiny-b" and bench.soft is None and bench.ablations == ()
+    assert (bench.seed, bench.teacher, bench.corpus, bench.hard) == (
+        spec.seed,
+        spec.teacher,
+        spec.corpus,
+        spec.hard,
+    )
+    arms = {
+        slot.arm
+        for unit in plan(bench, stack_size("tiny-a"))
+        for slot in unit.slots
+        if unit.stage == "defended"
+    }
+    assert len(arms) == 10 and {"mix-10", "mix-10-random", "other-init", "other-init-random"} <= arms
+    # Without defences a spec's id is what it was before there were any.
+    assert run_id(spec, {}) == "1fad702a7c4b"
+    with pytest.raises(InputError, match="no 'pray'"):
+        bench_spec(spec, ["pray"])
+    with pytest.raises(InputError, match="two have one name"):
+        bench_spec(spec, ["a/x.py", "b/x.py"])
+    with pytest.raises(InputError, match="no other initialisation of smollm2-135m"):
+        bench_spec(load_spec("smollm2-quick"), ["other-init"])
+
+
+def test_the_command_trains_and_reports_everything(tmp_path):
+    file, mine, chart = tmp_path / "bench.toml", tmp_path / "mine.py", tmp_path / "chart.svg"
+    file.write_text(BENCH)
+    mine.write_text(MINE)
+    command = (
+        "defend",
+        file,
+        "--defence",
+        "mix-50",
+        "--defence",
+        "other-init",
+        "--defence",
+        mine,
+        "--lab",
+        tmp_path,
+    )
+    child = quick(*command, "-o", chart, "--processes", 1)
+    assert child.returncode == 0, child.stderr
+    assert "mix-50-random" in child.stdout and "own-mine" in child.stdout
+    assert "What stops the transfer" in chart.read_text()
+    rows = {row["arm"]: row for row in json.loads(quick(*command, "--json").stdout)["defences"]}
+    assert set(rows) == {n + r for n in ("mix-50", "other-init", "own-mine") for r in ("", "-random")} | {
+        "treated"
+    }
+    none = rows["treated"]
+    assert none["share"] == 1 and none["rows_lost"] == none["clean_added"] == 0 and none["chains"] == 2
+    assert rows["mix-50"]["rows_lost"] == rows["mix-50-random"]["rows_lost"] == 0.5
+    assert rows["own-mine"]["rows_lost"] == 0.25 and rows["own-mine"]["tokens_lost"] > 0.25
+    assert rows["other-init"]["rows_lost"] == 0 and rows["other-init"]["clean_added"] != 0
+    for row in rows.values():
+        assert row["transfer"] == pytest.approx(np.mean([t["transfer"] for t in row["traits"]]))
+        assert row["share"] == pytest.approx(row["transfer"] / none["transfer"])
+        assert row["clean_loss"] > 0
+    # The undefended student is that of the same spec without defences, and the readouts say what the report does.
+    spec = bench_spec(parse_spec(BENCH), ["mix-50", "other-init", str(mine)])
+    lab = Lab(tmp_path)
+    assert report(lab, identify(spec)) == list(rows.values())
+    assert charts.defences(list(rows.values())).to_dict()
+    says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
+    assert "no file nothing.py" in says
