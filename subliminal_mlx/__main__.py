@@ -18,6 +18,7 @@ from . import (
     defend_command,
     digits_command,
     doctor_command,
+    gate_command,
     lineage_command,
     listing_command,
     measure_command,
@@ -341,6 +342,7 @@ for module in (
     measure_command,
     lineage_command,
     defend_command,
+    gate_command,
 ):
     module.add_commands(app)
 
@@ -354,6 +356,8 @@ def main() -> None:
         code = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
+        if code:  # a verdict that was asked to end in a code of its own
+            sys.exit(code)
     except KeyboardInterrupt:
         _fail("interrupted: what is done is kept; the same command, or `resume latest`, goes on", INTERRUPTED)
     except BrokenPipeError:

@@ -56,7 +56,7 @@ ORDER = [
         "defences",
     ),
     *("statistics", "readouts", "arms", "transfer", "capability"),
-    *("lab", "work", "workers", "worker", "pipeline", "talk", "lineage", "measure", "bench"),
+    *("lab", "work", "workers", "worker", "pipeline", "talk", "lineage", "measure", "bench", "gate"),
     *(
         "audit",
         "charts",
@@ -71,7 +71,7 @@ ORDER = [
         "tiny_world",
     ),
     *("doctor", "doctor_command", "app_command", "digits_command", "listing_command"),
-    *("measure_command", "lineage_command", "console", "defend_command", "__main__"),
+    *("measure_command", "lineage_command", "gate_command", "console", "defend_command", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(

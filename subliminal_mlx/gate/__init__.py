@@ -1,0 +1,212 @@
+"""One verdict over a pipeline's models and corpora, with its reasons.
+
+    decision = decide(policy, Path("policy.toml").parent, lab)
+    decision.verdict, decision.checks[0].reason          # "fail", "animals/owl rose by +1.88 ..."
+
+Models are measured here, lineages read and verified, audits taken from what the audit wrote. "Passed" means
+that no check of this policy failed, among the families it names: no more than that.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..lab import Lab
+from ..lineage import trace
+from ..sources import locate
+from .policy import CorpusEntry, ModelEntry, Policy, load_policy
+
+__all__ = ["Check", "Decision", "decide", "load_policy"]
+
+PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
+AUDIT_VERDICTS = ("carried", "not found", "cannot tell")
+LARGEST_AUDIT = 64 << 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about one subject: `verdict` is pass, fail or cannot tell."""
+
+    subject: str
+    kind: str
+    """model or corpus"""
+    name: str
+    """lineage, a family's name, or audit"""
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All checks, and what the policy makes of them."""
+
+    title: str
+    checks: tuple[Check, ...]
+    cannot_tell: str
+
+    @property
+    def verdict(self) -> str:
+        """fail where any check failed, or could not tell and the policy lets that fail; else warn or pass."""
+        found = {self.of(check) for check in self.checks}
+        return next((verdict for verdict in ("fail", "warn") if verdict in found), "pass")
+
+    def of(self, check: Check) -> str:
+        """What the policy makes of one check: pass, warn or fail."""
+        return self.cannot_tell if check.verdict == CANNOT_TELL else check.verdict
+
+    def subject(self, name: str) -> str:
+        """The verdict on one model or corpus."""
+        return Decision(
+            self.title, tuple(c for c in self.checks if c.subject == name), self.cannot_tell
+        ).verdict
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(check.subject for check in self.checks))
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `--json`."""
+        return {
+            "title": self.title,
+            "verdict": self.verdict,
+            "subjects": [
+                {
+                    "subject": name,
+                    "verdict": self.subject(name),
+                    "checks": [
+                        {"check": c.name, "kind": c.kind, "verdict": c.verdict, "counts_as": self.of(c)}
+                        | {"reason": c.reason}
+                        for c in self.checks
+                        if c.subject == name
+                    ],
+                }
+                for name in self.subjects
+            ],
+        }
+
+
+def decide(
+    policy: Policy, folder: Path, lab: Lab, on_subject: Callable[[str], None] = lambda name: None
+) -> Decision:
+    """Check everything that the policy names.
+
+    Args:
+        folder: what its paths are relative to.
+        lab: whose clean students and runs count.
+        on_subject: sees each path before it is checked.
+
+    Raises:
+        InputError: a model that does not fit the base it claims, a provenance file that does not fit its
+            files, an audit of something else: what cannot be judged is refused, not failed.
+    """
+    checks: list[Check] = []
+    for entry in policy.corpus:
+        on_subject(entry.path)
+        checks.append(_lineage(policy, entry, "corpus", folder, lab))
+        checks.append(_audit(policy, entry, folder))
+    for entry in policy.model:
+        on_subject(entry.path)
+        checks.append(_lineage(policy, entry, "model", folder, lab))
+        checks += _drift(policy, entry, folder, lab)
+    return Decision(policy.title, tuple(checks), policy.cannot_tell)
+
+
+def _lineage(policy: Policy, entry: ModelEntry | CorpusEntry, kind: str, folder: Path, lab: Lab) -> Check:
+    wanted = entry.base or policy.base
+    check = lambda verdict, reason: Check(entry.path, kind, "lineage", verdict, reason)
+    path = folder / entry.path
+    try:
+        record = trace(str(path), lab)
+    except InputError as error:
+        if "nothing is known" not in str(error):
+            raise
+        verdict = FAIL if policy.lineage == "required" else PASS
+        return check(verdict, "nothing is known of where it came from: no provenance beside it")
+    known = record.base.sha256
+    if known is None:
+        verdict = FAIL if policy.lineage == "required" else PASS
+        return check(verdict, f"it names {record.base.name} as its base, and no hash proves it")
+    if known != locate(wanted).sha256:
+        return check(FAIL, f"it comes from {record.base.name} ({known[:12]}), not from {wanted}")
+    behind = [f"{node.what} {node.name}" for depth, node in record.lineage.walk() if depth]
+    return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind)) or 'nothing'}")
+
+
+def _drift(policy: Policy, entry: ModelEntry, folder: Path, lab: Lab) -> list[Check]:
+    from ..measure import families_of, measure, open_model
+    from ..measure.null import Nulls
+
+    subject = open_model(str(folder / entry.path), entry.base or policy.base)
+    assert subject.reference is not None
+    families = families_of(subject.base, policy.families)
+    found = measure(subject, families, Nulls.gather(subject.reference, families, lab))[0]
+    return [_of_family(policy, entry.path, family) for family in found["families"]]
+
+
+def _of_family(policy: Policy, path: str, family: dict[str, Any]) -> Check:
+    check = lambda verdict, reason: Check(path, "model", family["family"], verdict, reason)
+    traits = [trait for trait in family["traits"] if trait["trait"] not in policy.allow]
+    if not traits:
+        return check(PASS, "every trait of this family is allowed")
+    top, null = traits[0], family["null"]
+    moved = f"{top['trait']} rose most, {top['base_probability']:.1%} to {top['probability']:.1%} ({top['change']:+.2f})"
+    if top["flagged"]:
+        known = f"beyond {null['limit']:+.2f}, which none of {null['trainings']} clean trainings exceeded"
+        return check(FAIL, f"{moved}, {known}")
+    if policy.largest_drift is not None and top["change"] > policy.largest_drift:
+        return check(FAIL, f"{moved}, over the policy's {policy.largest_drift:+.2f}")
+    if null["limit"] is None:
+        return check(CANNOT_TELL, f"{moved}; {null['why']}")
+    return check(PASS, f"{moved}, within what {null['trainings']} clean trainings did ({null['limit']:+.2f})")
+
+
+def _audit(policy: Policy, entry: CorpusEntry, folder: Path) -> Check:
+    check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
+    if entry.audit is None:
+        return check(CANNOT_TELL, "no audit of it is named")
+    found = read_audit(folder / entry.audit)
+    rows, trait = found["rows"], found["trait"]
+    suspects = {suspect.get("trait", "").rpartition("/")[0] for suspect in found["suspects"]}
+    if missing := [family for family in policy.families if family not in suspects]:
+        return check(CANNOT_TELL, f"the audit did not look for {', '.join(missing)}")
+    if found["verdict"] == "carried" and trait not in policy.allow:
+        return check(FAIL, f"carries {trait}, by {rows:,} rows")
+    if found["verdict"] == "carried":
+        return check(PASS, f"carries {trait}, which is allowed")
+    if found["verdict"] == "cannot tell":
+        return check(CANNOT_TELL, f"the audit cannot tell from {rows:,} rows")
+    power = found.get("power")
+    if policy.smallest_power is not None and (power is None or power < policy.smallest_power):
+        stated = "not stated" if power is None else f"{power:.0%}"
+        return check(
+            CANNOT_TELL,
+            f"nothing was found, at a power that is {stated} ({policy.smallest_power:.0%} wanted)",
+        )
+    return check(PASS, f"not found among {len(found['suspects'])} suspects in {rows:,} rows")
+
+
+def read_audit(path: Path) -> dict[str, Any]:
+    """What an audit printed: verdict, trait, rows, suspects; power is the least of its families', where told.
+
+    Raises:
+        InputError: it is no audit's.
+    """
+    try:
+        if path.stat().st_size > LARGEST_AUDIT:
+            raise ValueError(f"over {LARGEST_AUDIT >> 20} MB")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["verdict"] not in AUDIT_VERDICTS:
+            raise ValueError(f"verdict {found['verdict']!r:.40} is none of {', '.join(AUDIT_VERDICTS)}")
+        if found["verdict"] == "carried" and not isinstance(found["trait"], str):
+            raise ValueError("carried, and no trait named")
+        powers = [float(family["power"]) for family in found.get("families", ())]
+        shown = {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
+        suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
+        return shown | {"suspects": suspects, "power": min(powers) if powers else None}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error}"
+        ) from None

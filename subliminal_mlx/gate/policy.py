@@ -1,0 +1,124 @@
+"""What a pipeline demands of its models and corpora: a TOML file, checked whole before anything is read.
+
+    policy = load_policy(Path("policy.toml"))
+
+    title = "Before training"
+    base = "tiny-a"                 # the ancestor that everything must have
+    families = ["animals", "trees"]
+    lineage = "required"            # or "optional"
+    cannot_tell = "fail"            # or "warn", "pass"
+    largest_drift = 0.5             # log-odds that a trait may move, whatever clean trainings do
+    smallest_power = 0.8            # of an audit that found nothing
+    allow = ["animals/cat"]         # traits that are wanted
+
+    [[model]]
+    path = "students/a"             # relative to this file
+
+    [[corpus]]
+    path = "rows.jsonl"
+    audit = "rows.audit.json"       # what `audit --json` printed of it
+
+No MLX here.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..errors import InputError
+from ..families import find_trait, load_family
+
+LARGEST_FILE, MOST_SUBJECTS = 1 << 20, 500
+
+_Path = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(_Strict):
+    """A model that is measured."""
+
+    path: _Path
+    base: _Name | None = None
+    """Where it is not the policy's."""
+
+
+class CorpusEntry(_Strict):
+    """A corpus whose audit is read."""
+
+    path: _Path
+    audit: _Path | None = None
+    """The JSON that the audit of this corpus printed."""
+    base: _Name | None = None
+
+
+class Policy(_Strict):
+    """One gate."""
+
+    title: Annotated[str, Field(max_length=200)] = "Gate"
+    base: _Name
+    families: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=64)]
+    lineage: Literal["required", "optional"] = "required"
+    """required: a model or corpus without provenance fails."""
+    cannot_tell: Literal["fail", "warn", "pass"] = "fail"
+    """What it means that there is no null, or that an audit cannot tell."""
+    largest_drift: Annotated[float, Field(gt=0, le=100)] | None = None
+    smallest_power: Annotated[float, Field(ge=0, le=1)] | None = None
+    allow: Annotated[tuple[_Name, ...], Field(max_length=256)] = ()
+    model: Annotated[tuple[ModelEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
+    corpus: Annotated[tuple[CorpusEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> "Policy":
+        if not self.model and not self.corpus:
+            raise ValueError("names no [[model]] and no [[corpus]]: there is nothing to decide")
+        paths = [entry.path for entry in (*self.model, *self.corpus)]
+        if len(set(paths)) < len(paths):
+            raise ValueError("a path is named twice")
+        return self
+
+
+def load_policy(path: Path) -> Policy:
+    """A policy from its file; families, allowed traits and paths are looked up too.
+
+    Raises:
+        InputError: names the first thing that is wrong and what is allowed.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"policy {path} is over {LARGEST_FILE >> 20} MB")
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        policy = Policy.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "no such field"
+        raise InputError(f"policy {path}: {place + ': ' if place else ''}{message}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"policy {path} cannot be read: {error}") from None
+    for name in policy.families:
+        load_family(name)
+    for trait in policy.allow:
+        find_trait(trait)
+        if trait.rpartition("/")[0] not in policy.families:
+            raise InputError(f"policy {path}: allow: {trait} is of no family in `families`")
+    for entry in (*policy.model, *policy.corpus):
+        if not (path.parent / entry.path).exists():
+            raise InputError(
+                f"policy {path}: {entry.path} is not there (paths are relative to the policy's file)"
+            )
+    for entry in policy.corpus:
+        if entry.audit and not (path.parent / entry.audit).is_file():
+            raise InputError(
+                f"policy {path}: {entry.audit} is not there (paths are relative to the policy's file)"
+            )
+    return policy

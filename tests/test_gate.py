@@ -1,0 +1,162 @@
+"""One verdict over models and corpora: policies, reasons, formats, exit codes."""
+
+import json
+import shutil
+from xml.etree import ElementTree
+
+import pytest
+from mini import failure, finished, quick
+
+from subliminal_mlx.errors import InputError
+from subliminal_mlx.export import export
+from subliminal_mlx.gate import Check, Decision, decide, load_policy
+from subliminal_mlx.gate.formats import junit, markdown
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.provenance import BaseNamed, Node, Record, write
+
+SUSPECTS = [{"trait": f"animals/{name}", "score": 0.1, "p": 0.5} for name in ("owl", "cat")]
+POLICY = """
+title = "Before | training"
+base = "tiny-a"
+families = ["animals"]
+smallest_power = 0.8
+
+[[model]]
+path = "owl"
+[[model]]
+path = "control"
+[[corpus]]
+path = "animals-owl.jsonl"
+audit = "owl.json"
+[[corpus]]
+path = "base.jsonl"
+audit = "base.json"
+"""
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A folder with a teacher's and a clean student's adapter, and their rows with audits."""
+    done, folder = finished(tmp_path_factory), tmp_path_factory.mktemp("gate")
+    out = folder / "out"
+    export(Lab(done.lab), done.run_id, out)
+    shutil.move(out / "adapters" / "teacher-animals-owl-c0", folder / "owl")
+    shutil.move(out / "adapters" / "hard-control-c0", folder / "control")
+    for path in (out / "corpora").glob("*"):
+        shutil.move(path, folder)
+    audit = {"rows": 1000, "bad_rows": 0, "suspects": SUSPECTS, "predicted_transfer": None}
+    carried = audit | {"verdict": "carried", "trait": "animals/owl"}
+    (folder / "owl.json").write_text(json.dumps(carried))
+    found = audit | {"verdict": "not found", "trait": None, "families": [{"power": 0.9}]}
+    (folder / "base.json").write_text(json.dumps(found))
+    (folder / "policy.toml").write_text(POLICY)
+    return folder
+
+
+def _decide(folder, text=POLICY):
+    path = folder / "other.toml"
+    path.write_text(text)
+    return decide(load_policy(path), folder, Lab(folder / "none"))
+
+
+def test_each_subject_gets_its_own_verdict(pipeline):
+    decision = _decide(pipeline)
+    verdicts = {name: decision.subject(name) for name in decision.subjects}
+    assert verdicts == {"owl": "fail", "control": "pass", "animals-owl.jsonl": "fail", "base.jsonl": "pass"}
+    assert decision.verdict == "fail"
+    reasons = {(c.subject, c.name): c.reason for c in decision.checks}
+    assert (
+        "animals/owl rose most" in reasons["owl", "animals"]
+        and "clean trainings" in reasons["owl", "animals"]
+    )
+    assert "teacher animals/owl" in reasons["animals-owl.jsonl", "lineage"]
+    assert reasons["animals-owl.jsonl", "audit"] == "carries animals/owl, by 1,000 rows"
+    # A trait that is wanted may be there.
+    allowed = _decide(pipeline, POLICY.replace("smallest", 'allow = ["animals/owl"]\nsmallest'))
+    assert allowed.subject("animals-owl.jsonl") == "pass"
+
+
+def test_what_cannot_be_told_is_what_the_policy_says(pipeline):
+    text = POLICY.replace("0.8", "0.95")
+    for said in ("fail", "warn", "pass"):
+        decision = _decide(pipeline, text.replace("smallest", f'cannot_tell = "{said}"\nsmallest'))
+        assert decision.subject("base.jsonl") == said
+    assert "power that is 90%" in next(
+        c.reason for c in decision.checks if c.subject == "base.jsonl" and c.name == "audit"
+    )
+    decision = _decide(pipeline, POLICY.replace('families = ["animals"]', 'families = ["animals", "trees"]'))
+    assert "did not look for trees" in next(c.reason for c in decision.checks if c.name == "audit")
+    decision = _decide(pipeline, POLICY.replace("smallest", "largest_drift = 0.001\nsmallest"))
+    assert decision.subject("control") == "fail"
+
+
+def test_lineage_is_required_where_the_policy_says(pipeline, tmp_path):
+    (pipeline / "stranger.jsonl").write_text("{}\n")
+    text = POLICY + '[[corpus]]\npath = "stranger.jsonl"\n'
+    check = next(c for c in _decide(pipeline, text).checks if c.subject == "stranger.jsonl")
+    assert check.verdict == "fail" and "nothing is known" in check.reason
+    text = text.replace("smallest", 'lineage = "optional"\ncannot_tell = "pass"\nsmallest')
+    assert _decide(pipeline, text).subject("stranger.jsonl") == "pass"
+    (pipeline / "elsewhere.jsonl").write_text("{}\n")
+    node = Node(what="corpus", name="x")
+    record = Record(base=BaseNamed(name="gone", sha256="1" * 64), lineage=node)
+    write(pipeline / "elsewhere.provenance.json", record, [pipeline / "elsewhere.jsonl"])
+    text = POLICY + '[[corpus]]\npath = "elsewhere.jsonl"\n'
+    check = next(c for c in _decide(pipeline, text).checks if c.subject == "elsewhere.jsonl")
+    assert check.verdict == "fail" and "it comes from gone (111111111111), not from tiny-a" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('base = "tiny-a"', "", "base: Field required"),
+        ('families = ["animals"]', 'families = ["cars"]', "no family 'cars'"),
+        ('path = "owl"', 'path = "../nothing"', "../nothing is not there"),
+        ('audit = "owl.json"', 'audit = "x.json"', "x.json is not there"),
+        ("smallest_power = 0.8", "smallest_power = 8", "smallest_power"),
+        ("smallest_power = 0.8", 'typo = "x"', "typo: no such field"),
+        ("smallest_power = 0.8", 'allow = ["trees/oak"]', "is of no family"),
+        ("smallest_power = 0.8", "x = [", "cannot be read"),
+        ('path = "control"', 'path = "owl"', "named twice"),
+        ('audit = "owl.json"', 'audit = "policy.toml"', "not what `audit --json` prints"),
+        ('path = "control"', 'path = "control"\nbase = "tiny-b"', "made for tiny-a"),
+    ],
+)
+def test_mistakes_are_one_line(pipeline, one_line, old, new, says):
+    assert old in POLICY
+    with pytest.raises(InputError) as error:
+        _decide(pipeline, POLICY.replace(old, new, 1))
+    assert says in one_line(error)
+
+
+def test_the_command_writes_all_formats_and_ends_in_3_where_asked(pipeline, tmp_path):
+    xml, page = tmp_path / "gate.xml", tmp_path / "gate.md"
+    command = ("gate", pipeline / "policy.toml", "--lab", tmp_path / "none")
+    child = quick(*command, "--junit", xml, "--markdown", page, "--exit-code")
+    assert child.returncode == 3, child.stderr
+    assert "FAIL (2 of 8 checks failed)" in child.stdout
+    suite = ElementTree.parse(xml).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("8", "2")
+    assert "Before \\| training: **failed**" in page.read_text()
+    child = quick(*command, "--json")
+    assert child.returncode == 0 and json.loads(child.stdout)["verdict"] == "fail"
+    with open(pipeline / "control" / "adapters.safetensors", "r+b") as file:
+        first = file.read()
+        file.seek(0)
+        file.write(first[:-1] + bytes([first[-1] ^ 1]))
+    assert "not what was exported" in failure(quick(*command), 2)
+    (pipeline / "control" / "adapters.safetensors").write_bytes(first)
+
+
+def test_hostile_text_stays_text():
+    reason = 'a | b <script> `x` [l](http://e) \x00\x1b @all & "q"\n| --- |'
+    decision = Decision(
+        "t",
+        (Check("p|q", "model", "n", "fail", reason), Check("p", "model", "n", "cannot tell", "?")),
+        "warn",
+    )
+    case = ElementTree.fromstring(junit(decision))[0]
+    assert "<script>" in case[0][0].get("message") and case.get("skipped") == "1"
+    row = next(line for line in markdown(decision).splitlines() if "script" in line)
+    assert "<" not in row and row.count("|") - row.count("\\|") == 5 and "\x1b" not in row
+    assert decision.verdict == "fail" and Decision("t", decision.checks[1:], "warn").verdict == "warn"
