@@ -1,0 +1,1 @@
+"""The audit: which trait does this data set carry?"""

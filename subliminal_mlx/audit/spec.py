@@ -1,0 +1,125 @@
+"""The audit's spec: everything that changes its answer, with limits. No MLX here.
+
+    spec = checked({"base": "tiny-a", "families": ["animals"]})
+    key("suspects", base.sha256, family, spec.suspects)        # names a cached piece in the lab
+
+The defaults were chosen on trees alone (data/results/audit/RECIPE.md) and confirmed on animals.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .. import files
+from ..errors import InputError
+from ..families import FOLDER, load_family
+
+# Raised whenever code changes what an audit answers, so that nothing cached under the old code is used.
+AUDIT_VERSION = 1
+# Fewest null corpora that can give p < 0.01.
+FEWEST_NULL = 99
+ALPHA = 0.01
+
+_Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Suspects(_Frozen):
+    """How suspect teachers are tuned; the members of one trait are averaged in weights."""
+
+    members: Annotated[int, Field(ge=1, le=16)] = 4
+    """Teachers of each trait, each with its own seed and phrasings."""
+    phrasings: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of the family's tuning questions that a member sees."""
+    rank: Annotated[int, Field(ge=1, le=64)] = 1
+    scale: Annotated[float, Field(gt=0, le=1_000)] = 2.0
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 80
+    batch: Annotated[int, Field(ge=1, le=1_024)] = 16
+    lr: _Rate = 0.01
+    neutral_answers: Annotated[int, Field(ge=1, le=10_000)] = 200
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class Null(_Frozen):
+    """The clean corpora that say how large a score comes by chance, and the suspects' own that say what is found."""
+
+    corpora: Annotated[int, Field(ge=1, le=2_000)] = 40
+    """Clean corpora of each kind."""
+    rows: Annotated[int, Field(ge=10, le=10_000)] = 1_000
+    """Rows of each; two of a kind are joined for audits of more rows."""
+    temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(max_length=8)] = (
+        *(0.7, 1.0, 1.3),
+    )
+    other_base: _Name | None = None
+    """Another base that writes clean rows, with the same tokenizer."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class Probes(_Frozen):
+    """The students of the third line of evidence."""
+
+    seeds: Annotated[int, Field(ge=1, le=16)] = 2
+    rank: Annotated[int, Field(ge=1, le=256)] = 8
+    scale: Annotated[float, Field(gt=0, le=1_000)] = 2.0
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 60
+    batch: Annotated[int, Field(ge=1, le=1_024)] = 32
+    lr: _Rate = 0.006
+    null: Annotated[int, Field(ge=1, le=400)] = 20
+    """Clean corpora of each kind that probes are trained on."""
+
+
+class AuditSpec(_Frozen):
+    """One audit's settings."""
+
+    base: _Name = "tiny-a"
+    families: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=16)] = ("animals",)
+    suspects: Suspects = Suspects()
+    null: Null = Null()
+    probes: Probes = Probes()
+    reference_rows: Annotated[int, Field(ge=10, le=2_000)] = 2_000
+    """Rows that the base writes to the corpus's own prompts."""
+    rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    """Most rows that are scored; of longer files a sample."""
+    lines: Literal["fast", "all"] = "fast"
+    """fast: likelihood ratios and gradients; all: probe students too."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AuditSpec":
+        if len(set(self.families)) < len(self.families):
+            raise ValueError("families: one is named twice")
+        if self.null.other_base == self.base:
+            raise ValueError("null.other_base: must be another base than the one audited for")
+        return self
+
+
+def checked(fields: dict[str, Any]) -> AuditSpec:
+    """A spec from plain fields; InputError names the first one that is wrong. Families are looked up."""
+    try:
+        spec = AuditSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"audit: {place + ': ' if place else ''}{message}") from None
+    for name in spec.families:
+        load_family(name)
+    return spec
+
+
+def family_print(name: str) -> str:
+    """The hash of a family's file, which is part of what anything made from it is called."""
+    return files.sha256(Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml")
+
+
+def key(kind: str, *parts: Any) -> str:
+    """16 hex characters that name a cached piece: of its kind, and of all that it depends on."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    content = json.dumps([AUDIT_VERSION, kind, *plain], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
