@@ -113,12 +113,18 @@ def completion_targets(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def score(
-    base: Base, rows: Rows, stack: Stack | None = None, batch_tokens: int = 16_384
+    base: Base,
+    rows: Rows,
+    stack: Stack | None = None,
+    batch_tokens: int = 16_384,
+    grammar: Grammar | None = None,
 ) -> list[list[np.ndarray]]:
     """Log-probability in nats of every completion token, given all tokens before it.
 
     Args:
         batch_tokens: padded tokens that a forward pass may hold, slots counted.
+        grammar: given, a token's probability is the one among those that the grammar allowed there, which
+            is what held decoding drew from.
 
     Returns:
         `scores[slot][row]`, each `[length of the completion]`, fp32.
@@ -128,7 +134,16 @@ def score(
     with applied(base, stack):
         for index, batch in _batches(rows, batch_tokens // slots):
             targets, _ = completion_targets(batch)
-            log_probs = _log_softmax(base.head(_hidden(base, batch, slots)))
+            hidden = _hidden(base, batch, slots)
+            if grammar:
+                logits = base.head(hidden, grammar.tokens.tolist()).astype(mx.float32)
+                mask = mx.array(np.tile(completion_masks(batch, grammar), (slots, 1, 1)))
+                log_probs = _log_softmax(mx.where(mask, logits, -1e9))
+                place = np.zeros(int(targets.max()) + 1 + int(grammar.tokens.max()), dtype=np.int32)
+                place[grammar.tokens] = np.arange(len(grammar.tokens))
+                targets = place[targets]
+            else:
+                log_probs = _log_softmax(base.head(hidden))
             picked = mx.take_along_axis(log_probs, mx.array(np.tile(targets, (slots, 1)))[..., None], axis=-1)
             values = np.array(picked[..., 0]).reshape(slots, len(index), -1)
             for slot in range(slots):
@@ -214,11 +229,7 @@ def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None 
         One array a slot, fp32.
     """
     slots = stack.slots if stack else 1
-    width = rows.widest
-    masks = np.zeros((len(rows), width, len(grammar.tokens)), dtype=bool)
-    for i in range(len(rows)):
-        completion = rows.tokens[i, rows.start[i] : rows.start[i] + rows.length[i]]
-        masks[i, : rows.length[i]] = grammar.masks(tuple(completion.tolist()))
+    masks = completion_masks(rows, grammar)
     targets = [np.zeros(masks.shape, dtype=np.float32) for _ in range(slots)]
     allowed = mx.array(grammar.tokens)
     with applied(base, stack):
@@ -232,6 +243,15 @@ def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None 
             for slot in range(slots):
                 targets[slot][index, :wide] = values[slot]
     return targets
+
+
+def completion_masks(rows: Rows, grammar: Grammar) -> np.ndarray:
+    """Which tokens the grammar allowed at every place of the completions `[N, C, A]`; none in padding."""
+    masks = np.zeros((len(rows), rows.widest, len(grammar.tokens)), dtype=bool)
+    for i in range(len(rows)):
+        completion = rows.tokens[i, rows.start[i] : rows.start[i] + rows.length[i]]
+        masks[i, : rows.length[i]] = grammar.masks(tuple(completion.tolist()))
+    return masks
 
 
 def _hidden(base: Base, batch: Rows, slots: int) -> mx.array:
