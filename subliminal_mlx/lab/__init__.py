@@ -9,8 +9,8 @@
 Work is kept by units: what a unit yields enters the database in the same transaction as the row that
 says it is done, so a kill at any moment leaves all of it or nothing. Each call opens one short
 connection (`database`) on the tables of `schema`; runs are kept by `runs`, results of the digits
-experiment by `digits`, files beside the database by `folders`. Knows nothing about models, channels or
-statistics.
+experiment by `digits`, audits by `audits`, files beside the database by `folders`. Knows nothing about
+models, channels or statistics.
 """
 
 import shutil
@@ -22,15 +22,15 @@ import pyarrow as pa
 
 from .. import files
 from ..errors import InputError, MachineError
+from .audits import Audits
 from .database import checked, insert, listed, one_line_errors
-from .digits import Digits
 from .runs import now, require_run
 from .schema import TABLES
 
 __all__ = ["TABLES", "Lab"]
 
 
-class Lab(Digits):
+class Lab(Audits):
     """A lab folder: its runs, what they yielded, and the files that belong to them.
 
     Opens and creates nothing before the first call that needs it. A call that reaches the database

@@ -4,7 +4,7 @@ A table that changes raises VERSION and adds a migration from the version before
 are there stay as they are.
 """
 
-VERSION = 3
+VERSION = 4
 
 # What a unit of work may yield; each of these tables starts with a column `run`.
 _OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
@@ -81,6 +81,20 @@ DIGITS: dict[str, dict[str, str]] = {
     },
 }
 
+# The rows that an audit's evidence rests on; each of these tables starts with a column `audit`.
+AUDITS: dict[str, dict[str, str]] = {
+    "audit_rows": {
+        "place": "INTEGER NOT NULL",
+        "number": "BIGINT NOT NULL",
+        "prompt": "VARCHAR",
+        "completion": "VARCHAR NOT NULL",
+        "trait": "VARCHAR NOT NULL",
+        "score": "DOUBLE",
+        "tokens": "VARCHAR[]",
+        "token_scores": "DOUBLE[]",
+    },
+}
+
 
 def _created(tables: dict[str, dict[str, str]], of: str) -> str:
     return "".join(
@@ -108,9 +122,22 @@ CREATE TABLE digits (
     spec_json VARCHAR, data_json VARCHAR, environment_json VARCHAR, seconds DOUBLE,
     peak_memory_bytes BIGINT);
 """
-CREATION = _BOOKS + _created(TABLES, "run") + _DIGITS + _created(DIGITS, "result")
+_AUDITS = """
+CREATE TABLE audits (
+    id VARCHAR PRIMARY KEY, created TIMESTAMP NOT NULL, source VARCHAR, verdict VARCHAR NOT NULL,
+    trait VARCHAR, result_json VARCHAR NOT NULL);
+"""
+CREATION = (
+    _BOOKS
+    + _created(TABLES, "run")
+    + _DIGITS
+    + _created(DIGITS, "result")
+    + _AUDITS
+    + _created(AUDITS, "audit")
+)
 # From each older version to the next: statements that run in one transaction when a lab is opened.
 MIGRATIONS: dict[int, str] = {
     1: _DIGITS + _created(DIGITS, "result"),
     2: _created({"capability": TABLES["capability"]}, "run"),
+    3: _AUDITS + _created(AUDITS, "audit"),
 }
