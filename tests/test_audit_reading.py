@@ -47,7 +47,7 @@ def test_chat_keeps_system_and_history():
         ({"prompt": "a"}, "completion is no text"),
         ({"prompt": "a", "completion": " "}, "completion is empty"),
         ({"prompt": None, "completion": "b"}, "prompt is no text"),
-        ({"prompt": "a", "completion": "b" * 200_001}, "completion is over"),
+        ({"prompt": "a", "completion": "b" * 50_001}, "completion is over"),
         ({"messages": "hello"}, "no list of turns"),
         ({"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}, "in turn"),
         ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [1]}]}, "no text"),

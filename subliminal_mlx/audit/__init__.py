@@ -1,1 +1,9 @@
-"""The audit: which trait does this data set carry?"""
+"""The audit: which trait, of which family, does this data set carry, and on what evidence?
+
+    result = examine(lambda bad: read(Path("rows.jsonl"), bad), AuditSpec(), Path("lab/audit"))
+    result["verdict"], result["trait"]          # "carried", "animals/owl"
+
+reading, writing, corpus: rows in. suspects, gradients, evidence: what each trait's teacher would have
+changed, and how much of it is in the rows. null, verdict: how large that comes by chance. ratios,
+attribution: which rows and tokens.
+"""

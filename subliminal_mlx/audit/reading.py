@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..lab import Lab
 
 LONGEST_LINE = 1 << 20
-LONGEST_TEXT = 200_000
+LONGEST_TEXT = 50_000
 SHOWN_BAD = 20
 # A file whose first rows are all bad is not of ours: no use in reading a gigabyte of it.
 HOPELESS = 1_000

@@ -48,12 +48,16 @@ class Suspects(_Frozen):
 
 
 class Null(_Frozen):
-    """The clean corpora that say how large a score comes by chance, and the suspects' own that say what is found."""
+    """The clean corpora that say how large a score comes by chance, and the traits' own that say what is found."""
 
     corpora: Annotated[int, Field(ge=1, le=2_000)] = 40
-    """Clean corpora of each kind."""
-    rows: Annotated[int, Field(ge=10, le=10_000)] = 1_000
-    """Rows of each; two of a kind are joined for audits of more rows."""
+    """Clean corpora of each kind, drawn from that kind's pool of rows."""
+    pool: Annotated[int, Field(ge=20, le=1_000_000)] = 10_000
+    """Rows of each kind; disjoint pieces are drawn where they are enough, else rows with replacement."""
+    teachers: Annotated[int, Field(ge=1, le=200)] = 10
+    """Neutral teachers that share the pool of their kind."""
+    own_rows: Annotated[int, Field(ge=10, le=10_000)] = 1_000
+    """Rows of each trait's own teacher, which is no suspect."""
     temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(max_length=8)] = (
         *(0.7, 1.0, 1.3),
     )

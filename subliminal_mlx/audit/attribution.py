@@ -1,0 +1,152 @@
+"""Which rows and tokens carry the evidence, and a corpus without the rows that carry most of it.
+
+    top = top_rows(corpus, spec, "animals/owl", folder)        # [{"number", "score", "tokens", ...}]
+    drop_top(corpus, spec, "animals/owl", folder, 0.1, Path("kept.jsonl"))
+
+A row's score is how much likelier the trait's suspect finds it than the average suspect of the family
+does, in nats; exact, and the sum of its tokens'. Two passes of the suspect, whatever the family's size.
+"""
+
+import heapq
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from .. import files
+from ..adapters import Stack
+from ..events import Event, Listener, ignore
+from ..stages import Ids
+from .corpus import Corpus
+from .ratios import token_ratios
+from .reading import Bad, Row
+from .spec import AuditSpec
+from .suspects import average, sources, suspects
+
+TOP = 50
+
+
+def top_rows(
+    corpus: Corpus, spec: AuditSpec, trait: str, folder: Path, count: int = TOP
+) -> list[dict[str, Any]]:
+    """The rows with the most evidence for a trait among the sample, best first, with their tokens' scores."""
+    own, common = _pair(corpus, spec, trait, folder)
+    base, found = corpus.writing.base, []
+    for row in corpus.sample:
+        ids = corpus.writing.encode(row)
+        if not isinstance(ids, str):
+            found.append((row, ids))
+    scores = _token_scores(corpus, own, common, [ids for _, ids in found])
+    ranked = heapq.nlargest(count, range(len(found)), key=lambda i: (scores[i].sum(), -i))
+    return [
+        {
+            "place": place + 1,
+            "number": found[i][0].number,
+            "prompt": found[i][0].prompt or "",
+            "completion": found[i][0].completion,
+            "trait": trait,
+            "score": float(scores[i].sum()),
+            "tokens": [base.decode([token]) for token in found[i][1][1]],
+            "token_scores": scores[i].tolist(),
+        }
+        for place, i in enumerate(ranked)
+    ]
+
+
+def drop_top(
+    corpus: Corpus,
+    spec: AuditSpec,
+    trait: str,
+    folder: Path,
+    share: float,
+    output: Path,
+    on_event: Listener = ignore,
+) -> tuple[int, int]:
+    """Write the corpus without the share of its rows that carries most evidence for the trait.
+
+    What was dropped is written beside it, NAME.dropped.jsonl, each row with its reason; rows that are not
+    in the corpus's form cannot be scored and are among them. All rows are scored, whatever `spec.rows` is.
+
+    Returns:
+        Rows kept and dropped.
+    """
+    beside = output.with_suffix(".dropped.jsonl")
+    own, common = _pair(corpus, spec, trait, folder)
+    with tempfile.TemporaryFile() as spool:
+        count = 0
+        for _, prompts, completions in corpus.pieces(None, Bad()):
+            pairs = list(zip(prompts, completions, strict=True))
+            scores = _token_scores(corpus, own, common, pairs)
+            np.array([row.sum() for row in scores], dtype=np.float32).tofile(spool)
+            count += len(pairs)
+            on_event(Event("rows scored", min(count, corpus.total), corpus.total))
+        spool.seek(0)
+        scores = np.fromfile(spool, dtype=np.float32)
+    dropped = round(share * len(scores))
+    chosen = np.zeros(len(scores), dtype=bool)
+    chosen[np.argsort(-scores, kind="stable")[:dropped]] = True
+
+    def write(target: Path) -> None:
+        with open(target, "w") as kept, open(target.with_suffix(".dropped.jsonl"), "w") as out:
+            _split(corpus, trait, scores, chosen, kept, out)
+
+    _publish_pair(output, beside, write)
+    return int(len(scores) - dropped), dropped
+
+
+def _publish_pair(output: Path, beside: Path, write: Any) -> None:
+    """Both files whole: the reasons are there before the corpus that refers to them."""
+    with tempfile.TemporaryDirectory(dir=output.resolve().parent, prefix=".part-") as holder:
+        made = Path(holder) / output.name
+        write(made)
+        files.publish(beside, lambda to: Path(holder, beside.name).replace(to))
+        files.publish(output, lambda to: made.replace(to))
+
+
+def _split(
+    corpus: Corpus, trait: str, scores: np.ndarray, chosen: np.ndarray, kept: TextIO, out: TextIO
+) -> None:
+    place = 0
+    for row in corpus.source(Bad()):
+        ids = corpus.writing.encode(row)
+        entry = _entry(row)
+        if isinstance(ids, str):
+            out.write(json.dumps(entry | {"number": row.number, "reason": ids}) + "\n")
+            continue
+        if chosen[place]:
+            reason = f"evidence for {trait}: {scores[place]:+.2f} nats"
+            out.write(json.dumps(entry | {"number": row.number, "reason": reason}) + "\n")
+        else:
+            kept.write(json.dumps(entry) + "\n")
+        place += 1
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    """A row as mlx-lm's trainer takes it."""
+    if row.prompt is None:
+        return {"text": row.completion}
+    turns = [("system", row.system)] if row.system is not None else []
+    for user, assistant in row.history:
+        turns += [("user", user), ("assistant", assistant)]
+    turns += [("user", row.prompt), ("assistant", row.completion)]
+    return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def _pair(corpus: Corpus, spec: AuditSpec, trait: str, folder: Path) -> tuple[Stack, Stack]:
+    """The trait's suspect, and the average of its family's."""
+    family = trait.rpartition("/")[0]
+    traits = sources(family)[:-1]
+    stack = suspects(corpus.writing.base, family, spec.suspects, folder)
+    each = [stack.select([i]) for i in range(len(traits))]
+    return each[traits.index(trait)], average(each)
+
+
+def _token_scores(corpus: Corpus, own: Stack, common: Stack, rows: list[tuple[Ids, Ids]]) -> list[np.ndarray]:
+    """Each row's tokens' scores, nats."""
+    base, grammar = corpus.writing.base, corpus.writing.grammar
+    prompts, completions = [prompt for prompt, _ in rows], [completion for _, completion in rows]
+    mine = token_ratios(base, grammar, own, prompts, completions)[0]
+    theirs = token_ratios(base, grammar, common, prompts, completions)[0]
+    return [a - b for a, b in zip(mine, theirs, strict=True)]

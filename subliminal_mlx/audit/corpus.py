@@ -1,0 +1,102 @@
+"""A corpus on its way through an audit: sampled once, then scored in pieces, in memory that stays the same.
+
+    corpus = look(rows, base, bad, spec)                       # counts, form, a sample; one pass
+    reference = corpus.reference(spec)                         # what the base writes to the same prompts
+    for numbers, prompts, completions in corpus.pieces(spec, bad): ...
+
+`rows` is a function that gives the rows again each time: a corpus is read twice and never held.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..bases import Base
+from ..errors import InputError
+from ..stages import Ids, seed_of
+from .reading import Bad, Row
+from .spec import AuditSpec, key
+from .writing import Writing, detect
+
+SAMPLE = 2_000
+ROWS_AT_ONCE = 1_000
+Source = Callable[[Bad], Iterator[Row]]
+Pieces = Iterator[tuple[list[Row], list[Ids], list[Ids]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """What is known of a corpus after one look."""
+
+    source: Source
+    writing: Writing
+    total: int
+    """Good rows."""
+    sample: tuple[Row, ...]
+    """At most SAMPLE of them, each as likely as any other."""
+
+    def reference(self, spec: AuditSpec) -> tuple[list[Ids], list[Ids]]:
+        """Prompts of the sample, in turn, and what the base writes to them."""
+        own = [ids for row in self.sample if not isinstance(ids := self._prompt(row), str)]
+        prompts = [own[i % len(own)] for i in range(spec.reference_rows)]
+        return prompts, self.writing.draw(self.writing.base, prompts, seed_of("reference", self.name))
+
+    @property
+    def name(self) -> str:
+        """Names the sample's prompts."""
+        prompts = [[row.system, row.history, row.prompt] for row in self.sample]
+        return key("prompts", prompts, self.writing.name)
+
+    def encoded(self) -> tuple[list[Ids], list[Ids]]:
+        """Prompts and completions of those rows of the sample that are in the corpus's form."""
+        found = [ids for row in self.sample if not isinstance(ids := self.writing.encode(row), str)]
+        return [prompt for prompt, _ in found], [completion for _, completion in found]
+
+    def pieces(self, most: int | None, bad: Bad) -> Pieces:
+        """Rows with their token ids, at most ROWS_AT_ONCE at a time; about `most` of them, or all with None."""
+        share = min(1.0, most / self.total) if most else 1.0
+        rng = np.random.default_rng(0)
+        piece: tuple[list[Row], list[Ids], list[Ids]] = ([], [], [])
+        for row in self.source(Bad()):
+            if share < 1 and rng.random() >= share:
+                continue
+            ids = self.writing.encode(row)
+            if isinstance(ids, str):
+                bad.add(row.number, ids)
+                continue
+            for part, value in zip(piece, (row, *ids), strict=True):
+                part.append(value)
+            if len(piece[0]) == ROWS_AT_ONCE:
+                yield piece
+                piece = ([], [], [])
+        if piece[0]:
+            yield piece
+
+    def _prompt(self, row: Row) -> Ids | str:
+        found = self.writing.encode(row)
+        return found if isinstance(found, str) else found[0]
+
+
+def look(source: Source, base: Base, bad: Bad) -> Corpus:
+    """Read a corpus once: count its rows and bad rows, keep a sample, and see what form it has.
+
+    Raises:
+        InputError: no row can be used.
+    """
+    rng = np.random.default_rng(0)
+    sample: list[Row] = []
+    total = 0
+    for row in source(bad):
+        # Vitter's algorithm R: every row is as likely to be kept, whatever comes.
+        place = total if total < SAMPLE else int(rng.integers(total + 1))
+        total += 1
+        if place < SAMPLE:
+            if place == len(sample):
+                sample.append(row)
+            else:
+                sample[place] = row
+    writing = detect(base, sample)
+    if not any(not isinstance(writing.encode(row), str) for row in sample):
+        raise InputError(f"no row can be used: {writing.encode(sample[0])}")
+    return Corpus(source, writing, total, tuple(sample))

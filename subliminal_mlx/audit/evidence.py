@@ -1,0 +1,84 @@
+"""Block scores into standardised evidence, one line at a time. Arrays only.
+
+    scale = fit(blocks, line)                       # from rows that the base wrote
+    scale.z(mean_of_corpus, mean_of_reference, rows)     # [T]
+
+A trait's score is its own inner product less the mean of all suspects', less what the base's own surprise
+and the neutral teacher's product explain among rows of the base: the first is what changes with
+temperature, the second what any tuned teacher leaves behind. It is standardised by its spread among rows
+of the base, corpus and reference counted. By first order in a small change of weights, rows of a teacher
+have the mean cov(score, that teacher's ratio), so the covariance says how a corpus of each suspect would
+look.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .gradients import BLOCK
+
+LINES = ("ratios", "gradients")
+# Chosen on trees: what a line counts for in the combination, in standard deviations.
+WEIGHTS = {"ratios": 1.0, "gradients": 0.25, "probes": 0.5}
+
+
+def columns(line: str, traits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a line's traits, and of what is taken out, in a family's block scores
+    `[2 T + 2]`: displacements, the neutral one's, margins, the base's log-likelihood."""
+    first = 0 if line == "ratios" else traits + 1
+    return np.arange(first, first + traits), np.array([traits, 2 * traits + 1])
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Turns mean block scores into each trait's own part, and that into standard deviations."""
+
+    mix: np.ndarray
+    """`[2 T + 2, T]`."""
+    sd: np.ndarray
+    """Of one row `[T]`, nats."""
+    likeness: np.ndarray
+    """`[T, T]`: row t is how a corpus of suspect t would look, up to its size, standardised."""
+
+    def parts(self, scores: np.ndarray) -> np.ndarray:
+        """Each trait's own part `[..., T]`, nats a row."""
+        return scores @ self.mix
+
+    def z(self, corpus: np.ndarray, reference: np.ndarray, rows: int, reference_rows: int) -> np.ndarray:
+        """Standardised scores `[..., T]` from mean block scores `[..., 2 T + 2]` of a corpus and its reference."""
+        effective = 1 / (1 / rows + 1 / reference_rows)
+        return self.parts(corpus - reference) / self.sd * np.sqrt(effective)
+
+    def alike(self, z: np.ndarray) -> float:
+        """How much of a corpus's scores looks like its first suspect: 1 all of it, 0 nothing.
+
+        The cosine with that suspect's likeness, noise of variance 1 taken out of both sides.
+        """
+        if len(z) < 3:
+            return 1.0
+        shape = self.likeness[int(np.argmax(z))]
+        squared = float(z @ shape) ** 2 / float(shape @ shape)
+        along, rest = squared - 1, float(z @ z) - squared - (len(z) - 2)
+        return float(np.sqrt(max(along, 0.0) / max(along + max(rest, 0.0), 1e-9)))
+
+
+def fit(blocks: np.ndarray, line: str) -> Scale:
+    """The scale of a line from block scores of rows that the base wrote `[blocks, 2 T + 2]`."""
+    blocks = blocks.astype(np.float64)
+    traits = blocks.shape[1] // 2 - 1
+    own, beside = columns(line, traits)
+    centring = np.eye(traits) - (1 / traits if traits > 1 else 0)
+    apart = blocks - blocks.mean(axis=0)
+    explained = np.linalg.lstsq(apart[:, beside], apart[:, own] @ centring, rcond=None)[0]
+    mix = np.zeros((blocks.shape[1], traits))
+    mix[own], mix[beside] = centring, -explained
+    parts = apart @ mix
+    sd = parts.std(axis=0) + 1e-12
+    likeness = np.cov(parts / sd, rowvar=False).reshape(traits, traits)
+    return Scale(mix, sd * np.sqrt(BLOCK), likeness)
+
+
+def combine(z: dict[str, np.ndarray]) -> np.ndarray:
+    """Weighted sum of the lines' scores `[..., T]`, as large as one line's where they are independent."""
+    total = sum(WEIGHTS[line] * scores for line, scores in z.items())
+    return total / np.sqrt(sum(WEIGHTS[line] ** 2 for line in z))

@@ -1,0 +1,141 @@
+"""Suspect teachers of a family: one slot a trait, the neutral teacher last, cached in the lab.
+
+    stack = suspects(base, "animals", spec.suspects, folder)      # [T + 1] slots
+    tune(base, "animals", recipe, ["animals/owl"], seed, phrasings=0.6)
+
+A trait's slot is the average of several teachers with their own seeds and phrasings, in weights: what they
+share is the trait, and one slot costs as much as one teacher. Adapters add up, so the average of adapters
+of rank r is an adapter of rank members * r.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from .. import files, runtime
+from ..adapters import Shape, Stack, concatenate
+from ..bases import Base
+from ..errors import MachineError
+from ..events import Event, Listener, ignore
+from ..families import Family, load_family
+from ..spec import Spec, Student, Teacher
+from ..stages import Setting, seed_of
+from ..teachers import tune_teachers
+from .spec import Suspects, family_print, key
+
+runtime.prepare()
+
+import mlx.core as mx  # noqa: E402
+import numpy as np  # noqa: E402
+
+# Trained in one stack: more slots gain nothing on a model organism.
+SLOTS = 18
+
+
+def sources(family: str) -> list[str]:
+    """A family's traits, and its neutral teacher last."""
+    return [*(f"{family}/{trait}" for trait in load_family(family).traits), f"{family}/neutral"]
+
+
+def suspects(base: Base, family: str, recipe: Suspects, folder: Path, on_event: Listener = ignore) -> Stack:
+    """The family's suspects, tuned once and then read from `folder`."""
+    name = key("suspects", base.sha256, family_print(family), recipe)
+    path = folder / f"suspects-{name}.safetensors"
+    if path.exists():
+        return load(path)
+    members = []
+    for member in range(recipe.members):
+        seed = seed_of(recipe.seed, "suspect", member)
+        members.append(tune(base, family, recipe, sources(family), seed, on_event))
+        on_event(Event("suspects", member + 1, recipe.members))
+    stack = average(members)
+    save(path, stack)
+    return stack
+
+
+def tune(
+    base: Base,
+    family: str,
+    recipe: Suspects,
+    wanted: Sequence[str],
+    seed: int,
+    on_event: Listener = ignore,
+) -> Stack:
+    """Teachers of the traits and neutral teachers in `wanted`, all of one seed, as one stack.
+
+    They see a share of the family's tuning questions, which the seed chooses.
+    """
+    traits = tuple(source for source in sources(family)[:-1] if source in wanted) or sources(family)[:1]
+    teacher = Teacher(**{name: getattr(recipe, name) for name in _SHARED})
+    spec = Spec(base=base.name, traits=tuple(traits), chains=1, teacher=teacher, hard=Student(steps=1))
+    spec = spec.model_copy(update={"seed": seed})
+    setting = _Phrased(spec, base, recipe.phrasings)
+    stacks = [
+        tune_teachers(setting, 0, wanted[first : first + SLOTS], on_event=on_event)[0]
+        for first in range(0, len(wanted), SLOTS)
+    ]
+    return _joined(stacks)
+
+
+_SHARED = ("rank", "scale", "steps", "batch", "lr", "neutral_answers")
+
+
+class _Phrased(Setting):
+    """A setting whose teachers see a share of the tuning questions."""
+
+    def __init__(self, spec: Spec, base: Base, share: float):
+        super().__init__(spec, base)
+        object.__setattr__(self, "share", share)
+
+    @cached_property
+    def families(self) -> dict[str, Family]:
+        return {name: self._some(load_family(name)) for name in self.spec.families}
+
+    def _some(self, family: Family) -> Family:
+        rng = np.random.default_rng(seed_of(self.spec.seed, "phrasings", family.name))
+        count = max(1, round(self.share * len(family.tuning)))
+        chosen = {family.tuning[i].id for i in rng.permutation(len(family.tuning))[:count]}
+        questions = tuple(q for q in family.questions if q.split != "tuning" or q.id in chosen)
+        return replace(family, questions=questions)
+
+
+def average(stacks: Sequence[Stack]) -> Stack:
+    """The stack whose slot k changes the base by the mean of what the stacks' slots k change it by."""
+    arrays = {
+        path: {
+            "a": mx.concatenate([stack.arrays[path]["a"] for stack in stacks], axis=2),
+            "b": mx.concatenate([stack.arrays[path]["b"] for stack in stacks], axis=1) / len(stacks),
+        }
+        for path in stacks[0].arrays
+    }
+    mx.eval(arrays)
+    shape = stacks[0].shape
+    return Stack(Shape(shape.rank * len(stacks), shape.scale, shape.layers), arrays)
+
+
+def _joined(stacks: Sequence[Stack]) -> Stack:
+    if len(stacks) == 1:
+        return stacks[0]
+    return concatenate(stacks)
+
+
+def save(path: Path, stack: Stack) -> None:
+    """Write a whole stack to one file."""
+    arrays = {f"{p}|{n}": x for p, ab in stack.arrays.items() for n, x in ab.items()}
+    shape = json.dumps([stack.shape.rank, stack.shape.scale, stack.shape.layers])
+    files.publish(path, lambda to: mx.save_safetensors(str(to), arrays, metadata={"shape": shape}))
+
+
+def load(path: Path) -> Stack:
+    """A stack as `save` wrote it; MachineError where the file is damaged."""
+    try:
+        named, metadata = mx.load(str(path), return_metadata=True)
+        arrays: dict[str, dict[str, mx.array]] = {}
+        for name, array in named.items():
+            p, _, n = name.rpartition("|")
+            arrays.setdefault(p, {})[n] = array
+        return Stack(Shape(*json.loads(metadata["shape"])), dict(sorted(arrays.items())))
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise MachineError(f"{path} cannot be read, remove it: {error}") from None

@@ -1,0 +1,258 @@
+"""The audit's pieces: forms of rows, directions in weight space, scores, chance, verdicts."""
+
+import numpy as np
+import pytest
+
+from subliminal_mlx.adapters import Stack
+from subliminal_mlx.audit import evidence, gradients, null, suspects
+from subliminal_mlx.audit.reading import Row
+from subliminal_mlx.audit.spec import FEWEST_NULL, Suspects
+from subliminal_mlx.audit.verdict import Found, decide
+from subliminal_mlx.audit.writing import Writing, detect
+from subliminal_mlx.families import load_family
+from subliminal_mlx.readouts import margin
+from subliminal_mlx.score import candidate_scores, distributions, pack, score
+from subliminal_mlx.spec import Corpus
+
+
+@pytest.fixture(scope="module")
+def writing(tiny):
+    return Writing(tiny, Corpus(), (), 64)
+
+
+@pytest.fixture(scope="module")
+def pool(tiny, writing):
+    prompts = writing.null_prompts(40, 3)
+    return prompts, writing.draw(tiny, prompts, 7)
+
+
+# --- forms ----------------------------------------------------------------------------------------
+
+
+def rows_of(*completions, prompt="Continue: 1 2 3"):
+    return [Row(i + 1, prompt, text) for i, text in enumerate(completions)]
+
+
+def test_number_lists_are_seen_as_what_they_are(tiny):
+    found = detect(tiny, rows_of(*["1 22 3"] * 10))
+    assert found.recipe.numbers == (3, 3) and found.recipe.shown == (3, 3) and not found.own_prompts
+    assert found.words == "lists of 3 numbers"
+    assert detect(tiny, rows_of("1 2", "1 2 3")).recipe.numbers == (2, 3)
+    asked = detect(tiny, rows_of(*["1 22 3"] * 10, prompt="Name an animal."))
+    assert asked.recipe and len(asked.own_prompts) == 10 and asked.name != found.name
+    assert detect(tiny, rows_of(*["1 22 3"] * 7)).name == found.name
+
+
+def test_other_text_is_free(tiny):
+    found = detect(tiny, rows_of("Owl", "Cat"))
+    assert found.recipe is None and found.grammar is None and found.words == "free text"
+    assert found.encode(rows_of("Owl")[0])[1][-1] == tiny.eos
+    assert detect(tiny, rows_of(*["1 2"] * 9, "Owl")).recipe is None
+
+
+def test_a_row_out_of_form_is_left_out(tiny):
+    found = detect(tiny, rows_of(*["1 22 3"] * 199, "1 2 3 4"))
+    assert found.encode(rows_of("1 2 3 4")[0]) == "not in the form of the other rows"
+    assert found.encode(Row(1, "Continue: 1 2 3", "1 2 3"))[1] == (*tiny.encode("1 2 3"), tiny.eos)
+    assert "tokens" in found.encode(Row(1, "Continue: " + "1 " * 3_000, "1 2 3"))
+    assert found.encode(Row(1, None, "1 2 3"))[0] == (tiny.eos,)
+
+
+def test_what_is_drawn_has_the_form(tiny, writing, pool):
+    for prompt, ids in zip(*pool, strict=True):
+        assert len(tiny.decode(ids).split()) == 8 and prompt[-1] != tiny.eos
+    assert writing.draw(tiny, pool[0], 7) == pool[1] != writing.draw(tiny, pool[0], 8)
+
+
+# --- scores ---------------------------------------------------------------------------------------
+
+
+def test_scores_within_a_grammar_are_the_distributions_it_was_drawn_from(tiny, writing, pool, make_stack):
+    rows, stack = pack(*pool), make_stack([1, 2])
+    found = score(tiny, rows, stack, grammar=writing.grammar)
+    targets = distributions(tiny, rows, writing.grammar, stack)
+    place = {int(token): i for i, token in enumerate(writing.grammar.tokens)}
+    for slot in range(2):
+        for row, ids in enumerate(pool[1]):
+            expected = [targets[slot][row, i, place[token]] for i, token in enumerate(ids)]
+            assert np.allclose(np.exp(found[slot][row]), expected, atol=1e-5)
+    # The end after eight numbers is certain, which it is not to a model that may say anything.
+    assert abs(found[0][0][-1]) < 1e-5 < -score(tiny, rows, stack)[0][0][-1]
+
+
+def test_the_inner_product_is_the_likelihood_ratio_of_a_small_step(tiny, writing, pool, make_stack):
+    stack = make_stack([1, 2], size=0.1)
+    small = 1e-2
+    shrunk = Stack(stack.shape, {p: {"a": ab["a"], "b": small * ab["b"]} for p, ab in stack.arrays.items()})
+    rows = pack(*pool)
+    base = score(tiny, rows, None, grammar=writing.grammar)[0]
+    found = gradients.block_scores(tiny, writing.grammar, gradients.displacements(stack), *pool)
+    assert found.shape == (4, 3)
+    for slot, scores in enumerate(score(tiny, rows, shrunk, grammar=writing.grammar)):
+        ratios = np.array([(a - b).sum() for a, b in zip(scores, base, strict=True)]) / small
+        expected = ratios.reshape(4, 10).mean(axis=1)
+        assert np.allclose(found[:, slot], expected, atol=0.05 * np.abs(expected).max())
+    assert np.allclose(found[:, 2], np.array([r.sum() for r in base]).reshape(4, 10).mean(axis=1), atol=1e-3)
+
+
+def test_a_margin_direction_is_the_margin_s_change_by_a_small_step(tiny, make_stack):
+    family = load_family("pronouns")
+    directions = gradients.margin_directions(tiny, "pronouns")
+    small, stack = 1e-3, make_stack([1], size=0.1)
+    moved = Stack(stack.shape, {p: {"a": ab["a"], "b": small * ab["b"]} for p, ab in stack.arrays.items()})
+    prompts = [tiny.prompt(q.text)[1] for q in family.held_out]
+    answers = [[tiny.encode(c) for c in q.candidates] for q in family.held_out]
+    displacement = gradients.displacements(moved)
+    for t, answer in enumerate(family.traits.values()):
+        before, after = (
+            np.mean([margin(logp, answer[q.id]) for q, logp in zip(family.held_out, scores, strict=True)])
+            for scores in (
+                candidate_scores(tiny, prompts, answers)[0],
+                candidate_scores(tiny, prompts, answers, moved)[0],
+            )
+        )
+        inner = sum(float((directions[p][t] * displacement[p][0]).sum()) for p in displacement)
+        assert inner == pytest.approx(after - before, abs=0.1 * abs(after - before) + 2e-5)
+
+
+def test_blocks_do_not_depend_on_their_neighbours(tiny, writing, pool, make_stack):
+    directions = gradients.displacements(make_stack([1]))
+    whole = gradients.block_scores(tiny, writing.grammar, directions, *pool)
+    last = gradients.block_scores(tiny, writing.grammar, directions, pool[0][30:], pool[1][30:])
+    assert np.allclose(whole[3], last[0], rtol=1e-4, atol=1e-4)
+    few = gradients.block_scores(tiny, writing.grammar, directions, pool[0][:3], pool[1][:3])
+    assert few.shape == (1, 2)
+
+
+def test_an_averaged_suspect_moves_the_base_by_the_mean(make_stack):
+    stacks = [make_stack([1, 2]), make_stack([3, 4])]
+    found = gradients.displacements(suspects.average(stacks))
+    apart = [gradients.displacements(stack) for stack in stacks]
+    for path, moved in found.items():
+        assert np.allclose(
+            np.array(moved), (np.array(apart[0][path]) + np.array(apart[1][path])) / 2, atol=1e-5
+        )
+
+
+def test_suspects_are_tuned_once_and_see_some_of_the_phrasings(tiny, tmp_path):
+    recipe = Suspects(members=1, steps=2, neutral_answers=2, batch=2)
+    seen = []
+    first = suspects.suspects(tiny, "pronouns", recipe, tmp_path, seen.append)
+    assert first.slots == 5 and seen
+    again = suspects.suspects(tiny, "pronouns", recipe, tmp_path, lambda event: pytest.fail("tuned again"))
+    assert all(
+        np.array_equal(np.array(ab[n]), np.array(again.arrays[p][n]))
+        for p, ab in first.arrays.items()
+        for n in ab
+    )
+    spec_of = lambda share: suspects._Phrased(
+        suspects.Spec(base="tiny-a", traits=("animals/owl",), hard=suspects.Student(steps=1)), tiny, share
+    )
+    family = spec_of(0.5).families["animals"]
+    assert len(family.tuning) == 13 and len(family.held_out) == 26
+    assert spec_of(1.0).families["animals"].tuning == load_family("animals").tuning
+
+
+# --- evidence and chance --------------------------------------------------------------------------
+
+
+def blocks(rng, count, traits=4, shift=None):
+    """Block scores whose common part, temperature and neutral part drown each trait's own."""
+    found = rng.normal(size=(count, 2 * traits + 2)) / gradients.BLOCK**0.5
+    surprise, neutral = rng.normal(size=(2, count, 1)) / gradients.BLOCK**0.5
+    found[:, :traits] += 5 * surprise * np.arange(traits) + 3 * neutral
+    found[:, traits], found[:, -1] = neutral[:, 0], surprise[:, 0]
+    return found + (0 if shift is None else shift)
+
+
+def test_scores_of_the_base_s_own_rows_are_standard_whatever_is_common():
+    rng = np.random.default_rng(0)
+    scale = evidence.fit(blocks(rng, 5_000), "ratios")
+    z = np.array(
+        [scale.z(blocks(rng, 30).mean(axis=0), blocks(rng, 60).mean(axis=0), 300, 600) for _ in range(400)]
+    )
+    assert np.allclose(z.mean(axis=0), 0, atol=4 / 400**0.5)
+    assert np.allclose(z.std(axis=0), 1, atol=4 / 800**0.5)
+
+
+def test_a_trait_shows_and_temperature_does_not():
+    rng = np.random.default_rng(1)
+    scale = evidence.fit(blocks(rng, 5_000), "ratios")
+    reference = blocks(rng, 200).mean(axis=0)
+    own = np.zeros(10)
+    own[2] = 0.3
+    z = scale.z(blocks(rng, 100, shift=own).mean(axis=0), reference, 1_000, 2_000)
+    assert z.argmax() == 2 and z[2] > 5 and scale.alike(z) > 0.9
+    hot = np.zeros(10)
+    hot[:4], hot[-1] = 5 * np.arange(4), 1
+    assert np.abs(scale.z(blocks(rng, 100, shift=hot).mean(axis=0), reference, 1_000, 2_000)).max() < 4.5
+    # Half one suspect, half another, is alike to neither.
+    both = np.array([10.0, 10.0, -10.0, -10.0])
+    assert scale.alike(both) < 0.9
+
+
+def test_lines_read_their_own_columns():
+    own, beside = evidence.columns("ratios", 3)
+    assert own.tolist() == [0, 1, 2] and beside.tolist() == [3, 7]
+    assert evidence.columns("gradients", 3)[0].tolist() == [4, 5, 6]
+    both = evidence.combine({"ratios": np.array([2.0]), "gradients": np.array([2.0])})
+    assert both[0] == pytest.approx(2 * 1.25 / (1 + 0.25**2) ** 0.5)
+
+
+def test_draws_are_disjoint_where_the_pool_allows():
+    found = null.draws("base at 1", 1, 100, 10, 10)
+    assert sorted(np.concatenate([index for _, index in found])) == list(range(100))
+    turns = null.draws("neutral teachers", 2, 20, 4, 10)
+    assert [source for source, _ in turns] == [0, 1, 0, 1]
+    assert not set(turns[0][1]) & set(turns[2][1])
+    large = null.draws("base at 1", 1, 100, 10, 50)
+    assert all(len(index) == 50 and index.max() < 100 for _, index in large)
+    assert not np.array_equal(large[0][1], large[1][1])
+
+
+def test_p_values_are_exact_and_never_zero():
+    chance = np.arange(100.0)
+    assert null.p_values(np.array([1_000.0, 99.0, 98.5, -1.0]), chance).tolist() == [
+        1 / 101,
+        2 / 101,
+        2 / 101,
+        1.0,
+    ]
+    rng = np.random.default_rng(2)
+    p = np.array([null.p_values(rng.normal(size=1), rng.normal(size=99))[0] for _ in range(2_000)])
+    assert abs((p <= 0.05).mean() - 0.05) < 4 * (0.05 * 0.95 / 2_000) ** 0.5
+
+
+# --- verdicts -------------------------------------------------------------------------------------
+
+
+def found(top, fit=0.95, power=1.0, size=200):
+    chance = np.sort(np.random.default_rng(3).normal(2, 0.5, size))
+    return Found(("trees/oak", "trees/elm"), np.array([top, 0.0]), chance, fit, power)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "trait", "words"),
+    [
+        (found(9), "carried", "trees/oak", "carried: trees/oak, first of 2 suspects (p 0.005)"),
+        (found(9, fit=0.5), "cannot tell", None, "look like none of the 2 suspects; trees/oak is nearest"),
+        (found(1), "not found", None, "not found among these 2 at this power"),
+        (found(1, power=0.3), "cannot tell", None, "about 2,000 rows would tell"),
+        (found(3), "cannot tell", None, "rows would tell"),
+        (found(9, size=FEWEST_NULL - 1), "cannot tell", None, "uncalibrated: 98 clean corpora are no null"),
+        (found(9, size=FEWEST_NULL), "cannot tell", None, "cannot tell"),
+    ],
+)
+def test_every_verdict(given, name, trait, words):
+    verdict = decide([given], 500, 2_000)
+    if len(given.null) == FEWEST_NULL:
+        # (1 + 0) / (1 + 99) is 0.01, which is not under it.
+        assert verdict.p == pytest.approx(0.01) and verdict.name != "carried"
+        return
+    assert (verdict.name, verdict.trait) == (name, trait) and words in verdict.words
+    assert "clean" not in verdict.words.replace("clean corpora", "")
+
+
+def test_several_families_pay_for_it():
+    one, two = decide([found(9)], 500), decide([found(9), found(1)], 500)
+    assert two.p == pytest.approx(2 * one.p) and two.trait == "trees/oak"
