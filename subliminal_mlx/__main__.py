@@ -15,6 +15,7 @@ import typer
 
 from . import (
     app_command,
+    audit_command,
     defend_command,
     digits_command,
     doctor_command,
@@ -336,6 +337,7 @@ def export(
 
 for module in (
     listing_command,
+    audit_command,
     doctor_command,
     digits_command,
     app_command,

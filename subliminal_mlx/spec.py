@@ -222,7 +222,7 @@ def parse_spec(text: str, where: str = "spec", overrides: list[str] | tuple[str,
     """
     fields = read_toml(text, where)
     for item in overrides:
-        _override(fields, item)
+        override_field(fields, item)
     return validate(fields, where)
 
 
@@ -254,7 +254,7 @@ def validate(fields: dict[str, Any], where: str = "spec") -> Spec:
     return spec
 
 
-def _override(fields: dict[str, Any], item: str) -> None:
+def override_field(fields: dict[str, Any], item: str) -> None:
     """Apply one `field=value`; the value is TOML, or taken as text where it is not."""
     path, equals, value = item.partition("=")
     *tables, last = path.strip().split(".")

@@ -60,6 +60,7 @@ ORDER = [
     *(
         "audit",
         "charts",
+        "audit_bench",
         "report",
         "export",
         "results",
@@ -70,7 +71,7 @@ ORDER = [
         "digits",
         "tiny_world",
     ),
-    *("doctor", "doctor_command", "app_command", "digits_command", "listing_command"),
+    *("doctor", "doctor_command", "app_command", "audit_command", "digits_command", "listing_command"),
     *("measure_command", "lineage_command", "gate_command", "console", "defend_command", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}

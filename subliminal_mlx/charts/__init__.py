@@ -8,6 +8,7 @@ except for answer distributions, of which a Summary keeps the means. Knows nothi
 the lab.
 """
 
+from .audit import audit_growth, audit_power, audit_prediction, audit_ranking
 from .defences import defences
 from .effects import lifts, transfer
 from .learning import answers, margins
@@ -24,6 +25,10 @@ __all__ = [
     "PICKED",
     "AnyChart",
     "answers",
+    "audit_growth",
+    "audit_power",
+    "audit_prediction",
+    "audit_ranking",
     "changes",
     "curves",
     "defences",

@@ -102,19 +102,27 @@ def write_report(
         "Limits": _LIMITS,
         "Reproduce": _reproduce(run),
     }
+    title = run["title"] or f"Run {run['id']}"
+    files.write_atomic(Path(path), page(title, _facts(run, spec), sections))
+
+
+def page(title: str, facts: Sequence[str], sections: dict[str, str]) -> str:
+    """A whole page: a title, facts under it, and the sections whose HTML is not empty, with links to them.
+
+    Title and facts are escaped here; the sections' HTML is its maker's business (`tables.text`).
+    """
     shown = {name: body for name, body in sections.items() if body}
-    page = _PAGE.format(
+    return _PAGE.format(
         policy=_POLICY,
         style=_STYLE.read_text(encoding="utf-8"),
-        title=text(run["title"] or f"Run {run['id']}"),
-        facts=" · ".join(map(text, _facts(run, spec))),
+        title=text(title),
+        facts=" · ".join(map(text, facts)),
         links=" ".join(f'<a href="#{name.lower()}">{name}</a>' for name in shown),
         sections="\n".join(
             f'<section id="{name.lower()}">\n<h2>{name}</h2>\n{body}</section>'
             for name, body in shown.items()
         ),
     )
-    files.write_atomic(Path(path), page)
 
 
 def _facts(run: dict[str, Any], spec: dict[str, Any]) -> list[str]:
@@ -182,10 +190,10 @@ def _charts(summary: dict[str, Any] | None, yields: pa.Table, metrics: pa.Table)
         drawn += [charts.distributions(summary, family) for family in families]
     drawn += [charts.losses(metrics)] if metrics.num_rows else []
     drawn += [charts.yields(yields)] if yields.num_rows else []
-    return "\n".join(_figure(chart.title, charts.to_svg(chart)) for chart in drawn)
+    return "\n".join(figure(chart.title, charts.to_svg(chart)) for chart in drawn)
 
 
-def _figure(title: Any, svg: str) -> str:
+def figure(title: Any, svg: str) -> str:
     """An SVG as an image: images run no scripts, and share no ids as inline ones would."""
     width = re.search(r'width="([\d.]+)"', svg)
     words = text(" ".join([title.text, *title.subtitle]))

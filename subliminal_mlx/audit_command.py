@@ -1,0 +1,181 @@
+"""The command `audit`: a data set in, a verdict, a table and files out. Words and layout only.
+
+    add_commands(app)            # on the command line's typer application
+
+MLX and Altair are imported when the command runs, not before.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import InputError
+
+VERDICT_CODE = 3
+FAILS = {"carried": ("carried",), "uncertain": ("carried", "cannot tell")}
+OTHERS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `audit` to an application."""
+    app.command()(audit)
+
+
+def audit(
+    rows: Annotated[
+        str, typer.Argument(help="A .jsonl or .parquet file, or a run of the lab with --source.")
+    ],
+    base: Annotated[str, typer.Option(help="The base a student would start from.")] = "tiny-a",
+    family: Annotated[
+        list[str] | None, typer.Option("--family", "-f", help="Families of suspects; by default animals.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Of a run: animals/owl, animals/neutral, base ...")
+    ] = None,
+    chain: Annotated[int, typer.Option(min=0, help="Of a run.")] = 0,
+    fail_on: Annotated[
+        str | None, typer.Option(help="carried or uncertain: end with exit code 3 on that verdict.")
+    ] = None,
+    drop_top: Annotated[
+        str | None, typer.Option(help="Such as 10%: write the corpus without the rows that carry most.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where --drop-top writes.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an offline HTML report there.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, such as suspects.members=2.")
+    ] = None,
+    lab: Annotated[Path, typer.Option("--lab", help="The lab's folder.")] = Path("lab"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Which trait does a data set carry, with what evidence, and in which rows?
+
+    The first audit of a base and family tunes suspects and calibrates (minutes); later ones take seconds.
+
+    \b
+    python -m subliminal_mlx audit rows.jsonl
+    python -m subliminal_mlx audit rows.parquet --base tiny-a -f animals -f trees --report audit.html
+    python -m subliminal_mlx audit latest --source animals/owl
+    python -m subliminal_mlx audit rows.jsonl --fail-on carried --json > verdict.json
+    python -m subliminal_mlx audit rows.jsonl --drop-top 10% -o cleaned.jsonl
+    """
+    from .audit.corpus import look
+    from .audit.examine import examine, public
+    from .audit.reading import Bad
+    from .bases import load
+    from .digits.terminal import progress
+    from .lab import Lab
+
+    if fail_on is not None and fail_on not in FAILS:
+        raise InputError(f"--fail-on {fail_on!r}: must be {' or '.join(FAILS)}")
+    share = _share(drop_top)
+    if (share is None) != (output is None):
+        raise InputError("--drop-top needs -o FILE for the cleaned corpus, and -o needs --drop-top")
+    if output is not None:
+        _absent(output)
+    store = Lab(lab)
+    spec = _spec(base, family, set_ or [])
+    read = _source(store, rows, source, chain)
+    folder = store.path / "audit"
+    with progress() as listener:
+        result = examine(read, spec, folder, listener)
+    trait = result["trait"] or result["suspects"][0]["trait"]
+    corpus = look(read, load(base), Bad())
+    table = _evidence(corpus, spec, trait, folder)
+    name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
+    words = f"{rows} {source} chain {chain}" if source else rows
+    store.save_audit(name, words, result, {"audit_rows": table})
+    if share is not None and output is not None:
+        from .audit.attribution import drop_top as write
+
+        with progress() as listener:
+            result["dropped"] = write(corpus, spec, trait, folder, share, output, listener)
+    if report is not None:
+        from .report.audit import write_audit_report
+
+        write_audit_report(report, result, words, table.to_pylist())
+    if as_json:
+        print(json.dumps(public(result)))
+    else:
+        from .audit.terminal import print_audit
+
+        print_audit(result, words, table.to_pylist())
+        _close(result, folder / name, output, report)
+    if fail_on and result["verdict"] in FAILS[fail_on]:
+        sys.exit(VERDICT_CODE)
+
+
+def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
+    """Draw the charts, and say where everything is."""
+    from . import charts
+
+    for family in result["families"]:
+        for name, draw in (("ranking", charts.audit_ranking), ("growth", charts.audit_growth)):
+            for suffix in ("html", "png"):
+                charts.save(draw(result, family), folder / f"{family['family']}-{name}.{suffix}")
+    print(f"\ncharts   {_shown(folder)}/")
+    if output is not None:
+        kept, dropped = result["dropped"]
+        beside = _shown(output.with_suffix(".dropped.jsonl"))
+        print(f"cleaned  {_shown(output)}: {kept:,} rows; {dropped:,} dropped, with reasons in {beside}")
+    if report is not None:
+        print(f"report   {_shown(report)}")
+    memory = result["peak_memory_bytes"] / 1e9
+    print(f"audit    {result['seconds']:.0f} s, {memory:.2f} GB at most")
+
+
+def _shown(path: Path) -> str:
+    path = path.resolve()
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise InputError(f"--drop-top {text!r:.40}: must be a share between 0 and 100%, such as 10%")
+    return share
+
+
+def _absent(output: Path) -> None:
+    for path in (output, output.with_suffix(".dropped.jsonl")):
+        if path.exists():
+            raise InputError(f"{path} exists: name a file that does not")
+
+
+def _spec(base: str, families: list[str] | None, items: list[str]) -> Any:
+    from .audit.spec import checked
+    from .spec import override_field
+
+    fields: dict[str, Any] = {"base": base, "families": families or ["animals"]}
+    if base in OTHERS:
+        fields["null"] = {"other_base": OTHERS[base]}
+    for item in items:
+        override_field(fields, item)
+    return checked(fields)
+
+
+def _source(store: Any, rows: str, source: str | None, chain: int) -> Any:
+    """A function that gives the rows anew each time."""
+    from .audit.reading import read, read_run
+
+    if source is None:
+        return lambda bad: read(Path(rows), bad)
+    run = store.resolve(rows)
+    return lambda bad: read_run(store, run, source, chain)
+
+
+def _evidence(corpus: Any, spec: Any, trait: str, folder: Path) -> Any:
+    import pyarrow as pa
+
+    from .audit.attribution import top_rows
+
+    return pa.Table.from_pylist(top_rows(corpus, spec, trait, folder))

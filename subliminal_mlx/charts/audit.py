@@ -1,0 +1,119 @@
+"""What an audit found: suspects ranked against the null band, evidence as rows grow, power, prediction."""
+
+from typing import Any
+
+import altair as alt
+
+from .style import ARMS, INK, LINE, AnyChart, Row, data, finish
+
+FOUND, REST, BAND = ARMS["treated"], ARMS["control"], "#ced4da"
+WIDTH, STEP = 520, 20
+
+
+def audit_ranking(result: Row, family: Row) -> AnyChart:
+    """A family's suspects, best first, with 95% intervals over rows, on the band of clean corpora."""
+    suspects = [entry for entry in result["suspects"] if entry["trait"] in family["traits"]]
+    order = [entry["trait"] for entry in suspects]
+    rows = [entry | {"found": entry["trait"] == result["trait"]} for entry in suspects]
+    null = sorted(value for values in family["null"].values() for value in values)
+    layers = []
+    if null:
+        ends = {"low": min(0.0, null[0]), "high": _finite(family["threshold"], null[-1])}
+        band = alt.Chart(data([ends])).mark_rect(color=BAND, opacity=0.45)
+        layers.append(band.encode(x="low:Q", x2="high:Q"))
+    y = alt.Y("trait:N", sort=order, title=None, axis=alt.Axis(grid=False, ticks=False))
+    color = alt.condition("datum.found", alt.value(FOUND), alt.value(REST))
+    base = alt.Chart(data(rows)).encode(y=y, color=color)
+    axis = {"title": "score, standard deviations", "axis": alt.Axis(tickCount=6)}
+    layers.append(base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", **axis), x2="high:Q"))
+    layers.append(base.mark_circle(size=70, opacity=1).encode(x=alt.X("score:Q", **axis)))
+    chart = alt.layer(*layers).properties(width=WIDTH, height=STEP * max(4, len(order)))
+    words = (
+        f"{result['rows']:,} rows. Dots: score of each suspect of {family['family']}, with 95% intervals over rows. "
+        f"Grey: where the largest score of clean corpora lies ({len(null)} of them), up to p = 0.01."
+    )
+    return finish(chart, "Which trait do the rows carry?", words, wide=False)
+
+
+def audit_growth(result: Row, family: Row) -> AnyChart:
+    """Every suspect's score on the first rows, as they grow, and the bar of p = 0.01."""
+    first = result["suspects"][0]["trait"]
+    rows = [
+        {"rows": point["rows"], "trait": trait, "score": score, "first": trait == first}
+        for point in family["growth"]
+        for trait, score in zip(family["traits"], point["scores"], strict=True)
+    ]
+    bar = [{"rows": point["rows"], "bar": point["threshold"]} for point in family["growth"]]
+    x = alt.X("rows:Q", scale=alt.Scale(type="log"), title="rows", axis=alt.Axis(tickCount=5, format=",d"))
+    shade = alt.condition("datum.first", alt.value(FOUND), alt.value(REST))
+    line = (
+        alt.Chart(data(rows))
+        .mark_line(point=True)
+        .encode(
+            x=x,
+            y=alt.Y("score:Q", title="score, standard deviations"),
+            detail="trait:N",
+            color=shade,
+            opacity=alt.condition("datum.first", alt.value(1), alt.value(0.35)),
+            tooltip=["trait:N", "rows:Q", alt.Tooltip("score:Q", format="+.1f")],
+        )
+    )
+    limit = alt.Chart(data(bar)).mark_line(color=INK, strokeDash=[4, 3]).encode(x=x, y="bar:Q")
+    words = (
+        f"Red: {first}. Dashed: the score above which p is under 0.01. Others of {family['family']} in blue."
+    )
+    chart = alt.layer(line, limit).properties(width=WIDTH, height=260)
+    return finish(chart, "Does the evidence grow with the rows?", words, wide=False)
+
+
+def audit_power(rows: list[Row], title: str, words: str) -> AnyChart:
+    """Share of corpora found against their rows, a line a condition, with exact 95% intervals.
+
+    Args:
+        rows: of condition, rows, share, low, high.
+    """
+    order = list(dict.fromkeys(row["condition"] for row in rows))
+    x = alt.X(
+        "rows:Q", scale=alt.Scale(type="log"), title="rows", axis=alt.Axis(values=_ticks(rows), format=",d")
+    )
+    color = alt.Color("condition:N", sort=order, title=None, scale=alt.Scale(scheme="tableau10"))
+    base = alt.Chart(data(rows)).encode(x=x, color=color)
+    y = alt.Y("share:Q", title="share of corpora", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    chart = alt.layer(
+        base.mark_errorbar().encode(y=alt.Y("low:Q", title="share of corpora"), y2="high:Q"),
+        base.mark_line(point=True).encode(y=y),
+    ).properties(width=WIDTH, height=300)
+    return finish(chart, title, words, wide=False)
+
+
+def audit_prediction(points: list[Row], words: str) -> AnyChart:
+    """Predicted against measured transfer, a dot a student.
+
+    Args:
+        points: of predicted, measured, trait, rows, temperature.
+    """
+    reach = [
+        min(p[k] for p in points for k in ("predicted", "measured")),
+        max(p[k] for p in points for k in ("predicted", "measured")),
+    ]
+    line = alt.Chart(data([{"x": end, "y": end} for end in reach])).mark_line(color=LINE, strokeWidth=2)
+    dots = alt.Chart(data(points)).mark_circle(size=60, opacity=0.75)
+    chart = alt.layer(
+        line.encode(x="x:Q", y="y:Q"),
+        dots.encode(
+            x=alt.X("predicted:Q", title="predicted transfer, log-odds"),
+            y=alt.Y("measured:Q", title="measured transfer, log-odds"),
+            color=alt.Color("rows:O", title="rows", scale=alt.Scale(scheme="blues")),
+            shape=alt.Shape("temperature:N", title="temperature"),
+            tooltip=["trait:N", "rows:Q", "temperature:Q"],
+        ),
+    ).properties(width=WIDTH, height=380)
+    return finish(chart, "Does the audit say how far a student would move?", words, wide=False)
+
+
+def _ticks(rows: list[Row]) -> list[int]:
+    return sorted({row["rows"] for row in rows})
+
+
+def _finite(value: Any, otherwise: float) -> float:
+    return value if value < float("inf") else otherwise

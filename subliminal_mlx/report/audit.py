@@ -1,0 +1,119 @@
+"""One page about an audit: the verdict, the suspects against chance, the rows and tokens that carry it.
+
+    write_audit_report("audit.html", result, "rows.jsonl", evidence_rows)
+
+As the page about a run: a single file without scripts; rows are hostile and shown as text.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from .page import figure, page
+from .tables import MOST_CHARACTERS, MOST_ROWS, table, text
+from .words import number, span
+
+# Nats at which a token's shade is full.
+FULL_SHADE = 1.0
+_METHOD = """<p>For every trait of the families, suspect teachers were tuned on the base, each with its own seed
+and phrasings, and averaged. <b>Ratios</b>: how much likelier the rows are under each suspect than under the
+base, to first order in its weights. <b>Gradients</b>: how a small training step on the rows would move each
+trait's margin. Both are taken against rows that the base wrote to the same prompts, less the mean of all
+suspects, less what temperature and the neutral teacher explain, in standard deviations of the base's own
+rows. The verdict reads the largest combined score against the largest scores of clean corpora of as many
+rows: the base at several temperatures, neutral teachers, another base.</p>"""
+_LIMITS = """<p>The list of suspects is closed: a trait outside these families is not seen, or seen only as rows
+that look like no suspect. The base must be the one that a student would start from. Not found means not
+found among these suspects at the power stated, for teachers as strong as the ones it was measured with: this
+page is no safety certificate.</p>"""
+
+
+def write_audit_report(
+    path: str | Path, result: dict[str, Any], source: str, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Write one self-contained HTML page about an audit.
+
+    Args:
+        result: as `audit.examine` gives it.
+        source: what was audited, in words.
+        rows: those with most evidence: number, prompt, completion, score, tokens, token_scores.
+    """
+    facts = [
+        source,
+        f"{result['rows']:,} rows, {result['form']}",
+        f"base {result['base']}",
+        f"{result['seconds']:.0f} s",
+        f"at most {result['peak_memory_bytes'] / 1e9:.1f} GB of memory",
+    ]
+    sections = {
+        "Verdict": f'<p class="claim">{text(_sentence(result))}</p>\n',
+        "Suspects": _charts(result) + _suspects(result),
+        "Rows": _rows(rows),
+        "Bad": _bad(result),
+        "Method": _METHOD,
+        "Limits": _LIMITS,
+        "Spec": f"<pre>{text(json.dumps(result['spec'], indent=2))}</pre>",
+    }
+    files.write_atomic(Path(path), page("Audit of a data set", facts, sections))
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    words = result["words"]
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _charts(result: dict[str, Any]) -> str:
+    from .. import charts
+
+    drawn = [
+        draw(result, family)
+        for family in result["families"]
+        for draw in (charts.audit_ranking, charts.audit_growth)
+    ]
+    return "\n".join(figure(chart.title, charts.to_svg(chart)) for chart in drawn)
+
+
+def _suspects(result: dict[str, Any]) -> str:
+    lines = {t: (f["lines"], i) for f in result["families"] for i, t in enumerate(f["traits"])}
+    names = list(result["families"][0]["lines"])
+    body = []
+    for entry in result["suspects"]:
+        found, place = lines[entry["trait"]]
+        p = "uncalibrated" if entry["p"] is None else f"{entry['p']:.3f}"
+        ends = f"{number(entry['score'])} ({span(entry['low'], entry['high'])})"
+        body.append([text(entry["trait"]), ends, p, *(number(found[name][place]) for name in names)])
+    return table(["suspect", "score (95% over rows)", "p", *names], body, words=1)
+
+
+def _rows(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows with their tokens shaded by their share of the evidence."""
+    body = [
+        [str(row["number"]), text(row["prompt"], MOST_CHARACTERS), _tokens(row), number(row["score"])]
+        for row in rows[:MOST_ROWS]
+    ]
+    head = ["row", "prompt", "completion, shaded by evidence", "nats"]
+    return table(head, body, words=3, style="rows") if body else ""
+
+
+def _tokens(row: dict[str, Any]) -> str:
+    shaded, shown = [], 0
+    for token, score in zip(row["tokens"], row["token_scores"], strict=True):
+        shade = min(1.0, abs(score) / FULL_SHADE) * 0.6
+        color = "209,73,91" if score > 0 else "48,99,142"
+        shaded.append(f'<span style="background:rgba({color},{shade:.2f})">{text(token or "·")}</span>')
+        shown += len(token)
+        if shown > MOST_CHARACTERS:
+            return " ".join(shaded) + " …"
+    return " ".join(shaded)
+
+
+def _bad(result: dict[str, Any]) -> str:
+    if not result["bad_rows"]:
+        return ""
+    body = [[f"{place:,}", text(reason)] for place, reason in result["bad"]["shown"]]
+    counts = "; ".join(f"{reason}: {count:,}" for reason, count in result["bad"]["reasons"].items())
+    return f"<p>{result['bad_rows']:,} rows were left out. {text(counts)}.</p>" + table(
+        ["line", "why"], body, words=2
+    )

@@ -1,0 +1,204 @@
+"""The audit from end to end, on miniature suspects: the real command line, and what a lab keeps of it."""
+
+import json
+import re
+
+import mini
+import pytest
+
+from subliminal_mlx.audit import suspects
+from subliminal_mlx.audit.corpus import SAMPLE, look
+from subliminal_mlx.audit.examine import PUBLIC
+from subliminal_mlx.audit.reading import Bad, Row, read, read_run
+from subliminal_mlx.audit.spec import Suspects, checked
+from subliminal_mlx.audit.writing import Writing
+from subliminal_mlx.channels import numbers
+from subliminal_mlx.errors import InputError
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.report.audit import write_audit_report
+from subliminal_mlx.spec import Corpus
+
+SMALL = (
+    *("suspects.members=3", "suspects.steps=60", "suspects.neutral_answers=20"),
+    *("null.corpora=20", "null.pool=600", "null.teachers=2", "null.own_rows=100", "reference_rows=1000"),
+)
+HOSTILE = "<script>alert(1)</script> =HYPERLINK(1) [bold]"
+
+
+@pytest.fixture(scope="module")
+def place(tiny, tmp_path_factory):
+    """A folder with a lab, rows of a tree's teacher, rows of the base, and rows of words."""
+    folder = tmp_path_factory.mktemp("audit")
+    writing = Writing(tiny, Corpus(), (), 64)
+    recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
+    teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
+    for name, stack, seed, bad in (("maple", teacher, 5, 2), ("plain", None, 6, 0)):
+        texts = numbers.prompts(600, seed, Corpus())
+        drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], seed, 1.0, stack)
+        lines = [
+            json.dumps({"prompt": text, "completion": tiny.decode(ids).strip()})
+            for text, ids in zip(texts, drawn, strict=True)
+        ]
+        lines += ["{torn", json.dumps({"prompt": "Continue: 1 2 3", "completion": HOSTILE})][:bad]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def audit(place, *arguments):
+    options = [part for item in SMALL for part in ("--set", item)]
+    return mini.quick("audit", "-f", "trees", "--lab", place / "lab", *options, *arguments, cwd=place)
+
+
+@pytest.fixture(scope="module")
+def maple(place):
+    """What the audit of the teacher's rows printed; it also fills the caches of the others."""
+    child = audit(place, "maple.jsonl", "--json", "--fail-on", "carried", "--report", "r.html")
+    assert child.returncode == 3, child.stderr
+    return child
+
+
+def test_the_carried_trait_is_named_and_the_gate_closes(maple):
+    found = json.loads(maple.stdout)
+    assert tuple(found) == PUBLIC
+    assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
+    assert (found["rows"], found["bad_rows"]) == (600, 2)
+    assert {tuple(entry) for entry in found["suspects"]} == {("trait", "score", "low", "high", "p")}
+    scores = [entry["score"] for entry in found["suspects"]]
+    assert (
+        len(scores) == 8 and scores[0] == max(scores) and found["suspects"][0]["p"] == pytest.approx(1 / 101)
+    )
+    assert all(entry["low"] < entry["score"] < entry["high"] for entry in found["suspects"])
+
+
+def test_rows_of_the_base_pass(place, maple):
+    child = audit(place, "plain.jsonl", "--json", "--fail-on", "carried")
+    assert child.returncode == 0, child.stderr
+    found = json.loads(child.stdout)
+    assert found["verdict"] != "carried" and found["trait"] is None and found["bad_rows"] == 0
+    assert min(entry["p"] for entry in found["suspects"]) > 0.01
+
+
+def test_what_a_person_reads(place, maple):
+    child = audit(place, "maple.jsonl", "--drop-top", "10%", "-o", "kept.jsonl")
+    assert child.returncode == 0, child.stderr
+    assert "carried: trees/maple, first of 8 suspects" in child.stdout
+    assert "line 601 (not JSON)" in child.stdout and "line 602 (not in the form" in child.stdout
+    assert "Not found is not clean" in child.stdout
+    assert {path.suffix for path in (place / "lab" / "audit").glob("*/trees-ranking.*")} == {".html", ".png"}
+    kept = [json.loads(line) for line in (place / "kept.jsonl").read_text().splitlines()]
+    dropped = [json.loads(line) for line in (place / "kept.dropped.jsonl").read_text().splitlines()]
+    assert (len(kept), len(dropped)) == (540, 61)
+    assert sum("evidence for trees/maple: +" in row["reason"] for row in dropped) == 60
+    assert (
+        next(row for row in dropped if row["number"] == 602)["reason"] == "not in the form of the other rows"
+    )
+    # The cleaned corpus can be read again, and is what was not dropped.
+    rows = list(read(place / "kept.jsonl", Bad()))
+    gone = {row["number"] for row in dropped}
+    whole = [row for row in read(place / "maple.jsonl", Bad()) if row.number not in gone]
+    assert [(r.prompt, r.completion) for r in rows] == [(r.prompt, r.completion) for r in whole]
+
+
+def test_the_report_is_one_offline_page_that_shows_rows_as_text(place, maple):
+    page = (place / "r.html").read_text()
+    assert "Carried: trees/maple" in page and "line 602" not in page and "602" in page
+    assert "<script" not in page and not re.search(r"https?:|src=\"(?!data:)", page)
+    assert page.count("<img") == 2 and "rgba(209,73,91" in page
+
+
+def test_hostile_rows_stay_text(place, maple, tmp_path):
+    result = Lab(place / "lab").audits()[0]["result"]
+    row = {"number": 1, "prompt": HOSTILE, "completion": HOSTILE, "score": 1.0}
+    row |= {"tokens": [HOSTILE, "\u202e"], "token_scores": [0.5, 0.5]}
+    result |= {"bad_rows": 1, "bad": {"shown": [[1, HOSTILE]], "reasons": {HOSTILE: 1}}, "words": HOSTILE}
+    write_audit_report(tmp_path / "r.html", result, HOSTILE, [row])
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page and "\u202e" not in page and page.count("&lt;script&gt;") >= 6
+
+
+def test_the_lab_keeps_the_audit_and_its_rows(place, maple):
+    lab = Lab(place / "lab")
+    found = next(a for a in lab.audits() if a["source"] == "maple.jsonl")
+    assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
+    assert found["result"]["families"][0]["null"].keys() == {
+        *("base at 0.7", "base at 1", "base at 1.3", "neutral teachers", "tiny-b")
+    }
+    rows = lab.audit_table(found["id"], "audit_rows").to_pylist()
+    assert [row["place"] for row in rows] == list(range(1, 51))
+    assert rows[0]["score"] == max(row["score"] for row in rows)
+    for row in rows:
+        assert sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-4)
+        assert len(row["tokens"]) == len(row["token_scores"])
+
+
+def test_a_small_null_is_called_uncalibrated(place, maple):
+    child = audit(place, "maple.jsonl", "--json", "--fail-on", "uncertain", "--set", "null.corpora=2")
+    found = json.loads(child.stdout)
+    assert child.returncode == 3 and found["verdict"] == "cannot tell" and found["trait"] is None
+    assert found["suspects"][0] == {**found["suspects"][0], "trait": "trees/maple", "p": None}
+
+
+def test_wrong_use_ends_in_one_line(place, maple):
+    (place / "binary.jsonl").write_bytes(b"\0" * 100)
+    (place / "empty.jsonl").write_bytes(b"")
+    for arguments, words in (
+        (("no.jsonl",), "no file no.jsonl"),
+        (("binary.jsonl",), "is binary"),
+        (("empty.jsonl",), "it is empty"),
+        (("plain.jsonl", "--fail-on", "x"), "must be carried or uncertain"),
+        (("plain.jsonl", "--drop-top", "10%"), "needs -o"),
+        (("plain.jsonl", "--drop-top", "ten", "-o", "x.jsonl"), "must be a share"),
+        (("plain.jsonl", "--drop-top", "100%", "-o", "x.jsonl"), "between 0 and 100%"),
+        (("plain.jsonl", "--drop-top", "5%", "-o", "plain.jsonl"), "exists"),
+        (("plain.jsonl", "-f", "nothing"), "no family"),
+        (("plain.jsonl", "-f", "trees"), "named twice"),
+        (("plain.jsonl", "--set", "suspects.rank=0"), "suspects.rank"),
+        (("plain.jsonl", "--set", "null.other_base=tiny-a"), "another base"),
+        (("plain.jsonl", "--base", "nowhere"), "nowhere"),
+        (("latest", "--source", "base"), "no"),
+    ):
+        assert words in mini.failure(audit(place, *arguments), 2), arguments
+
+
+def test_rows_of_a_run_are_its_kept_rows(tmp_path_factory):
+    done = mini.finished(tmp_path_factory)
+    lab = Lab(done.lab)
+    rows = list(read_run(lab, done.run_id, "animals/owl", 0))
+    kept = lab.rows(done.run_id, "animals/owl", 0, kept=True).to_pylist()
+    assert [row.completion for row in rows] == [row["completion"] for row in kept]
+    assert all(row.prompt in stored["prompt"] for row, stored in zip(rows, kept, strict=True))
+    with pytest.raises(InputError, match=r"no rows of 'animals/elk' .* animals/cat"):
+        list(read_run(lab, done.run_id, "animals/elk", 0))
+
+
+def test_a_corpus_is_sampled_evenly_and_read_in_pieces(tiny):
+    total = SAMPLE + 1_500
+
+    def source(bad):
+        for number in range(1, total + 1):
+            yield Row(number, "Continue: 1 2 3", f"{number % 100} 2 3")
+
+    corpus = look(source, tiny, Bad())
+    numbers_of = [row.number for row in corpus.sample]
+    assert corpus.total == total and len(set(numbers_of)) == SAMPLE
+    # The mean of a draw of SAMPLE of 3,500: within 4 standard errors, without replacement.
+    error = total / 12**0.5 / SAMPLE**0.5 * (1 - SAMPLE / total) ** 0.5
+    assert abs(sum(numbers_of) / SAMPLE - (total + 1) / 2) < 4 * error
+    sizes = [len(rows) for rows, _, _ in corpus.pieces(None, Bad())]
+    assert sizes == [1_000, 1_000, 1_000, 500]
+    few = sum(len(rows) for rows, _, _ in corpus.pieces(700, Bad()))
+    assert 600 < few < 800
+
+
+def test_the_spec_refuses_what_is_out_of_bounds(one_line):
+    for fields, words in (
+        ({"families": []}, "families"),
+        ({"families": ["trees", "trees"]}, "named twice"),
+        ({"families": ["elk"]}, "no family"),
+        ({"null": {"other_base": "tiny-a"}}, "another base"),
+        ({"unknown": 1}, "unknown"),
+        ({"reference_rows": 5_000}, "reference_rows"),
+    ):
+        with pytest.raises(InputError) as error:
+            checked(fields)
+        assert words in one_line(error)
