@@ -16,19 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from .arms import is_reference
+from .progress import STAGES, detail, rate, stage_of
 from .report.words import came_through, damage
 
-STAGES = {
-    "untrained": "base read",
-    "teachers": "teachers",
-    "prompted": "teachers",
-    "corpora": "corpora",
-    "derived": "shuffled, random",
-    "students": "students",
-    "foreign": "foreign students",
-    "defended": "defended students",
-    "in-context": "in context",
-}
 ARMS = (
     "untrained",
     "teacher",
@@ -104,14 +94,14 @@ class ProgressView:
                 self._tasks[stage] = self._bars.add_task(
                     STAGES.get(stage, stage), total=1, count="", detail=""
                 )
-            running = [p for unit, p in progress["running"].items() if _stage_of(unit) == stage]
+            running = [p for unit, p in progress["running"].items() if stage_of(unit) == stage]
             parts = sum(p["done"] / max(1, p["total"]) for p in running)
             self._bars.update(
                 self._tasks[stage],
                 total=counts["total"],
                 completed=counts["done"] + parts,
                 count=f"{counts['done']}/{counts['total']}",
-                detail=_detail(running),
+                detail=detail(running),
             )
         if "all" not in self._tasks:
             self._tasks["all"] = self._bars.add_task("[bold]all", total=1.0, count="", detail="")
@@ -119,7 +109,7 @@ class ProgressView:
             self._tasks["all"],
             completed=progress["fraction"],
             count=f"{100 * progress['fraction']:.0f}%",
-            detail=_rate(progress),
+            detail=rate(progress),
         )
 
     def _say(self, progress: dict[str, Any]) -> None:
@@ -132,37 +122,7 @@ class ProgressView:
         stages = ", ".join(
             f"{STAGES.get(s, s)} {c['done']}/{c['total']}" for s, c in progress["stages"].items()
         )
-        self.console.print(f"{100 * progress['fraction']:3.0f}%  {_rate(progress)}  {stages}", soft_wrap=True)
-
-
-def _stage_of(unit: str) -> str:
-    first, *rest = unit.split("/")
-    if first in ("hard", "soft"):
-        return "foreign" if rest[0] == "foreign" else "students"
-    return first
-
-
-def _detail(running: list[dict[str, Any]]) -> str:
-    if not running:
-        return ""
-    first = running[0]
-    loss = f", loss {first['loss']:.3f}" if "loss" in first else ""
-    return f"{first['done']}/{first['total']} {first['what']}{loss}"
-
-
-def _rate(progress: dict[str, Any]) -> str:
-    left, rate = progress.get("seconds_left"), progress.get("tokens_per_second")
-    words = [f"{progress['seconds']:.0f} s"]
-    if rate:
-        words.append(f"{rate:,.0f} tokens/s")
-    if left and progress["fraction"] < 1:
-        words.append(f"{_clock(left)} left")
-    return ", ".join(words)
-
-
-def _clock(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+        self.console.print(f"{100 * progress['fraction']:3.0f}%  {rate(progress)}  {stages}", soft_wrap=True)
 
 
 def print_result(run: dict[str, Any], console: Console | None = None) -> None:
