@@ -81,6 +81,19 @@ def chart(name: str, which: str) -> str:
     return (FOLDER / name / f"{which}.svg").read_text(encoding="utf-8")
 
 
+def table_csv(entries: list[dict[str, Any]]) -> str:
+    """A Summary's traits as CSV: a line for every arm of every trait and kind of student."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"headline_{name}" if name != "headline" else name for name in HEADLINE)])
+    for entry in entries:
+        for arm, figures in entry["arms"].items():
+            own = [_rounded(entry[name]) for name in HEADLINE] if arm == "treated" else [""] * len(HEADLINE)
+            row = {"trait": entry["trait"], "student": entry["student"], "arm": arm, **figures}
+            writer.writerow([*(_rounded(row[name]) for name in COLUMNS), *own])
+    return text.getvalue()
+
+
 def _yields(lab: "Lab", run_id: str) -> list[dict[str, Any]]:
     """Rows by source, kept or dropped, and reason, over all chains."""
     counts: dict[tuple, int] = {}
@@ -107,23 +120,11 @@ def _write(run: dict[str, Any], yields: list[dict[str, Any]], target: Path) -> N
     (target / "summary.json").write_text(
         json.dumps(_rounded(kept | {"summary": summary, "yields": yields})) + "\n"
     )
-    (target / "table.csv").write_text(_table(run["summary"]["traits"]))
+    (target / "table.csv").write_text(table_csv(run["summary"]["traits"]))
     for name in CHARTS:
         drawn = getattr(charts, name)(run["summary"])
         for suffix in ("svg", "png"):
             charts.save(drawn, target / f"{name}.{suffix}")
-
-
-def _table(entries: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"headline_{name}" if name != "headline" else name for name in HEADLINE)])
-    for entry in entries:
-        for arm, figures in entry["arms"].items():
-            own = [_rounded(entry[name]) for name in HEADLINE] if arm == "treated" else [""] * len(HEADLINE)
-            row = {"trait": entry["trait"], "student": entry["student"], "arm": arm, **figures}
-            writer.writerow([*(_rounded(row[name]) for name in COLUMNS), *own])
-    return text.getvalue()
 
 
 def _rounded(value: Any) -> Any:

@@ -9,6 +9,7 @@ the lab.
 """
 
 from .audit import audit_growth, audit_power, audit_prediction, audit_ranking
+from .compare import compare
 from .defences import defences
 from .effects import lifts, transfer
 from .learning import answers, margins
@@ -30,6 +31,7 @@ __all__ = [
     "audit_prediction",
     "audit_ranking",
     "changes",
+    "compare",
     "curves",
     "defences",
     "distributions",

@@ -24,13 +24,14 @@ from .. import files
 from ..errors import InputError, MachineError
 from .audits import Audits
 from .database import checked, insert, listed, one_line_errors
+from .glances import Glances
 from .runs import now, require_run
 from .schema import TABLES
 
 __all__ = ["TABLES", "Lab"]
 
 
-class Lab(Audits):
+class Lab(Audits, Glances):
     """A lab folder: its runs, what they yielded, and the files that belong to them.
 
     Opens and creates nothing before the first call that needs it. A call that reaches the database
