@@ -17,13 +17,14 @@ app = marimo.App(width="medium", app_title="Subliminal learning")
 
 with app.setup:
     # Only what the first chart needs: importing Altair, the database or MLX takes longer than drawing it.
+    import html
     import secrets
 
     import marimo as mo
 
     from subliminal_mlx import results
     from subliminal_mlx.errors import SubliminalError
-    from subliminal_mlx.page.figures import figure
+    from subliminal_mlx.page.figures import figure, plain
     from subliminal_mlx.page.headline import headline
 
 
@@ -33,7 +34,7 @@ def _():
     mo.md(f"""
     # Traits that travel in number lists
 
-    [The blind test](#the-blind-test)
+    [The blind test](#the-blind-test) · [Your own](#your-own-experiment) · [The run](#the-run) · [Several runs](#several-runs)
 
     **{_real.base}, {_real.chains} {"chain" if _real.chains == 1 else "chains"}.** {_real.claims[0]}
 
@@ -173,6 +174,483 @@ def _(train):
 def _(elsewhere):
     mo.stop(not elsewhere.value)
     learn("tiny-b")
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    from subliminal_mlx import charts, jobs
+    from subliminal_mlx.lab import Lab
+    from subliminal_mlx.page import cost, downloads, live, picked, reading, runs, setup, watch
+
+    visitor = jobs.access(mo.app_meta().request)
+    lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)
+    query = mo.query_params()
+    get_changes, set_changes = mo.state(0)
+    mo.Html("""<style>
+    .scroll { overflow-x: auto; max-width: 100%; margin: 0.5rem 0; }
+    .scroll table { border-collapse: collapse; font-size: 0.8rem; font-variant-numeric: tabular-nums; }
+    .scroll th, .scroll td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
+      border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
+    .scroll .number { text-align: right; white-space: nowrap; }
+    .scroll.code td { font-family: ui-monospace, Menlo, Consolas, monospace; }
+    </style>""")
+    return (
+        charts,
+        cost,
+        downloads,
+        get_changes,
+        jobs,
+        lab,
+        live,
+        picked,
+        query,
+        reading,
+        runs,
+        set_changes,
+        setup,
+        visitor,
+        watch,
+    )
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    ## Your own experiment
+
+    Teachers are given a trait, write rows in which it is not spoken of, and students train on what the filter keeps.
+    Start from a preset, and change what you like.
+    """)
+    return
+
+
+@app.cell
+def _(jobs, lab, setup):
+    bases = jobs.bases(lab.path)
+    _ready = setup.ready(bases)
+    preset = mo.ui.dropdown(_ready, value=_ready[0], allow_select_none=False, label="preset")
+    return bases, preset
+
+
+@app.cell
+def _(bases, jobs, preset, setup):
+    _of, _limits = setup.form_of(preset.value), jobs.LIMITS
+    _traits = [_trait for _family in setup.traits().values() for _trait in _family]
+    form = mo.ui.dictionary(
+        {
+            "base": mo.ui.dropdown(bases, value=_of["base"], label="base"),
+            "traits": mo.ui.multiselect(_traits, value=_of["traits"], label="traits"),
+            "teacher": mo.ui.dropdown(setup.TEACHERS, value=_of["teacher"], label="teachers"),
+            "channel": mo.ui.dropdown(setup.CHANNELS, value=_of["channel"], label="channel"),
+            "decoding": mo.ui.dropdown(setup.DECODINGS, value=_of["decoding"], label="decoding"),
+            "filter": mo.ui.dropdown(setup.FILTERS, value=_of["filter"], label="filter"),
+            "rows": mo.ui.number(1, _limits.rows, value=_of["rows"], label="rows a source"),
+            "temperature": mo.ui.number(0, 10, step=0.1, value=_of["temperature"], label="temperature"),
+            "hard": mo.ui.checkbox(_of["hard"], label="hard students"),
+            "hard_steps": mo.ui.number(1, _limits.steps, value=_of["hard_steps"], label="steps"),
+            "soft": mo.ui.checkbox(_of["soft"], label="soft students"),
+            "soft_steps": mo.ui.number(1, _limits.steps, value=_of["soft_steps"], label="steps"),
+            "chains": mo.ui.number(1, _limits.chains, value=_of["chains"], label="chains"),
+            "seed": mo.ui.number(0, 2**31 - 1, value=_of["seed"], label="seed"),
+            "control": mo.ui.checkbox(_of["control"], label="control"),
+            "other_trait": mo.ui.checkbox(_of["other_trait"], label="other-trait"),
+            "ablations": mo.ui.multiselect(setup.ABLATIONS, value=_of["ablations"], label="ablations"),
+            "foreign": mo.ui.dropdown([setup.NOTHING, *bases], value=_of["foreign"], label="foreign base"),
+            "title": mo.ui.text(_of["title"], max_length=200, full_width=True, label="title"),
+        }
+    )
+    return (form,)
+
+
+@app.cell
+def _():
+    pasted = mo.ui.text_area(
+        placeholder='base = "tiny-a"',
+        max_length=20_000,
+        rows=6,
+        full_width=True,
+        label="TOML, instead of the form",
+    )
+    return (pasted,)
+
+
+@app.cell(hide_code=True)
+def _(form, pasted, preset):
+    def _line(*names):
+        return mo.hstack([form[name] for name in names], justify="start", wrap=True, gap=1.25)
+
+    mo.vstack(
+        [
+            mo.hstack([preset, form["base"], form["traits"]], justify="start", wrap=True, gap=1.25),
+            _line("teacher", "channel", "rows", "temperature", "decoding", "filter"),
+            _line("hard", "hard_steps", "soft", "soft_steps"),
+            _line("chains", "seed", "control", "other_trait", "ablations", "foreign"),
+            form["title"],
+            mo.accordion({"Paste a spec": pasted}),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(form, jobs, lab, pasted, preset, setup):
+    # What widgets promise holds in the browser only: every value is checked again here, and once more by the job.
+    try:
+        if pasted.value.strip():
+            _text = pasted.value
+        else:
+            _text = setup.to_toml(setup.from_form(preset.value, form.value))
+        spec, _ = jobs.checked(lab.path, _text)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(jobs.public(str(_error), lab.path))), kind="danger"))
+    return (spec,)
+
+
+@app.cell
+def _():
+    start = mo.ui.run_button(label="Start", kind="success")
+    return (start,)
+
+
+@app.cell(hide_code=True)
+def _(cost, lab, setup, spec, start, visitor):
+    _toml = setup.to_toml(spec)
+    _may = (
+        start
+        if visitor.may_start
+        else mo.md(f"*Nothing can be started from this page. {plain(visitor.why_not)}*")
+    )
+    mo.vstack(
+        [
+            mo.hstack([_may, mo.md(cost.cost(lab, spec).words)], justify="start", gap=1, wrap=True),
+            mo.md(f"The same from a terminal: `{setup.terminal(spec)}`"),
+            mo.hstack(
+                [mo.download(_toml.encode(), filename="my.toml", label="Spec as TOML")], justify="start"
+            ),
+            mo.accordion({"The whole spec": mo.Html(f"<pre>{html.escape(_toml)}</pre>")}),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(jobs, lab, query, set_changes, setup, spec, start, visitor):
+    mo.stop(not start.value or not visitor.may_start)
+    try:
+        _job = jobs.submit(visitor.lab, setup.to_toml(spec), visitor.owner)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(jobs.public(str(_error), lab.path))), kind="danger"))
+    query.set("run", _job.run_id)
+    set_changes(lambda count: count + 1)
+    mo.md(f"Run `{_job.run_id}`: see below. Its address can be shared and reloaded.")
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    ## The run
+    """)
+    return
+
+
+@app.cell
+def _(get_changes, lab, runs):
+    get_changes()
+    listed = runs.listing(lab)
+    return (listed,)
+
+
+@app.cell
+def _(listed, query, runs):
+    run_id = runs.asked(query.get("run"), listed)
+    return (run_id,)
+
+
+@app.cell
+def _(listed, query, run_id):
+    _labels = {_run.label: _run.id for _run in listed}
+    _now = next((label for label, name in _labels.items() if name == run_id), None)
+    choose = mo.ui.dropdown(
+        _labels,
+        value=_now,
+        searchable=True,
+        full_width=True,
+        label="run",
+        on_change=lambda chosen: chosen and query.set("run", chosen),
+    )
+    choose if listed else mo.md("This lab has no runs yet: start one above, or from a terminal.")
+    return
+
+
+@app.cell
+def _(get_changes, lab, run_id, visitor, watch):
+    get_changes()
+    mo.stop(not run_id)
+    try:
+        standing = watch.watch(lab, run_id, visitor.owner)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+    return (standing,)
+
+
+@app.cell
+def _(standing):
+    mo.stop(standing.state not in ("queued", "running"))
+    tick = mo.ui.refresh(options=["1s", "2s", "10s"], default_interval="2s")
+    mo.hstack([tick], justify="start")
+    return (tick,)
+
+
+@app.cell(hide_code=True)
+def _(lab, live, run_id, set_changes, standing, tick, visitor, watch):
+    _ = tick.value
+    _seen = watch.watch(lab, run_id, visitor.owner)
+    if _seen.state != standing.state:
+        set_changes(lambda count: count + 1)
+    _parts = [
+        mo.md(f"**Run {run_id}**, {plain(_seen.title)}. {plain(_seen.sentence)}"),
+        mo.Html(live.stages(_seen)),
+    ]
+    if _seen.state == "running" and _seen.spec:
+        _parts += [mo.Html(figure(*_drawn)) for _drawn in watch.curves(lab, run_id, _seen.spec)]
+    mo.vstack(_parts)
+    return
+
+
+@app.cell
+def _(standing):
+    mo.stop(not standing.mine or standing.state not in ("queued", "running"))
+    cancel = mo.ui.run_button(label="Cancel this run", kind="danger")
+    mo.hstack([cancel], justify="start")
+    return (cancel,)
+
+
+@app.cell
+def _(cancel, jobs, run_id, set_changes, visitor):
+    mo.stop(not cancel.value)
+    try:
+        jobs.cancel(visitor.lab, run_id, visitor.owner)
+        _told = [mo.md("Cancelled: it ends within seconds.")]
+    except SubliminalError as _error:
+        _told = [mo.callout(mo.md(plain(_error)), kind="warn")]
+    set_changes(lambda count: count + 1)
+    mo.vstack(_told)
+    return
+
+
+@app.cell(hide_code=True)
+def _(standing):
+    mo.stop(standing.state in ("queued", "running", "done"))
+    mo.callout(mo.md(f"{plain(standing.title)} {plain(standing.sentence)}"), kind="warn")
+    return
+
+
+@app.cell
+def _(lab, reading, run_id, standing):
+    mo.stop(standing.state != "done")
+    try:
+        seen = reading.opened(lab, run_id)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+    return (seen,)
+
+
+@app.cell(hide_code=True)
+def _(reading, seen, standing):
+    mo.vstack(
+        [
+            mo.md(f"**Run {seen.id}**, {plain(seen.run['title'])}. {plain(standing.sentence)}"),
+            mo.md("\n\n".join(plain(_sentence) for _sentence in reading.claims(seen))),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(reading, seen):
+    _names = {name: key for key, name in reading.VIEWS.items()}
+    view = mo.ui.dropdown(_names, value=next(iter(_names)), allow_select_none=False, label="view")
+    mo.hstack([view], justify="start")
+    return (view,)
+
+
+@app.cell
+def _(reading, seen, view):
+    _all = {} if view.value in reading.SINGLE else {"all students": None}
+    _kinds = _all | {f"{_kind} students": _kind for _kind in seen.kinds}
+    _families = ({"all families": None} if _all else {}) | {_family: _family for _family in seen.families}
+    kind = mo.ui.dropdown(_kinds, value=next(iter(_kinds)), allow_select_none=False)
+    family = mo.ui.dropdown(_families, value=next(iter(_families)), allow_select_none=False)
+    mo.hstack([kind, family], justify="start", wrap=True)
+    return family, kind
+
+
+@app.cell
+def _(family, kind, reading, seen, view):
+    try:
+        drawing = reading.drawn(seen, view.value, kind.value, family.value)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+    chart = mo.ui.altair_chart(drawing, chart_selection=False, legend_selection=False)
+    mo.Html(f'<div style="overflow-x:auto;background:#fff;border-radius:8px">{chart}</div>')
+    return chart, drawing
+
+
+@app.cell
+def _(chart, picked, seen, view):
+    clicked = picked.picked(view.value, chart.selections, seen.sources)
+    return (clicked,)
+
+
+@app.cell
+def _(clicked, seen):
+    _first = clicked.source if clicked else seen.sources[0]
+    source = mo.ui.dropdown(seen.sources, value=_first, label="rows of")
+    return (source,)
+
+
+@app.cell
+def _(clicked, reading, seen, source):
+    _found = reading.outcomes(seen, source.value) if source.value in seen.sources else []
+    _asked = (
+        clicked.outcome if clicked and clicked.source == source.value and clicked.outcome in _found else None
+    )
+    outcome = mo.ui.dropdown({"all": None, **{o: o for o in _found}}, value=_asked or "all", label="filter")
+    return (outcome,)
+
+
+@app.cell
+def _(outcome, reading, seen, source):
+    try:
+        wanted = reading.whose(seen, source.value, outcome.value)
+        _, pages = reading.rows(seen, wanted)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+    page = mo.ui.number(1, pages, value=1, label=f"page of {pages:,}")
+    return page, wanted
+
+
+@app.cell(hide_code=True)
+def _(clicked, outcome, page, reading, seen, source, wanted):
+    try:
+        _table, _ = reading.rows(seen, wanted, page.value - 1)
+    except (SubliminalError, TypeError) as _error:
+        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+    _mine = clicked and clicked.source == source.value
+    _said = reading.said(seen, clicked) if _mine else ""
+    _parts = [
+        mo.md(
+            "### Rows\n\n"
+            + (
+                f"Picked: {plain(clicked.caption)}."
+                if _mine
+                else "Click a mark in the chart to see its rows."
+            )
+        ),
+        mo.hstack([source, outcome, page], justify="start", wrap=True, gap=1.25),
+        mo.Html(_table),
+    ]
+    if _said:
+        _parts += [mo.md("Sampled answers of these models:"), mo.Html(_said)]
+    mo.vstack(_parts)
+    return
+
+
+@app.cell(hide_code=True)
+def _(downloads, drawing, reading, seen):
+    _files = [
+        ("Table, CSV", f"{seen.id}.csv", lambda: downloads.table_csv(seen)),
+        ("Rows, CSV", f"{seen.id}-rows.csv", lambda: downloads.rows_file(seen, "csv")),
+        ("Rows, Parquet", f"{seen.id}-rows.parquet", lambda: downloads.rows_file(seen, "parquet")),
+        ("Chart, PNG", f"{seen.id}.png", lambda: downloads.chart_file(drawing, "png")),
+        ("Chart, SVG", f"{seen.id}.svg", lambda: downloads.chart_file(drawing, "svg")),
+        ("Offline report", f"{seen.id}.html", lambda: downloads.report(seen)),
+    ]
+    mo.vstack(
+        [
+            mo.hstack(
+                [mo.download(data, filename=name, label=label) for label, name, data in _files],
+                justify="start",
+                wrap=True,
+            ),
+            mo.accordion(
+                {
+                    "Every number": mo.Html(reading.figures(seen)),
+                    "The spec": mo.Html(f"<pre>{html.escape(seen.run['spec_toml'])}</pre>"),
+                }
+            ),
+        ]
+    )
+    return
+
+
+@app.cell
+def _(seen):
+    question = mo.ui.text("What is your favourite animal?", max_length=300, full_width=True, label="question")
+    who = mo.ui.dropdown(list(seen.spec.traits), value=seen.spec.traits[0], label="teacher")
+    arm = mo.ui.dropdown(
+        [a for a in seen.summary["traits"][0]["arms"] if a != "other-trait"], value="treated", label="student"
+    )
+    answering = mo.ui.dropdown(seen.kinds, value=seen.kinds[0], label="trained")
+    ask = mo.ui.run_button(label="Ask")
+    mo.vstack(
+        [
+            mo.md("### Talk to them\n\nBase, teacher and students of this run, asked the same."),
+            question,
+            mo.hstack([who, arm, answering, ask], justify="start", wrap=True, gap=1.25),
+        ]
+    )
+    return answering, arm, ask, question, who
+
+
+@app.cell
+def _(answering, arm, ask, jobs, lab, live, question, seen, who):
+    mo.stop(not ask.value)
+
+    def _talk(asked):
+        from subliminal_mlx.page import background
+
+        try:
+            said = [message["answer"] for message in background.do("ask", lab=str(lab.path), **asked)]
+            mo.output.replace(mo.Html(live.answers(said)))
+        except SubliminalError as error:
+            mo.output.replace(mo.callout(mo.md(plain(jobs.public(str(error), lab.path))), kind="warn"))
+
+    mo.output.replace(mo.md("Asking: the first question after a start takes a few seconds."))
+    _asked = {"question": question.value, "arm": arm.value, "trait": who.value, "kind": answering.value}
+    mo.Thread(target=_talk, args=({"run_id": seen.id, **_asked},)).start()
+    return
+
+
+@app.cell
+def _(listed):
+    _done = {_run.label: _run.id for _run in listed if _run.state == "done"}
+    several = mo.ui.multiselect(_done, max_selections=5, full_width=True, label="finished runs")
+    mo.vstack([mo.md("## Several runs"), several])
+    return (several,)
+
+
+@app.cell(hide_code=True)
+def _(charts, lab, reading, several):
+    mo.stop(len(several.value) < 2, mo.md("Choose two or more to see them beside each other."))
+    try:
+        _seen = [reading.opened(lab, name) for name in several.value[:5]]
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+    _titles = {f"{one.run['title'][:24] or one.spec.base} ({one.id[:6]})": one.summary for one in _seen}
+    mo.Html(figure(charts.to_svg(charts.compare(_titles)), "transfer in several runs"))
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    ---
+    <small>Students are read on questions that no teacher was tuned on. The list of traits is closed, and a null is shown as
+    a null. This shows an effect; it is no safety certificate.</small>
+    """)
     return
 
 

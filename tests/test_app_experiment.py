@@ -1,6 +1,12 @@
 """The experiment app: its lint, what it shows at once, the blind test, and visits with a real browser."""
 
+import re
+import tempfile
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
 import browser
+import mini
 import pytest
 from browser import text_of
 
@@ -45,11 +51,18 @@ def test_a_round_shows_two_lists_on_the_same_prompts(opened):
     assert all(row in text for row in (*first.left, *first.right, *first.prompts))
 
 
-def test_a_visitor_reads_guesses_trains_and_changes_the_weights(tmp_path):
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    with browser.serving("experiment", folder, SUBLIMINAL_LAB=str(folder / "a lab")) as found:
+        yield found
+
+
+def test_a_visitor_guesses_trains_and_changes_the_weights(request, tmp_path):
     if browser.missing():
         return
-    with browser.serving("experiment", tmp_path) as address, browser.visiting(tmp_path) as page:
-        page.goto(address)
+    with browser.visiting(tmp_path) as page:
+        page.goto(request.getfixturevalue("address"))
         page.locator("figure").first.get_by_text("Did the trait reach students").wait_for()
         page.get_by_role("button", name="Train on these").click()
         for number in range(1, 11):
@@ -62,3 +75,60 @@ def test_a_visitor_reads_guesses_trains_and_changes_the_weights(tmp_path):
         page.get_by_role("button", name="Change the starting weights").click()
         page.get_by_text("This student starts from tiny-b").wait_for()
         assert not page.get_by_text("Traceback").count()
+
+
+def test_a_run_is_started_watched_read_reloaded_and_shared(request, tmp_path):
+    if browser.missing():
+        return
+    address = request.getfixturevalue("address")
+    folder = Path(tempfile.gettempdir()).parts[1]
+    with browser.visiting(tmp_path) as page:
+        page.goto(address)
+        page.get_by_text("This lab has no runs yet").wait_for()
+        page.get_by_text("Paste a spec").click()
+        text = page.get_by_label("TOML, instead of the form")
+        text.fill('base = "/etc"')
+        text.blur()
+        page.get_by_text("is not here").wait_for()
+        text.fill(mini.OTHER)
+        text.blur()
+        page.get_by_text("96 rows").wait_for()
+        page.get_by_role("button", name="Start", exact=True).click()
+        page.get_by_text("Its address can be shared").wait_for()
+        run = parse_qs(urlsplit(page.url).query)["run"][0]
+        page.get_by_text(re.compile(r"Queued|Starting|Running for")).first.wait_for()
+        chart = page.locator("marimo-vega svg")
+        chart.get_by_text("Did the trait reach students").wait_for()
+        page.get_by_text("Done in").first.wait_for()
+        # A control changes the chart, and a click on the chart the rows.
+        page.get_by_label("view").select_option("What the filter kept")
+        chart.get_by_text("How many rows did the filter keep?").wait_for()
+        dropped = chart.locator("path[aria-label*='outcome: not numbers']").first
+        dropped.click(force=True)
+        page.get_by_text(re.compile("Picked: source .*, outcome not numbers")).wait_for()
+        page.get_by_text("dropped: not numbers").first.wait_for()
+        shown = page.get_by_text("Picked: source").inner_text()
+        # Another visitor opens the address, and the first one's page stays as it is.
+        other = page.context.new_page()
+        other.goto(page.url)
+        other.locator("marimo-vega svg").get_by_text("Did the trait reach students").wait_for()
+        other.get_by_text(run).first.wait_for()
+        assert not other.get_by_role("button", name="Cancel this run").count()
+        assert page.get_by_text("Picked: source").inner_text() == shown
+        page.reload()
+        page.locator("marimo-vega svg").get_by_text("Did the trait reach students").wait_for()
+        for visited in (page, other):
+            whole = visited.locator("body").inner_text()
+            assert run in whole and "Traceback" not in whole
+            assert f"/{folder}/" not in whole and "a lab" not in whole, "no path is shown"
+
+
+def test_an_unknown_run_and_a_forged_one_are_told(request, tmp_path):
+    if browser.missing():
+        return
+    address = request.getfixturevalue("address")
+    with browser.visiting(tmp_path) as page:
+        page.goto(f"{address}/?run=ffffffffffff")
+        page.get_by_text("There is no such run here").wait_for()
+        page.goto(f"{address}/?run=../../etc/passwd")
+        page.get_by_text("must be 12 characters").wait_for()

@@ -42,5 +42,4 @@ def percent(share: float) -> str:
 
 def plain(value: object) -> str:
     """A value as text of a Markdown page: what it holds is shown and never acts as markup."""
-    escaped = html.escape(str(value))
-    return re.sub(r"([\\`*_{}\[\]()#+.!|$~:-])", lambda found: f"&#{ord(found[1])};", escaped)
+    return re.sub(r"[^\w\s,;%/()?\N{MIDDLE DOT}]", lambda found: f"&#{ord(found[0])};", str(value))

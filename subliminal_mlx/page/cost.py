@@ -1,0 +1,120 @@
+"""What a run would cost before it is started: rows, tokens, time and memory.
+
+    cost(lab, spec).words
+
+Time comes from runs that finished in this lab on this machine, where there are some of that size of base,
+else from the rate of a matrix product here (large bases) or from one measured elsewhere (small ones).
+"""
+
+import json
+import math
+import os
+import statistics
+from dataclasses import dataclass
+
+from .. import estimate, memory
+from ..errors import SubliminalError
+from ..files import write_atomic
+from ..lab import Lab
+from ..model_folder import parameters
+from ..pipeline import stack_size
+from ..sources import WHEEL, WHEEL_PARAMETERS, locate
+from ..spec import Spec, parse_spec
+from . import background
+
+# Of the newest finished runs.
+LOOKED_AT = 20
+ELSEWHERE = 100.0
+# SmolLM2-135M, whose wheel holds no config to read.
+WHEEL_SHAPE = memory.Dimensions(30, 576, 1_536, 9, 192, 49_152, 4 * WHEEL_PARAMETERS, half=False)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An estimate: rows drawn, tokens trained on and drawn, wall-clock seconds, bytes a process."""
+
+    rows: int
+    tokens: float
+    seconds: float
+    memory: float
+    processes: int
+    how: str
+    """What the time rests on."""
+
+    @property
+    def words(self) -> str:
+        size = "an unknown amount" if math.isnan(self.memory) else memory.in_words(self.memory)
+        return (
+            f"**{self.rows:,} rows, {self.tokens / 1e6:,.1f} million tokens, {estimate.in_words(self.seconds)}**, "
+            f"about {size} of memory"
+            f"{f' in each of {self.processes} processes' if self.processes > 1 else ''}. Time: {self.how}; good to a "
+            "factor of two."
+        )
+
+
+def cost(lab: Lab, spec: Spec) -> Cost:
+    """The cost of the spec on this machine.
+
+    Raises:
+        InputError: a base that is not here.
+    """
+    count = size(spec.base)
+    processes = min(4, os.cpu_count() or 1)
+    trained, drawn = estimate.tokens(spec)
+    small = count < estimate.SMALL
+    gflops, how = (ELSEWHERE, "a rate measured on another machine") if small else _gflops(lab)
+    seconds = estimate.seconds(spec, count, gflops, processes)
+    if factors := _factors(lab, small, gflops, processes):
+        seconds *= statistics.median(factors)
+        how = f"from {len(factors)} finished {'run' if len(factors) == 1 else 'runs'} of this size here"
+    sources = len(spec.traits) + len(spec.families) + ("control" in spec.arms or "random" in spec.ablations)
+    return Cost(
+        spec.chains * sources * spec.corpus.rows, trained + drawn, seconds, held(spec), processes, how
+    )
+
+
+def size(base: str) -> int:
+    """Weights of a base."""
+    if base == WHEEL:
+        return WHEEL_PARAMETERS
+    return parameters(locate(base).path) or WHEEL_PARAMETERS
+
+
+def held(spec: Spec) -> float:
+    """Bytes that one process of the spec's run holds at its peak; NaN where the base's config does not say."""
+    location = locate(spec.base)
+    shape = memory.dimensions(location.path, fp32=True) if location.path.is_dir() else WHEEL_SHAPE
+    if shape is None:
+        return math.nan
+    return float(memory.PROCESS + max(memory.of_spec(shape, spec, stack_size(spec.base)).values()))
+
+
+def _gflops(lab: Lab) -> tuple[float, str]:
+    """This machine's rate, measured once a lab and kept where the command line keeps it."""
+    path = lab.path / "machine.json"
+    try:
+        rate = float(json.loads(path.read_text())["gflops"])
+    except (OSError, ValueError, KeyError, TypeError):
+        try:
+            rate = next(iter(background.do("measure")))["gflops"]
+            if lab.exists:
+                write_atomic(path, json.dumps({"gflops": rate}))
+        except (SubliminalError, OSError):
+            return ELSEWHERE, "a rate measured on another machine"
+    return rate, f"{rate:.0f} GFLOP/s measured here"
+
+
+def _factors(lab: Lab, small: bool, gflops: float, processes: int) -> list[float]:
+    """How many times its estimate each finished run of that size of base took here."""
+    if not lab.exists:
+        return []
+    found = []
+    for run in lab.finished(LOOKED_AT):
+        try:
+            spec = parse_spec(run["spec_toml"])
+            count = size(spec.base)
+        except SubliminalError:
+            continue
+        if (count < estimate.SMALL) == small and run["seconds"]:
+            found.append(run["seconds"] / estimate.seconds(spec, count, gflops, processes))
+    return found
