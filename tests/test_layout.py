@@ -37,6 +37,7 @@ ORDER = [
         "sources",
         "provenance",
         "identity",
+        "forecast",
         "chat",
         "bases",
     ),
@@ -83,7 +84,15 @@ ORDER = [
         "digits",
         "tiny_world",
     ),
-    *("doctor", "doctor_command", "app_command", "audit_command", "digits_command", "listing_command"),
+    *(
+        "benchmark",
+        "doctor",
+        "doctor_command",
+        "app_command",
+        "audit_command",
+        "digits_command",
+        "listing_command",
+    ),
     *("measure_command", "lineage_command", "gate_command", "console", "defend_command", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
