@@ -102,12 +102,26 @@ def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool
     store = Lab(lab)
     with ProgressView() as view:
         turn = lambda name, held: turns.turn(store.path, name, spec.title, view.waits, held)
+        view.first = lambda: _forecast(spec, store, processes)
         outcome = pipeline.run(spec, store, processes, force, view, turn)
     if as_json:
         print(json.dumps(_public(outcome.run)))
         return
     print_result(outcome.run)
     _close(store, outcome.run, lab)
+
+
+def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
+    """What a run that begins will take; nothing is said where little is."""
+    from .forecast import forecast
+    from .machine import default_processes
+    from .model_folder import parameters
+    from .sources import ORGANISM, locate
+
+    location = locate(spec.base)
+    if location.path.is_dir() and (parameters(location.path) or 0) < ORGANISM:
+        return None
+    return forecast(spec, _gflops(store), processes or default_processes())
 
 
 def _public(run: dict[str, Any]) -> dict[str, Any]:

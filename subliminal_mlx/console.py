@@ -8,6 +8,7 @@ Progress goes to stderr: bars on a terminal, plain lines in a pipe. Results go t
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -62,6 +63,8 @@ class ProgressView:
         self._tasks: dict[str, TaskID] = {}
         self._last = 0.0
         self._said: set[str] = set()
+        # Told once, when a run of ours begins to compute.
+        self.first: Callable[[], str | None] = lambda: None
 
     def __enter__(self) -> "ProgressView":
         if self.console.is_terminal:
@@ -78,6 +81,10 @@ class ProgressView:
             self.console.print(f"another process (pid {progress.get('pid')}) does this run: following it")
         if "stages" not in progress:
             return
+        if progress["state"] == "running" and not progress.get("followed") and "first" not in self._said:
+            self._said.add("first")
+            if words := self.first():
+                self.console.print(words)
         if self.console.is_terminal:
             self._draw(progress)
         else:

