@@ -122,40 +122,42 @@ def test_jobs_survive_kills_wait_in_order_and_end_by_their_owners_word(labs, lin
     # The dispatcher dies: the job does not notice, and the next one takes the others at their old places.
     books = Books(lab)
     first = books.dispatcher()
-    os.kill(first, signal.SIGKILL)
+    end(first)
     until(lambda: books.dispatcher() is None)
     assert state(lab, long) == "running" and state(lab, small) == "queued" and not jobs.wake(other)
     assert jobs.wake(lab) and until(lambda: books.dispatcher() not in (None, first))
     until(lambda: len(turns.waiting()) == 2)
     assert (jobs.view(lab, small.run_id).position, jobs.view(other, small.run_id).position) == (1, 2)
+    jobs.cancel(other, elsewhere.run_id, ADA)
+    assert state(other, elsewhere) == "cancelled"
 
-    # The job dies, and nobody is left who started it: it goes on where it was, before those that came later.
+    # Both die mid-way, as when the machine goes down: it goes on where it was, before those that came later.
     committed = Lab(lab).units_done(long.run_id)
     killed = own_process(lab, long)
-    os.kill(killed, signal.SIGKILL)
-    assert until(lambda: own_process(lab, long) != killed)
+    end(books.dispatcher())
+    end(killed)
+    until(lambda: not books.dispatcher() and not books.alive(long.run_id))
+    assert state(lab, long) == "interrupted" and jobs.wake(lab)
+    until(lambda: books.folders.run_holder(long.run_id) not in (None, killed))
     assert committed and Lab(lab).units_done(long.run_id) >= committed
     assert books.read(long.run_id).attempts == 2 and state(lab, small) == "queued"
 
-    # It dies again, under the eyes of its dispatcher: that is told, and the next one's turn comes.
-    os.kill(own_process(lab, long), signal.SIGKILL)
-    until(lambda: state(lab, long) == "interrupted")
-    assert "killed, as when memory runs out" in jobs.view(lab, long.run_id).message
-    again = jobs.submit(lab, LONG, ADA)
-    assert again.run_id == long.run_id and again.number > elsewhere.number
-
-    # Bob's ends by itself; Ada's other one is cancelled while it waits, and this one while it computes.
-    jobs.cancel(other, elsewhere.run_id, ADA)
-    assert state(other, elsewhere) == "cancelled"
-    until(lambda: state(lab, small) == "done")
-    assert Lab(lab).run(small.run_id)["status"] == "done"
-    training(lab, again)
+    # Only its owner ends it; what was computed is kept.
     with pytest.raises(InputError, match="started by somebody else"):
-        jobs.cancel(lab, again.run_id, BOB)
-    jobs.cancel(lab, again.run_id, ADA)
-    until(lambda: Lab(lab).run(again.run_id)["status"] == "cancelled")
-    until(lambda: books.alive(again.run_id) is None)
-    assert state(lab, again) == "cancelled" and Lab(lab).units_done(again.run_id) >= committed
+        jobs.cancel(lab, long.run_id, BOB)
+    jobs.cancel(lab, long.run_id, ADA)
+    until(lambda: Lab(lab).run(long.run_id)["status"] == "cancelled")
+    until(lambda: not books.alive(long.run_id))
+    assert state(lab, long) == "cancelled" and Lab(lab).units_done(long.run_id) >= committed
+
+    # Bob's turn: his job is killed under the eyes of its dispatcher, which tells him; he starts it once more.
+    end(own_process(lab, small))
+    until(lambda: state(lab, small) == "interrupted")
+    assert "killed, as when memory runs out" in jobs.view(lab, small.run_id).message
+    again = jobs.submit(lab, SMALL, BOB)
+    assert again.run_id == small.run_id and again.number > elsewhere.number
+    until(lambda: state(lab, again) == "done")
+    assert Lab(lab).run(small.run_id)["status"] == "done"
     answered = jobs.submit(lab, SMALL, ADA)
     assert (answered.run_id, answered.state, answered.owner) == (small.run_id, "done", "")
 

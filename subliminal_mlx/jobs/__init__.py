@@ -167,11 +167,14 @@ def _cared_for(books: Books, job: Job | None) -> bool:
 
 
 def _from_terminals(books: Books) -> list[turns.Place]:
-    """Who waits with a run of this lab and is none of its jobs, which may be cancelled but a moment ago."""
-    here = (place for place in turns.waiting() if place.lab == books.folders.path)
-    return [
-        place for place in here if (job := books.read(place.run_id)) is None or job.number != place.number
-    ]
+    """Who waits with a run of this lab and is none of its jobs."""
+    return [place for place in turns.waiting() if _from_terminal(books, place)]
+
+
+def _from_terminal(books: Books, place: turns.Place) -> bool:
+    # A job that has just ended, or been cancelled, may still be in the line: its number tells.
+    job = books.read(place.run_id) if place.lab == books.folders.path else None
+    return place.lab == books.folders.path and (job is None or job.number != place.number)
 
 
 def _ahead(books: Books, run_id: str, job: Job | None) -> int:
@@ -189,7 +192,7 @@ def queue(lab: Path) -> list[Job]:
     jobs = {job.run_id: job for job in books.jobs("running", "queued")}
     running = [job for job in jobs.values() if job.state == "running"]
     places = [(place, "queued") for place in _from_terminals(books)]
-    if (now := turns.computing()) and now.lab == books.folders.path:
+    if (now := turns.computing()) and _from_terminal(books, now):
         places.append((now, "running"))
     for place, state in places:
         if place.run_id not in jobs:
