@@ -10,17 +10,28 @@ from .sources import ORGANISM, WHEEL_CONFIG, WHEEL_PARAMETERS, locate
 from .spec import Spec
 
 
+def needs(name: str) -> dict[str, int] | None:
+    """Bytes to train a step of 8 rows and to sample 64 lists of numbers, the process counted.
+
+    None where the config does not say. Raises InputError as `locate`.
+    """
+    _, shape = _sizes(name)
+    if shape is None:
+        return None
+    parts = {
+        "training": memory.training(shape, 8, 100, 40),
+        "sampling": memory.sampling(shape, 64, 60, 40, 12),
+    }
+    return {part: size + memory.PROCESS for part, size in parts.items()}
+
+
 def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     """Time and memory in words; None for model organisms, which take little of both.
 
     Raises:
         InputError: as `locate`.
     """
-    location = locate(spec.base)
-    if location.kind == "wheel":
-        count, shape = WHEEL_PARAMETERS, memory.of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)
-    else:
-        count, shape = model_folder.parameters(location.path), memory.dimensions(location.path)
+    count, shape = _sizes(spec.base)
     if not count or count < ORGANISM:
         return None
     time = estimate.in_words(estimate.seconds(spec, count, gflops, processes))
@@ -29,3 +40,11 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     size = memory.in_words(max(memory.of_spec(shape, spec).values()) + memory.PROCESS)
     where = f"in each of {processes} processes" if processes > 1 else "in its process"
     return f"by estimate: {time}, {size} {where}"
+
+
+def _sizes(name: str) -> tuple[int | None, memory.Dimensions | None]:
+    location = locate(name)
+    if location.kind == "wheel":
+        return WHEEL_PARAMETERS, memory.of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)
+    fp32 = location.kind == "shipped"
+    return model_folder.parameters(location.path), memory.dimensions(location.path, fp32)

@@ -47,9 +47,11 @@ def bases(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand:
         return
+    from .forecast import needs
+    from .memory import in_words as size_in_words
     from .sources import in_words, listing
 
-    found = listing()
+    found = [row | {"memory": needs(row["name"])} for row in listing()]
     if as_json:
         print(json.dumps(found))
         return
@@ -57,7 +59,8 @@ def bases(context: typer.Context, as_json: JsonOption = False) -> None:
         size = f"{row['bytes'] / 1e6:.1f} MB"
         words = in_words(row["parameters"]) if row["parameters"] else "a model"
         note = f" ({row['note']})" if row["note"] else ""
-        print(f"{row['name']}: {words}, {size}, from {row['source']}{note}")
+        takes = f", takes {size_in_words(max(row['memory'].values()))} of memory" if row["memory"] else ""
+        print(f"{row['name']}: {words}, {size}, from {row['source']}{takes}{note}")
 
 
 def check_base(
