@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -19,6 +20,7 @@ from subliminal_mlx.jobs import check, work
 from subliminal_mlx.jobs.books import Books, open_books
 from subliminal_mlx.jobs.words import public
 from subliminal_mlx.lab import Lab
+from subliminal_mlx.spec import Corpus, Readout, Spec, Student, Teacher
 
 SMALL = """
 title = "Small"
@@ -245,6 +247,16 @@ FORGED = {
     ),
     "a path among ablations": (spec_with(ablation_traits='["../x.toml/oak"]'), "ablation_traits: .* is no"),
     "a trait that is no text": (spec_with(traits="[[1]]"), "traits: .* is no trait"),
+    "code as a defence": (
+        spec_with(defences='["data/mine.py"]'),
+        "defences: 'data/mine.py' is none of an app's",
+    ),
+    "code as a defence, without a folder": (
+        spec_with(defences='["mix-25", "mine.py"]'),
+        "defences: 'mine.py' is",
+    ),
+    "code as the only defence": (spec_with(defences='"mine.py"'), "defences: 'mine.py' is none"),
+    "a defence that is no text": (spec_with(defences="[{}]"), "defences: {} is none"),
     "a trait that is not there": (spec_with(traits='["trees/owl"]'), "no trait 'owl'"),
     "a family that is not there": (spec_with(traits='["rocks/granite"]'), "families are .*trees"),
     "rows": (spec_with(corpus="{rows = 20001}"), "corpus.rows: at most 20,000"),
@@ -252,6 +264,7 @@ FORGED = {
     "steps of soft students": (spec_with(soft="{steps = 99999}"), "soft.steps: at most 2,000"),
     "steps of teachers": (spec_with(teacher="{steps = 2001}"), "teacher.steps: at most 2,000"),
     "chains": (spec_with(chains="9"), "chains: at most 8"),
+    "defences": (spec_with(defences=str([f"mix-{n}" for n in range(10, 16)])), "defences: at most 5"),
     "an impossible value": (spec_with(chains="-1"), "chains: .*greater than or equal to 1"),
     "an infinite one": (spec_with(corpus="{temperature = inf}"), "corpus.temperature: "),
     "all of it together": (
@@ -272,6 +285,20 @@ def test_a_spec_that_no_visitor_may_start_is_refused_in_one_line(text, told, lab
     with pytest.raises(InputError, match=told) as error:
         jobs.submit(labs[0], text, ADA)
     assert str(labs[0].parent) not in one_line(error) and not labs[0].exists()
+
+
+def test_every_free_text_of_a_spec_is_looked_at_here():
+    """A field that is added to the spec and may name a file must not reach a job unseen: add it to `check` first."""
+    text = {
+        name
+        for name, field in Spec.model_fields.items()
+        if "str" in re.findall(r"\w+", str(field.annotation))
+    }
+    tables = (Teacher, Corpus, Student, Readout)
+    inner = [
+        n for t in tables for n, f in t.model_fields.items() if "str" in re.findall(r"\w+", str(f.annotation))
+    ]
+    assert text == {"title", "base", "foreign", "traits", "ablation_traits", "defences"} and not inner
 
 
 def test_too_many_traits_are_refused(tmp_path):

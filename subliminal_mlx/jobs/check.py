@@ -21,6 +21,7 @@ from ..spec import Spec, parse_spec
 # A common machine's rate, not this one's: what may be started should not depend on where it is tried.
 GFLOPS = 100.0
 UNKNOWN_SIZE = 1_000_000_000
+DEFENCE = re.compile(r"mix-[1-9]\d?|re-emit|other-init")
 TRAIT = re.compile(r"([a-z0-9][a-z0-9-]{0,39})/[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -33,6 +34,7 @@ class Limits:
     steps: int = 2_000
     chains: int = 8
     traits: int = 32
+    defences: int = 5
     batch: int = 128
     rank: int = 64
     max_tokens: int = 256
@@ -59,7 +61,9 @@ def checked(lab: Path, text: str) -> tuple[Spec, str]:
     """
     if len(text.encode(errors="replace")) > LIMITS.spec_bytes:
         raise InputError(f"spec: over {LIMITS.spec_bytes:,} bytes")
-    _names(lab, read_toml(text, "spec"))
+    fields = read_toml(text, "spec")
+    _names(lab, fields)
+    _defences(fields)
     spec = parse_spec(text)
     _sizes(spec)
     return spec, identify(spec)
@@ -102,6 +106,16 @@ def _names(lab: Path, fields: dict[str, Any]) -> None:
                 )
 
 
+def _defences(fields: dict[str, Any]) -> None:
+    values = fields.get("defences", [])
+    for name in values if isinstance(values, list) else [values]:
+        # A file ending in .py is a defence too, and its code is run: none that a browser names.
+        if not isinstance(name, str) or not DEFENCE.fullmatch(name):
+            raise InputError(
+                f"spec: defences: {name!r:.60} is none of an app's: mix-25 (any percent), re-emit, other-init"
+            )
+
+
 def _sizes(spec: Spec) -> None:
     students = {
         f"{kind}.{field}": (student, field) for kind, student in spec.kinds.items() for field in _TRAINED
@@ -118,8 +132,10 @@ def _sizes(spec: Spec) -> None:
         most, value = getattr(LIMITS, field), getattr(holder, field)
         if value > most:
             raise InputError(f"spec: {name}: at most {most:,} from an app, not {value:,}")
-    if len(spec.traits) > LIMITS.traits:
-        raise InputError(f"spec: traits: at most {LIMITS.traits} from an app, not {len(spec.traits)}")
+    for field in ("traits", "defences"):
+        most, count = getattr(LIMITS, field), len(getattr(spec, field))
+        if count > most:
+            raise InputError(f"spec: {field}: at most {most} from an app, not {count}")
     sizes = {row["name"]: row["parameters"] for row in listing()}
     hours = estimate.seconds(spec, sizes.get(spec.base) or UNKNOWN_SIZE, GFLOPS, processes=2) / 3_600
     if hours > LIMITS.hours:
