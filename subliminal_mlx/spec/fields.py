@@ -1,30 +1,15 @@
-"""The experiment's spec: one frozen object that holds everything that changes a result. No MLX here.
-
-    spec = load_spec("default")                       # a preset, or a path ending in .toml
-    spec = override(spec, ["corpus.rows=500"])        # as --set does
-    run_id(spec, fingerprints)                        # what the run is called in the lab
-
-Unknown fields, impossible values and sizes over the limits are refused with the field's name and what
-is allowed.
-"""
+"""What a spec holds: fields, what they may be, and the id that follows from them. No MLX here."""
 
 import hashlib
 import json
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .defence_names import check
-from .errors import InputError
-from .families import find_trait, read_toml
-from .files import DATA
+from ..defence_names import check
 
-FOLDER = DATA / "specs"
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1
-LARGEST_FILE = 1 << 20
 # Fields that came later: at their default they mean what runs without them did, and leave ids as they were.
 LATER = ("grad_checkpoint", "batch_tokens", "defences", "readout.prefixed", "readout.capability")
 
@@ -187,106 +172,6 @@ class Spec(_Frozen):
     def ablated(self) -> tuple[str, ...]:
         """Traits that get the ablations."""
         return (self.ablation_traits or self.traits) if self.ablations else ()
-
-
-def presets() -> dict[str, str]:
-    """Names and titles of the shipped specs."""
-    return {path.stem: tomllib.loads(path.read_text())["title"] for path in sorted(FOLDER.glob("*.toml"))}
-
-
-def load_spec(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
-    """A preset by name, or a spec file by a path ending in .toml, with `field=value` overrides.
-
-    Raises:
-        InputError: no such preset or file, or a field that is wrong.
-    """
-    if not name.endswith(".toml") and name not in presets():
-        raise InputError(f"no preset {name!r}: there are {', '.join(presets())}; a file's path ends in .toml")
-    if "\0" in name:
-        raise InputError(f"spec {name!r}: a path holds no NUL")
-    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"spec {path} is over {LARGEST_FILE >> 20} MB")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"spec {path} cannot be read: {error}") from None
-    return parse_spec(text, where=name, overrides=overrides)
-
-
-def parse_spec(text: str, where: str = "spec", overrides: list[str] | tuple[str, ...] = ()) -> Spec:
-    """A spec from TOML text; traits and families are looked up too.
-
-    Raises:
-        InputError: as `load_spec`.
-    """
-    fields = read_toml(text, where)
-    for item in overrides:
-        override_field(fields, item)
-    return validate(fields, where)
-
-
-def validate(fields: dict[str, Any], where: str = "spec") -> Spec:
-    """A spec from plain fields.
-
-    Raises:
-        InputError: names the first field that is wrong and what is allowed.
-    """
-    try:
-        spec = Spec.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        value = (
-            ""
-            if first["type"] in ("missing", "value_error", "extra_forbidden")
-            else f", not {first['input']!r:.60}"
-        )
-        if first["type"] == "extra_forbidden":
-            message = "no such field"
-        raise InputError(f"{where}: {place + ': ' if place else ''}{message}{value}") from None
-    for trait in spec.traits:
-        try:
-            find_trait(trait)
-        except InputError as error:
-            raise InputError(f"{where}: traits: {error}") from None
-    return spec
-
-
-def override_field(fields: dict[str, Any], item: str) -> None:
-    """Apply one `field=value`; the value is TOML, or taken as text where it is not."""
-    path, equals, value = item.partition("=")
-    *tables, last = path.strip().split(".")
-    if not equals or not all([*tables, last]) or "\n" in item:
-        raise InputError(f"--set {item!r:.60}: must be field=value, such as corpus.rows=500")
-    try:
-        parsed = read_toml(f"x = {value}", "value")["x"]
-    except InputError:
-        parsed = value
-    for table in tables:
-        fields = fields.setdefault(table, {})
-        if not isinstance(fields, dict):
-            raise InputError(f"--set {item!r:.60}: {table} is no table of fields")
-    fields[last] = parsed
-
-
-def to_toml(spec: Spec) -> str:
-    """The whole spec as TOML, defaults written out; `parse_spec` reads it back equal."""
-    top, tables = [], []
-    for field, value in spec.model_dump(mode="json").items():
-        if value is None:
-            continue
-        if isinstance(value, dict):
-            tables.append(f"\n[{field}]\n" + "\n".join(f"{k} = {_toml(v)}" for k, v in value.items()))
-        else:
-            top.append(f"{field} = {_toml(value)}")
-    return "\n".join(top + tables) + "\n"
-
-
-def _toml(value: Any) -> str:
-    # JSON as TOML, but for what TOML refuses: escaped halves of a character, and a bare DEL.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
