@@ -48,14 +48,14 @@ def serve_app(
     SUBLIMINAL_PASSWORD=... python -m subliminal_mlx app --host 0.0.0.0
     python -m subliminal_mlx app --read-only --base-url /subliminal
     """
-    import uvicorn
-
     from .jobs.origin import is_loopback
     from .serve import create_app
 
     password = password if password is not None else os.environ.get("SUBLIMINAL_PASSWORD") or None
-    served = create_app(name, lab, password, read_only, base_url)
     listening = _listen(host, port)
+    import uvicorn
+
+    served = create_app(name, lab, password, read_only, base_url)
     address, port = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     print(

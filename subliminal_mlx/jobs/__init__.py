@@ -45,10 +45,6 @@ __all__ = [
 ]
 
 
-# A dispatcher imports things before it takes a queue.
-STARTING_SECONDS = 30.0
-
-
 @dataclass(frozen=True)
 class View:
     """What a page shows of a run."""
@@ -134,7 +130,7 @@ def view(lab: Path, run_id: str) -> View:
     elif progress and progress.get("state") == state:
         message = progress.get("message", "")
     left = job and job.state in ("queued", "running") and state in ("queued", "interrupted")
-    if left and not books.dispatcher() and time.time() - job.created > STARTING_SECONDS:
+    if left and not books.dispatcher():
         message = last_words(books) or "nobody takes the queue now"
         message += "; it goes on when a page is opened that may start runs"
     return View(state, position, progress, message, job)

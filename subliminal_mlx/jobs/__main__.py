@@ -1,15 +1,16 @@
-"""The queue's two processes: `python -m subliminal_mlx.jobs LAB` takes jobs, with a run's id it does one."""
+"""The queue's processes, each with the locks it has inherited: `python -m subliminal_mlx.jobs LAB dispatch LOCK` takes
+jobs, `python -m subliminal_mlx.jobs LAB RUN LOCK ...` does one."""
 
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    lab, *rest = sys.argv[1:]
-    if rest:
-        from .work import work
-
-        work(Path(lab), rest[0], tuple(map(int, rest[1:])))
-    else:
+    lab, what, *held = sys.argv[1:]
+    if what == "dispatch":
         from .dispatch import dispatch
 
-        dispatch(Path(lab))
+        dispatch(Path(lab), int(held[0]))
+    else:
+        from .work import work
+
+        work(Path(lab), what, tuple(map(int, held)))

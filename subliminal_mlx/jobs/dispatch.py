@@ -1,4 +1,4 @@
-"""The process that takes a lab's jobs in order, and how it is started: `python -m subliminal_mlx.jobs LAB`.
+"""The process that takes a lab's jobs in order, and how it is started.
 
     wake(lab)                    # starts it if jobs wait and none runs
 
@@ -28,6 +28,7 @@ MOST_ATTEMPTS = 3
 # What a cancelled job gets to end by itself, before it is told harder, and harder still.
 PATIENCE_SECONDS = (15.0, 30.0)
 SECRETS = ("SUBLIMINAL_PASSWORD",)
+DISPATCH = "dispatch"
 KILLED = "its process was killed, as when memory runs out: start it again, and it goes on where it was"
 
 
@@ -36,7 +37,17 @@ def wake(lab: Path) -> bool:
     books = Books(lab)
     if books.dispatcher() or not _left(books):
         return False
-    _start([str(books.folders.path)], books.path / "dispatcher.log")
+    try:
+        # Taken for it, so that nobody starts a second one before the first has come to its first line.
+        lock = locks.acquire(books.path / "dispatcher.lock")
+    except locks.HeldError:
+        return False
+    try:
+        pid = _start([str(books.folders.path), DISPATCH, str(lock)], books.path / "dispatcher.log", (lock,))
+    except BaseException:
+        locks.release(lock)
+        raise
+    locks.hand_over(lock, pid)
     return True
 
 
@@ -67,12 +78,9 @@ def _start(arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -
     return process.pid
 
 
-def dispatch(lab: Path) -> None:
-    """Take the lab's jobs in order until none waits; at once if another process does so already."""
-    try:
-        lock = locks.acquire(Books(lab).path / "dispatcher.lock")
-    except locks.HeldError:
-        return
+def dispatch(lab: Path, lock: int) -> None:
+    """Take the lab's jobs in order until none waits; `lock` is the dispatcher's, which this process has inherited."""
+    os.set_inheritable(lock, False)
     dispatcher = _Dispatcher(Books(lab))
     try:
         while True:

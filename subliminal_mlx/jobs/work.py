@@ -1,4 +1,4 @@
-"""A job's own process: check the spec once more, run it, say how it ended. `python -m subliminal_mlx.jobs LAB RUN`."""
+"""A job's own process: check the spec once more, run it, say how it ended."""
 
 import os
 import signal
