@@ -4,7 +4,8 @@
     read_results("all")["summary"]
 
 A folder holds `spec.toml`, `summary.json` (traits, families, matrix, distributions; no rows),
-`table.csv`, and the charts as SVG and PNG.
+`table.csv`, and the charts as SVG and PNG; of a defence bench `defences.csv` and its chart too, with what
+they show under "defences" in the summary.
 """
 
 import csv
@@ -24,6 +25,11 @@ if TYPE_CHECKING:  # who reads shipped results needs no database
 FOLDER = DATA / "results"
 CHARTS = ("transfer", "lifts", "matrix")
 COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
+DEFENCES = (
+    *("student", "arm", "defence", "control", "chains", "transfer", "low", "high"),
+    *("share", "share_low", "share_high", "lift", "lift_share", "lift_share_low", "lift_share_high"),
+    *("rows_lost", "tokens_lost", "clean_loss", "clean_added", "clean_added_low", "clean_added_high"),
+)
 HEADLINE = ("headline", "estimate", "low", "high", "p", "p_holm")
 
 
@@ -38,7 +44,12 @@ def write_results(lab: "Lab", run_id: str, folder: Path) -> None:
         raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
     if folder.exists() and not (folder / "summary.json").exists():
         raise InputError(f"{folder} exists and holds no results: name another folder")
-    publish(folder, lambda target: _write(run, _yields(lab, run_id), target))
+    defended: list[dict[str, Any]] = []
+    if parse_spec(run["spec_toml"]).defences:
+        from . import bench
+
+        defended = bench.report(lab, run_id)
+    publish(folder, lambda target: _write(run, _yields(lab, run_id), defended, target))
 
 
 def read_results(name: str) -> dict[str, Any]:
@@ -103,7 +114,9 @@ def _yields(lab: "Lab", run_id: str) -> list[dict[str, Any]]:
     return [{"source": s, "kept": k, "reason": r, "rows": n} for (s, k, r), n in counts.items()]
 
 
-def _write(run: dict[str, Any], yields: list[dict[str, Any]], target: Path) -> None:
+def _write(
+    run: dict[str, Any], yields: list[dict[str, Any]], defended: list[dict[str, Any]], target: Path
+) -> None:
     from . import charts
 
     target.mkdir()
@@ -118,13 +131,29 @@ def _write(run: dict[str, Any], yields: list[dict[str, Any]], target: Path) -> N
         ],
     }
     (target / "summary.json").write_text(
-        json.dumps(_rounded(kept | {"summary": summary, "yields": yields})) + "\n"
+        json.dumps(_rounded(kept | {"summary": summary, "yields": yields} | _defences(defended))) + "\n"
     )
     (target / "table.csv").write_text(table_csv(run["summary"]["traits"]))
     for name in CHARTS:
         drawn = getattr(charts, name)(run["summary"])
         for suffix in ("svg", "png"):
             charts.save(drawn, target / f"{name}.{suffix}")
+    if defended:
+        (target / "defences.csv").write_text(_csv(DEFENCES, defended))
+        for suffix in ("svg", "png"):
+            charts.save(charts.defences(defended), target / f"defences.{suffix}")
+
+
+def _defences(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"defences": rows} if rows else {}
+
+
+def _csv(columns: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_rounded(row.get(name)) for name in columns] for row in rows)
+    return text.getvalue()
 
 
 def _rounded(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Defences and their random controls: what they change, what they cost, and a bench of them from end to end."""
 
+import csv
 import json
 
 import numpy as np
@@ -15,6 +16,7 @@ from subliminal_mlx.errors import InputError
 from subliminal_mlx.identity import identify, stack_size
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.plan import plan
+from subliminal_mlx.results import write_results
 from subliminal_mlx.score import Rows, pack
 from subliminal_mlx.spec import load_spec, parse_spec, run_id
 from subliminal_mlx.stages import Setting
@@ -227,5 +229,10 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     lab = Lab(tmp_path)
     assert report(lab, identify(spec)) == list(rows.values())
     assert charts.defences(list(rows.values())).to_dict()
+    write_results(lab, identify(spec), tmp_path / "results")
+    stored = list(csv.DictReader((tmp_path / "results" / "defences.csv").open()))
+    assert [row["arm"] for row in stored] == list(rows)
+    assert float(stored[1]["share"]) == pytest.approx(rows[stored[1]["arm"]]["share"], rel=1e-4)
+    assert (tmp_path / "results" / "defences.svg").exists()
     says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
     assert "no file nothing.py" in says
