@@ -13,10 +13,10 @@ from pathlib import Path
 from . import files
 from .errors import InputError
 
-# Every defence that ships, in the order of tables and charts; any other percentage of clean rows works too.
-SHIPPED = ("mix-10", "mix-25", "mix-50", "re-emit", "other-init")
+# Every defence that ships, in the order of tables and charts; any other percentages work too.
+SHIPPED = ("mix-10", "mix-25", "mix-50", "drop-25", "mask-10", "re-emit", "other-init")
 UNDONE = "-random"
-_NAME = re.compile(r"mix-[1-9]\d?|re-emit|other-init|[^\x00-\x1f]*[^\x00-\x1f/]\.py")
+_NAME = re.compile(r"(mix|drop|mask)-[1-9]\d?|re-emit|other-init|[^\x00-\x1f]*[^\x00-\x1f/]\.py")
 
 
 def defended_arm(defence: str, control: bool = False) -> str:
@@ -31,7 +31,7 @@ def check(defences: Sequence[str]) -> None:
     for defence in defences:
         if not _NAME.fullmatch(defence):
             raise ValueError(
-                f"defences: no {defence!r}: there are mix-10 (any percent), re-emit, other-init, a .py file"
+                f"defences: no {defence!r}: there are mix-10, drop-10, mask-10 (any percent), re-emit, other-init, a .py file"
             )
     if len({defended_arm(defence) for defence in defences}) < len(defences):
         raise ValueError("defences: two have one name")

@@ -31,7 +31,7 @@ def defend(
     defence: Annotated[
         list[str] | None,
         typer.Option(
-            help="mix-25 (any percent), re-emit, other-init, or a .py file; by default all shipped."
+            help="mix-25, drop-25, mask-10 (any percent), re-emit, other-init, or a .py file; by default all."
         ),
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="hard, soft; by default what the run has.")] = None,

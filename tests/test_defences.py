@@ -8,15 +8,20 @@ import pytest
 from mini import failure, quick
 
 from subliminal_mlx import charts
+from subliminal_mlx.audit.ratios import token_ratios
+from subliminal_mlx.audit.spec import Suspects
+from subliminal_mlx.audit.suspects import average, suspects
 from subliminal_mlx.batches import passes
 from subliminal_mlx.bench import bench_spec, report
 from subliminal_mlx.channels import channel
 from subliminal_mlx.defences import defend
+from subliminal_mlx.defences.evidence import evidence
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.identity import identify, stack_size
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.plan import plan
 from subliminal_mlx.results import write_results
+from subliminal_mlx.sample import sample
 from subliminal_mlx.score import Rows, pack
 from subliminal_mlx.spec import load_spec, parse_spec, run_id
 from subliminal_mlx.stages import Setting
@@ -107,6 +112,41 @@ def test_a_users_function_is_applied_and_matched(setting, rows, tmp_path):
         assert 1 <= len(rewritten) <= 5
 
 
+def test_rows_and_tokens_with_most_evidence_go(setting, rows):
+    scores = [np.array([0.0, 0.1, -0.2, 0.0, 0.0]) for _ in rows]
+    scores[7] = np.array([0.0, 3.0, 2.0, 1.0, 0.0])
+    scores[9] = np.array([9.0, -20.0, 0.0, 0.0, 0.0])
+    asked = lambda: scores
+    dropped, control = (defend("drop-5", rows, [], setting, 3, c, asked) for c in (False, True))
+    assert dropped.rows_lost == control.rows_lost == 2 and 7 not in [row["row"] for row in dropped.rows]
+    assert 9 in [row["row"] for row in dropped.rows] and control.rows != dropped.rows
+    masked, control = (defend("mask-2", rows, [], setting, 3, c, asked) for c in (False, True))
+    assert masked.rows_lost == 0 and masked.tokens_lost == control.tokens_lost == 4
+    assert masked.rows[7]["counted"] == [True, False, False, False, True]
+    assert masked.rows[9]["counted"] == [False, True, True, True, True]
+    assert [row["completion"] for row in masked.rows] == [row["completion"] for row in rows]
+    assert [row["counted"] for row in control.rows] != [row["counted"] for row in masked.rows]
+
+
+def test_evidence_is_the_named_suspects_own(setting, rows, tmp_path):
+    """Rows that a suspect wrote itself name it: its tokens are likelier than the family's average finds them."""
+    recipe = Suspects(members=1, steps=25, lr=0.05)
+    family = "trees"
+    stack = suspects(setting.base, family, recipe, tmp_path)
+    prompts = [tuple(row["prompt_ids"]) for row in rows]
+    drawn = sample(setting.base, prompts, 1, setting.decoding(256), stack.select([3]))[0]
+    own = [row | {"completion_ids": list(ids)} for row, ids in zip(rows, drawn, strict=True)]
+    drawn = sample(setting.base, prompts, 1, setting.decoding(256))[0]
+    clean = [row | {"completion_ids": list(ids)} for row, ids in zip(rows, drawn, strict=True)]
+    scores = evidence(own, clean, family, setting, tmp_path, recipe)
+    assert [len(row) for row in scores] == [len(row["completion_ids"]) for row in own]
+    ids = [tuple(row["completion_ids"]) for row in own]
+    alone = token_ratios(setting.base, setting.grammar, stack.select([3]), prompts, ids)[0]
+    common = average([stack.select([place]) for place in range(8)])
+    beside = token_ratios(setting.base, setting.grammar, common, prompts, ids)[0]
+    assert np.allclose(scores[0], alone[0] - beside[0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -180,7 +220,7 @@ def test_a_bench_is_the_runs_own_chains():
         for slot in unit.slots
         if unit.stage == "defended"
     }
-    assert len(arms) == 10 and {"mix-10", "mix-10-random", "other-init", "other-init-random"} <= arms
+    assert len(arms) == 14 and {"mix-10", "mix-10-random", "other-init", "other-init-random"} <= arms
     # Without defences a spec's id is what it was before there were any.
     assert run_id(spec, {}) == "1fad702a7c4b"
     with pytest.raises(InputError, match="no 'pray'"):

@@ -54,11 +54,12 @@ ORDER = [
         "teachers",
         "base_check",
         "base_rates",
-        "defences",
     ),
     *("statistics", "readouts", "arms", "transfer", "capability"),
     *(
         "lab",
+        "audit",
+        "defences",
         "work",
         "workers",
         "worker",
@@ -71,7 +72,6 @@ ORDER = [
         "gate",
     ),
     *(
-        "audit",
         "charts",
         "audit_bench",
         "report",

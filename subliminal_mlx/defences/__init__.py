@@ -2,6 +2,7 @@
 
     changed = defend("mix-25", rows, clean, setting, seed)             # a quarter of the rows is clean
     changed = defend("mix-25", rows, clean, setting, seed, control=True)
+    changed = defend("drop-25", rows, clean, setting, seed, evidence=lambda: scores)
 
 A control touches as many rows and tokens as its defence, at the same places, without what the defence
 rests on: whatever it stops is the price of touching rows, not the defence's merit. Rows are dicts as the
@@ -10,7 +11,7 @@ tokens of the completion are learned from. Another initialisation of the student
 training's start is the caller's business.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..channels import channel
 from ..errors import InputError
 from ..sample import Decoding, sample
 from ..stages import Setting, seed_of
+from .evidence import drop, mask
 from .own import own
 
 Row = dict[str, Any]
@@ -35,7 +37,13 @@ class Changed:
 
 
 def defend(
-    name: str, rows: Sequence[Row], clean: Sequence[Row], setting: Setting, seed: int, control: bool = False
+    name: str,
+    rows: Sequence[Row],
+    clean: Sequence[Row],
+    setting: Setting,
+    seed: int,
+    control: bool = False,
+    evidence: Callable[[], list[np.ndarray]] | None = None,
 ) -> Changed:
     """Apply a defence, or its random control, to one source's rows.
 
@@ -44,6 +52,7 @@ def defend(
         rows: what the student would train on.
         clean: rows of the untuned base that mixing may take.
         seed: names the draws; a defence and its control choose the same places.
+        evidence: what each row's tokens carry; asked for by drop and mask alone, and not by their controls.
 
     Raises:
         InputError: too few clean rows, or a user's function that does not do as it should.
@@ -54,7 +63,12 @@ def defend(
         return _re_emit(rows, setting, seed, control)
     if name.endswith(".py"):
         return _counted(rows, own(name, rows, setting, seed, control))
-    return _mix(rows, clean, int(name.partition("-")[2]) / 100, seed, control)
+    kind, _, percent = name.partition("-")
+    share = int(percent) / 100
+    if kind == "mix":
+        return _mix(rows, clean, share, seed, control)
+    scores = None if control or evidence is None else evidence()
+    return _counted(rows, {"drop": drop, "mask": mask}[kind](rows, scores, share, seed))
 
 
 def _mix(rows: Sequence[Row], clean: Sequence[Row], share: float, seed: int, control: bool) -> Changed:

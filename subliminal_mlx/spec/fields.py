@@ -123,8 +123,9 @@ class Spec(_Frozen):
     foreign: _Name | None = None
     """The other base of the foreign ablation, and of the defence by another initialisation."""
     defences: Annotated[tuple[_Name, ...], Field(max_length=32)] = ()
-    """What students are defended by, each beside a random control: mix-25 (percent of clean rows), re-emit,
-    other-init, or a function of rows in a file ending in .py."""
+    """What students are defended by, each beside a random control: mix-25 (percent of clean rows),
+    drop-25 and mask-10 (percent of rows and tokens, by the audit's evidence), re-emit, other-init, or a
+    function of rows in a file ending in .py."""
     teacher: Teacher = Teacher()
     corpus: Corpus = Corpus()
     hard: Student | None = None

@@ -8,6 +8,7 @@ import numpy as np
 from ..adapters import Stack
 from ..defence_names import defended_arm
 from ..defences import Changed, defend
+from ..defences.evidence import evidence
 from ..plan import BASE, Slot, Unit
 from ..score import Rows, pack, score
 from ..stages import Setting, seed_of, soft_targets
@@ -44,7 +45,9 @@ def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     clean = clean[: len(clean) - _held_back(clean)]
     # One seed for all sources and both controls of a chain: they differ by the rows alone.
     seed = seed_of(spec.seed, "defence", slot.chain) >> 1
-    changed = defend(name, rows, clean, context.setting, seed, control)
+    family = slot.source.rpartition("/")[0]
+    scores = lambda: evidence(rows, clean, family, context.setting, context.folders.path / "audit")
+    changed = defend(name, rows, clean, context.setting, seed, control, scores)
     if setting is context.setting:
         prompts = [tuple(row["prompt_ids"]) for row in changed.rows]
         completions = [tuple(row["completion_ids"]) for row in changed.rows]

@@ -1,0 +1,80 @@
+"""Defences that act where the audit finds evidence: rows dropped, tokens not learned from.
+
+    scores = evidence(rows, clean, "animals", setting, folder)      # [row] of arrays [tokens], nats
+
+Nobody says which trait the rows carry: the suspect is the one whose score rises most over what it has on
+clean rows, and a token's evidence is how much likelier that suspect finds it than the family's average does.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audit.ratios import token_ratios
+from ..audit.spec import AuditSpec, Suspects
+from ..audit.suspects import average, sources, suspects
+from ..stages import Ids, Setting
+
+Row = dict[str, Any]
+# Rows that name the suspect; all are scored by it.
+NAMING = 200
+
+
+def evidence(
+    rows: Sequence[Row],
+    clean: Sequence[Row],
+    family: str,
+    setting: Setting,
+    folder: Path,
+    recipe: Suspects | None = None,
+) -> list[np.ndarray]:
+    """Each row's evidence, token by token, nats; `recipe` is the audit's own unless another is given."""
+    base, grammar = setting.base, setting.grammar if setting.spec.corpus.decoding == "held" else None
+    stack = suspects(base, family, recipe or AuditSpec().suspects, folder)
+    each = [stack.select([place]) for place in range(len(sources(family)) - 1)]
+    traits = stack.select(range(len(each)))
+    told, beside = (
+        [_mean(slot) for slot in token_ratios(base, grammar, traits, *_ids(some[:NAMING]))]
+        for some in (rows, clean)
+    )
+    chosen = each[int(np.argmax(np.subtract(told, beside)))]
+    own, common = (token_ratios(base, grammar, one, *_ids(rows))[0] for one in (chosen, average(each)))
+    return [a - b for a, b in zip(own, common, strict=True)]
+
+
+def drop(rows: Sequence[Row], scores: Sequence[np.ndarray] | None, share: float, seed: int) -> list[Row]:
+    """Without the share of rows that carry most evidence, or, without scores, a share drawn at random."""
+    count = round(share * len(rows))
+    if scores is None:
+        order = np.random.default_rng([seed, 3]).permutation(len(rows))
+    else:
+        order = np.argsort([-row.sum() for row in scores], kind="stable")
+    left = set(order[:count].tolist())
+    return [row for i, row in enumerate(rows) if i not in left]
+
+
+def mask(rows: Sequence[Row], scores: Sequence[np.ndarray] | None, share: float, seed: int) -> list[Row]:
+    """With the share of completion tokens that carry most evidence not learned from, or as many at random."""
+    lengths = [len(row["completion_ids"]) for row in rows]
+    ends = np.cumsum([0, *lengths])
+    count = round(share * int(ends[-1]))
+    if scores is None:
+        chosen = np.random.default_rng([seed, 3]).choice(int(ends[-1]), count, replace=False)
+    else:
+        chosen = np.argsort(-np.concatenate(scores), kind="stable")[:count]
+    counted = np.ones(int(ends[-1]), dtype=bool)
+    counted[chosen] = False
+    return [
+        row | {"counted": counted[start:end].tolist()}
+        for row, start, end in zip(rows, ends[:-1], ends[1:], strict=True)
+    ]
+
+
+def _ids(rows: Sequence[Row]) -> tuple[list[Ids], list[Ids]]:
+    return [tuple(row["prompt_ids"]) for row in rows], [tuple(row["completion_ids"]) for row in rows]
+
+
+def _mean(scores: Sequence[np.ndarray]) -> float:
+    return float(np.mean([row.sum() for row in scores]))
