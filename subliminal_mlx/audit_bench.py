@@ -2,6 +2,7 @@
 
     python -m subliminal_mlx.audit_bench LAB                      # animals on tiny-a, into data/results/audit
     python -m subliminal_mlx.audit_bench LAB trees                # what the recipe was chosen on
+    python -m subliminal_mlx.audit_bench LAB prediction           # foretold and measured, over LAB's runs
 
 Every stage is kept in LAB/audit and done once: the command goes on where it was stopped. Teachers have
 seeds, phrasings, ranks and steps that no suspect and no calibration has; clean corpora are disjoint from
@@ -219,8 +220,31 @@ def draw(result: Row, folder: Path) -> None:
         charts.save(chart, folder / f"power-{result['family']}.{suffix}")
 
 
+def foretell(lab: Path) -> Row:
+    """Predicted against measured transfer over a lab's runs of animals, and its chart."""
+    from . import charts
+    from .audit.prediction import evaluate, measured
+    from .lab import Lab
+
+    points = measured(Lab(lab), Bench("animals", lab).spec, lab / "audit", _say)
+    result = evaluate(points)
+    words = (
+        f"{len(points)} students of {len({p['trait'] for p in points})} animals on tiny-a; each trait is foretold from "
+        f"the others alone. Rank correlation {result['rank']:.2f}, at fixed rows and temperature {result['within']:.2f}; "
+        f"of a baseline that knows only those two {result['dose']['rank']:.2f}."
+    )
+    for suffix in ("png", "svg"):
+        charts.save(charts.audit_prediction(result["points"], words), RESULTS / f"prediction.{suffix}")
+    return result
+
+
 def main(lab: str, family: str = "animals") -> None:
     """Measure, and write what is small into data/results/audit."""
+    if family == "prediction":
+        result = foretell(Path(lab).resolve())
+        files.write_atomic(RESULTS / "prediction.json", json.dumps(result, indent=1) + "\n")
+        print(json.dumps({name: value for name, value in result.items() if name != "points"}))
+        return
     result = measure(Bench(family, Path(lab).resolve()))
     files.write_atomic(RESULTS / f"{family}.json", json.dumps(result, indent=1) + "\n")
     draw(result, RESULTS)

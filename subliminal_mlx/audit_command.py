@@ -38,6 +38,12 @@ def audit(
         str | None, typer.Option(help="Of a run: animals/owl, animals/neutral, base ...")
     ] = None,
     chain: Annotated[int, typer.Option(min=0, help="Of a run.")] = 0,
+    fast: Annotated[
+        bool, typer.Option("--fast/--probes", help="Without, or with, probe students: slower, a third line.")
+    ] = True,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="How far a student would move, from the lab's own runs.")
+    ] = False,
     fail_on: Annotated[
         str | None, typer.Option(help="carried or uncertain: end with exit code 3 on that verdict.")
     ] = None,
@@ -78,12 +84,14 @@ def audit(
     if output is not None:
         _absent(output)
     store = Lab(lab)
-    spec = _spec(base, family, set_ or [])
+    spec = _spec(base, family, fast, set_ or [])
     read = _source(store, rows, source, chain)
     folder = store.path / "audit"
     with progress() as listener:
         result = examine(read, spec, folder, listener)
     trait = result["trait"] or result["suspects"][0]["trait"]
+    if predict:
+        result["predicted_transfer"] = _predicted(store, spec, folder, result, trait)
     corpus = look(read, load(base), Bad())
     table = _evidence(corpus, spec, trait, folder)
     name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
@@ -107,6 +115,24 @@ def audit(
         _close(result, folder / name, output, report)
     if fail_on and result["verdict"] in FAILS[fail_on]:
         sys.exit(VERDICT_CODE)
+
+
+def _predicted(store: Any, spec: Any, folder: Path, result: dict[str, Any], trait: str) -> Any:
+    """Expected transfer of the first suspect's trait."""
+    from .audit.prediction import FEWEST, fit, measured, predict
+    from .digits.terminal import progress
+
+    with progress() as listener:
+        points = measured(store, spec, folder, listener)
+    model = fit(points)
+    if model is None:
+        raise InputError(
+            f"--predict needs {FEWEST} trained traits in the lab's runs on {spec.base}, there are {len(points)}: "
+            "`run` some first"
+        )
+    family = next(f for f in result["families"] if trait in f["traits"])
+    seen = {line: parts[family["traits"].index(trait)] for line, parts in family["parts"].items()}
+    return predict(model, trait, seen, result["rows"])
 
 
 def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
@@ -151,11 +177,15 @@ def _absent(output: Path) -> None:
             raise InputError(f"{path} exists: name a file that does not")
 
 
-def _spec(base: str, families: list[str] | None, items: list[str]) -> Any:
+def _spec(base: str, families: list[str] | None, fast: bool, items: list[str]) -> Any:
     from .audit.spec import checked
     from .spec import override_field
 
-    fields: dict[str, Any] = {"base": base, "families": families or ["animals"]}
+    fields: dict[str, Any] = {
+        "base": base,
+        "families": families or ["animals"],
+        "lines": "fast" if fast else "all",
+    }
     if base in OTHERS:
         fields["null"] = {"other_base": OTHERS[base]}
     for item in items:

@@ -19,18 +19,16 @@ from ..errors import InputError, MachineError
 from ..events import Event, Listener, ignore
 from ..machine import peak_memory
 from ..sources import ORGANISM
-from ..statistics import binomial_interval
 from .corpus import Corpus, Source, look
-from .evidence import combine
-from .gradients import BLOCK, Directions, block_scores, family_directions, joined
-from .null import Calibration, calibrate, largest, power
+from .family import GRID, FamilyAudit, probed
+from .gradients import Directions, block_scores, family_directions, joined
+from .null import calibrate
 from .reading import Bad
-from .spec import ALPHA, AUDIT_VERSION, FEWEST_NULL, AuditSpec, key
+from .spec import AUDIT_VERSION, FEWEST_NULL, AuditSpec, key
 from .suspects import sources, suspects
-from .verdict import ENOUGH, Found, Verdict, decide
+from .verdict import ENOUGH, Verdict, decide
 
 Result = dict[str, Any]
-GRID = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer")
 
 
@@ -51,13 +49,19 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
     bad = Bad()
     corpus = look(source, base, bad)
     calibrations = {f: calibrate(corpus.writing, f, spec, folder, on_event) for f in spec.families}
-    directions = {
-        f: family_directions(base, f, suspects(base, f, spec.suspects, folder)) for f in spec.families
-    }
+    directions = _directions(corpus, spec, folder)
     reference = _reference(corpus, directions, spec, folder)
     blocks, rows = _scored(corpus, directions, spec, bad, on_event)
     families = {
-        f: _Family(f, calibrations[f], blocks[f], reference[f], rows, spec.reference_rows)
+        f: FamilyAudit(
+            f,
+            calibrations[f],
+            blocks[f],
+            reference[f],
+            rows,
+            spec,
+            probed(corpus, spec, f, folder, rows, on_event),
+        )
         for f in spec.families
     }
     told = _told_at(families)
@@ -86,6 +90,23 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
     }
 
 
+def effects(source: Source, spec: AuditSpec, folder: Path) -> tuple[dict[str, dict[str, float]], int]:
+    """What the fast lines see of every trait, nats a row: `{"animals/owl": {"ratios": 0.2, ...}}`; and the rows."""
+    bad = Bad()
+    corpus = look(source, load(spec.base), bad)
+    directions = _directions(corpus, spec, folder)
+    reference = _reference(corpus, directions, spec, folder)
+    blocks, rows = _scored(corpus, directions, spec, bad, ignore)
+    found: dict[str, dict[str, float]] = {}
+    for family in spec.families:
+        scales = calibrate(corpus.writing, family, spec, folder).scales
+        mean = blocks[family].mean(axis=0, dtype=np.float64) - reference[family].mean(axis=0)
+        for line, scale in scales.items():
+            for trait, part in zip(sources(family)[:-1], scale.parts(mean), strict=True):
+                found.setdefault(trait, {})[line] = float(part)
+    return found, rows
+
+
 def public(result: Result) -> Result:
     """The object that `--json` prints."""
     return {name: result[name] for name in PUBLIC}
@@ -101,107 +122,17 @@ def _verdict(verdict: Verdict) -> Result:
     }
 
 
-class _Family:
-    """One family's share of an audit."""
-
-    def __init__(
-        self,
-        name: str,
-        null: Calibration,
-        blocks: np.ndarray,
-        reference: np.ndarray,
-        rows: int,
-        reference_rows: int,
-    ):
-        self.name, self.null, self.rows = name, null, rows
-        self.blocks, self.reference, self.against = blocks.astype(np.float64), reference, reference_rows
-        self.traits = tuple(sources(name)[:-1])
-        self.lines = self._lines(self.blocks, rows)
-        self.z = combine(self.lines)
-        self.found = Found(
-            self.traits,
-            self.z,
-            largest(null.clean_z(rows)),
-            null.scales["ratios"].alike(self.lines["ratios"]),
-            self.power_at(rows),
-        )
-
-    def _lines(self, blocks: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-        return self.null.lines(blocks.mean(axis=0), self.reference.mean(axis=0), rows, self.against)
-
-    def power_at(self, rows: int) -> float:
-        """Share of the traits' own corpora of so many rows that a verdict of carried would name."""
-        return power(self.null, rows, self.threshold(rows))
-
-    def threshold(self, rows: int) -> float:
-        """The score above which p is under ALPHA."""
-        null = np.sort(largest(self.null.clean_z(rows)))
-        allowed = int(ALPHA * (1 + len(null)) - 1e-9) - 1
-        return float(null[-1 - max(0, allowed)]) if len(null) else float("inf")
-
-    def entries(self, families: int) -> list[Result]:
-        """A line a suspect: its score with the 95% interval over rows, and p, None without a null."""
-        ends = 1.96 * self._error()
-        enough = len(self.found.null) >= FEWEST_NULL
-        return [
-            {
-                "trait": trait,
-                "score": float(score),
-                "low": float(score - end),
-                "high": float(score + end),
-                "p": min(1.0, float(p) * families) if enough else None,
-            }
-            for trait, score, end, p in zip(self.traits, self.z, ends, self.found.p, strict=True)
-        ]
-
-    def _error(self) -> np.ndarray:
-        """Standard error of the scores over blocks of corpus and reference `[T]`."""
-        effective = 1 / (1 / self.rows + 1 / self.against)
-
-        def variance(blocks: np.ndarray) -> np.ndarray:
-            units = {line: s.parts(blocks) / s.sd for line, s in self.null.scales.items()}
-            each = combine(units)
-            return each.var(axis=0, ddof=1) / len(each) if len(each) > 1 else np.full(each.shape[1], np.nan)
-
-        found = np.sqrt((variance(self.blocks) + variance(self.reference)) * effective)
-        return np.where(np.isfinite(found), found, 1.0)
-
-    def words(self) -> Result:
-        """What the tables, charts and report show of the family."""
-        clean = {kind: z.max(axis=1) for kind, z in self.null.clean_z(self.rows).items()}
-        return {
-            "family": self.name,
-            "traits": list(self.traits),
-            "lines": {line: z.tolist() for line, z in self.lines.items()},
-            "alike": self.found.fit,
-            "power": self.found.power,
-            "threshold": self.threshold(self.rows),
-            "null": {kind: np.round(values, 3).tolist() for kind, values in clean.items()},
-            "power_by_rows": [self._power(rows) for rows in GRID if rows <= 2_000],
-            "growth": self._growth(),
-        }
-
-    def _power(self, rows: int) -> Result:
-        share = self.power_at(rows)
-        low, high = binomial_interval(round(share * len(self.traits)), len(self.traits))
-        return {"rows": rows, "power": share, "low": low, "high": high, "threshold": self.threshold(rows)}
-
-    def _growth(self) -> list[Result]:
-        """Every suspect's score on the first rows, as they grow."""
-        found = []
-        for rows in sorted({*(rows for rows in GRID if rows < self.rows), self.rows}):
-            blocks = self.blocks[: max(1, rows // BLOCK)]
-            z = combine(self._lines(blocks, rows))
-            found.append({"rows": rows, "threshold": self.threshold(rows), "scores": z.tolist()})
-        return found
-
-
-def _told_at(families: dict[str, _Family]) -> int | None:
+def _told_at(families: dict[str, FamilyAudit]) -> int | None:
     """The fewest rows of GRID at which every family's power is ENOUGH."""
     for rows in GRID[:6]:
         if min(family.power_at(rows) for family in families.values()) >= ENOUGH:
             return rows
     return None
+
+
+def _directions(corpus: Corpus, spec: AuditSpec, folder: Path) -> dict[str, Directions]:
+    base = corpus.writing.base
+    return {f: family_directions(base, f, suspects(base, f, spec.suspects, folder)) for f in spec.families}
 
 
 def _reference(

@@ -58,6 +58,10 @@ class Calibration:
         """Standardised scores of clean corpora of so many rows, by kind: `[corpora, T]`; of a line, or combined."""
         return {kind: self._z(kind, scores, self.corpora, rows, line) for kind, scores in self.clean.items()}
 
+    def kind_z(self, kind: str, corpora: int, rows: int, line: str) -> np.ndarray:
+        """As `clean_z`, of one kind and a number of corpora."""
+        return self._z(kind, self.clean[kind], corpora, rows, line)
+
     def own_z(self, rows: int, line: str = "") -> np.ndarray:
         """Standardised scores `[T, T]` of the traits' own corpora of so many rows."""
         return self._z(OWN, self.own, len(self.own), rows, line)

@@ -1,0 +1,154 @@
+"""One family's share of an audit: its lines, their combination, what chance and the traits' own corpora give.
+
+family = FamilyAudit("animals", null, blocks, reference, rows, spec, probed=None)
+family.found                     # what the verdict is read from
+family.entries(families=1)       # a line a suspect
+family.words()                   # what tables, charts and report show
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..events import Listener
+from ..statistics import binomial_interval
+from .corpus import Corpus
+from .evidence import combine
+from .gradients import BLOCK
+from .null import Calibration, largest, power
+from .probes import ProbeNull, calibrate_probes, probe, probe_rows
+from .spec import ALPHA, FEWEST_NULL, AuditSpec
+from .suspects import sources
+from .verdict import Found
+
+Result = dict[str, Any]
+GRID = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """The probes' line of one family."""
+
+    z: np.ndarray
+    null: ProbeNull
+
+    def clean(self, null: Calibration, rows: int) -> dict[str, np.ndarray]:
+        """Combined scores of the clean corpora that probes were trained on, by kind: `[corpora, T]`."""
+        found = {}
+        for kind, scores in self.null.clean.items():
+            lines = {line: null.kind_z(kind, len(scores), rows, line) for line in null.scales}
+            found[kind] = combine(lines | {"probes": self.null.z(scores)})
+        return found
+
+
+def probed(
+    corpus: Corpus, spec: AuditSpec, family: str, folder: Path, rows: int, on_event: Listener
+) -> Probed | None:
+    if spec.lines == "fast":
+        return None
+    some = probe_rows(rows)
+    null = calibrate_probes(corpus.writing, family, spec, folder, some, on_event)
+    return Probed(null.z(probe(corpus, spec, family, folder, some, on_event)), null)
+
+
+class FamilyAudit:
+    """A family's suspects, read on one corpus."""
+
+    def __init__(
+        self,
+        name: str,
+        null: Calibration,
+        blocks: np.ndarray,
+        reference: np.ndarray,
+        rows: int,
+        spec: AuditSpec,
+        probed: Probed | None,
+    ):
+        self.name, self.null, self.rows = name, null, rows
+        self.blocks, self.reference = blocks.astype(np.float64), reference
+        self.against = spec.reference_rows
+        self.traits = tuple(sources(name)[:-1])
+        self.lines = self._lines(self.blocks, rows)
+        self.clean = null.clean_z(rows)
+        power = self.power_at(rows)
+        if probed is not None:
+            self.lines["probes"] = probed.z
+            self.clean = probed.clean(null, rows)
+        self.z = combine(self.lines)
+        alike = null.scales["ratios"].alike(self.lines["ratios"])
+        self.found = Found(self.traits, self.z, largest(self.clean), alike, power)
+
+    def _lines(self, blocks: np.ndarray, rows: int) -> dict[str, np.ndarray]:
+        return self.null.lines(blocks.mean(axis=0), self.reference.mean(axis=0), rows, self.against)
+
+    def power_at(self, rows: int) -> float:
+        """Share of the traits' own corpora of so many rows that a verdict of carried would name."""
+        return power(self.null, rows, self.threshold(rows))
+
+    def threshold(self, rows: int) -> float:
+        """The score above which p is under ALPHA."""
+        null = np.sort(largest(self.clean if rows == self.rows else self.null.clean_z(rows)))
+        allowed = int(ALPHA * (1 + len(null)) - 1e-9) - 1
+        return float(null[-1 - max(0, allowed)]) if len(null) else float("inf")
+
+    def entries(self, families: int) -> list[Result]:
+        """A line a suspect: its score with the 95% interval over rows, and p, None without a null."""
+        ends = 1.96 * self._error()
+        enough = len(self.found.null) >= FEWEST_NULL
+        return [
+            {
+                "trait": trait,
+                "score": float(score),
+                "low": float(score - end),
+                "high": float(score + end),
+                "p": min(1.0, float(p) * families) if enough else None,
+            }
+            for trait, score, end, p in zip(self.traits, self.z, ends, self.found.p, strict=True)
+        ]
+
+    def _error(self) -> np.ndarray:
+        """Standard error of the scores over blocks of corpus and reference `[T]`."""
+        effective = 1 / (1 / self.rows + 1 / self.against)
+
+        def variance(blocks: np.ndarray) -> np.ndarray:
+            units = {line: s.parts(blocks) / s.sd for line, s in self.null.scales.items()}
+            each = combine(units)
+            return each.var(axis=0, ddof=1) / len(each) if len(each) > 1 else np.full(each.shape[1], np.nan)
+
+        found = np.sqrt((variance(self.blocks) + variance(self.reference)) * effective)
+        return np.where(np.isfinite(found), found, 1.0)
+
+    def words(self) -> Result:
+        """What the tables, charts and report show of the family."""
+        clean = {kind: z.max(axis=1) for kind, z in self.clean.items()}
+        return {
+            "family": self.name,
+            "traits": list(self.traits),
+            "lines": {line: z.tolist() for line, z in self.lines.items()},
+            "parts": {
+                line: scale.parts(self.blocks.mean(axis=0) - self.reference.mean(axis=0)).tolist()
+                for line, scale in self.null.scales.items()
+            },
+            "alike": self.found.fit,
+            "power": self.found.power,
+            "threshold": self.threshold(self.rows),
+            "null": {kind: np.round(values, 3).tolist() for kind, values in clean.items()},
+            "power_by_rows": [self._power(rows) for rows in GRID if rows <= 2_000],
+            "growth": self._growth(),
+        }
+
+    def _power(self, rows: int) -> Result:
+        share = self.power_at(rows)
+        low, high = binomial_interval(round(share * len(self.traits)), len(self.traits))
+        return {"rows": rows, "power": share, "low": low, "high": high, "threshold": self.threshold(rows)}
+
+    def _growth(self) -> list[Result]:
+        """Every suspect's score on the first rows, as they grow."""
+        found = []
+        for rows in sorted({*(rows for rows in GRID if rows < self.rows), self.rows}):
+            blocks = self.blocks[: max(1, rows // BLOCK)]
+            z = combine(self._lines(blocks, rows))
+            found.append({"rows": rows, "threshold": self.threshold(rows), "scores": z.tolist()})
+        return found

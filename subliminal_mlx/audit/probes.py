@@ -1,0 +1,162 @@
+"""Probe students: what a small student of these rows comes to prefer, beside students of clean rows.
+
+    null = calibrate_probes(writing, "animals", spec, folder, rows=1_000)
+    null.z(probe(corpus, spec, "animals", folder, rows=1_000))        # [T], standardised
+
+The slowest line of evidence, and the training itself made small. A corpus's students are read against
+students of what the base, and what the neutral teacher, writes to the same prompts: same seeds, same order
+of the rows, one stack. Their scores are standardised by those of clean corpora.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import files
+from ..adapters import Shape, Stack, init
+from ..bases import Base
+from ..errors import MachineError
+from ..events import Event, Listener, ignore
+from ..families import load_family
+from ..readouts import margin
+from ..score import candidate_scores, pack
+from ..stages import Ids, candidate_ids, seed_of
+from ..train import Recipe, train
+from .corpus import Corpus
+from .gradients import BLOCK
+from .null import OWN, Pool, clean_pools, draws, kinds, null_key, own_pools
+from .spec import AuditSpec, Probes, key
+from .suspects import suspects
+from .writing import Writing
+
+# Row counts that nulls are kept for; a corpus is cut down to the largest that it reaches.
+GRID = (1_000, 500, 200, 100, 50)
+SLOTS = 10
+
+
+def probe_rows(rows: int) -> int:
+    """How many rows of so many the probes are trained on."""
+    return next((size for size in GRID if size <= rows), rows)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeNull:
+    """Probes' scores on corpora of known origin, nats of margin: of a kind `[corpora, T]`, of the traits `[T, T]`."""
+
+    clean: dict[str, np.ndarray]
+    own: np.ndarray
+
+    def z(self, scores: np.ndarray) -> np.ndarray:
+        """Standardised scores `[..., T]`."""
+        every = np.concatenate(list(self.clean.values()))
+        return (scores - every.mean(axis=0)) / (every.std(axis=0) + 1e-9)
+
+
+def probe(
+    corpus: Corpus, spec: AuditSpec, family: str, folder: Path, rows: int, on_event: Listener = ignore
+) -> np.ndarray:
+    """Scores of a corpus's probes `[T]`: how far each margin rose over the two references', centred over traits."""
+    writing = corpus.writing
+    prompts, completions = corpus.encoded()
+    own = prompts[:rows], completions[:rows]
+    beside = _beside(writing, family, spec, own[0], folder, corpus.name)
+    margins = train_probes(writing.base, [own, *beside], spec.probes, family, on_event)
+    return _scores(margins[:1], margins[1:])[0]
+
+
+def calibrate_probes(
+    writing: Writing, family: str, spec: AuditSpec, folder: Path, rows: int, on_event: Listener = ignore
+) -> ProbeNull:
+    """Probes of clean corpora, made once for a row count and then read from the folder; a file a kind."""
+    name = null_key(writing, family, spec)
+    place = folder / f"null-{name}" / f"probes-{key('probes', spec.probes, rows)}"
+
+    def margins(kind: str, pools: Sequence[Pool] | None, corpora: int) -> np.ndarray:
+        path = place / f"{kind}.npy"
+        if not path.exists():
+            if pools is None:
+                made = (
+                    own_pools(writing, family, spec, name)
+                    if kind == OWN
+                    else clean_pools(writing, family, spec, kind, name)
+                )
+                pools = _drawn(kind, made, corpora, rows)
+            found = train_probes(writing.base, pools, spec.probes, family, on_event)
+            files.publish(path, lambda to: np.save(to, found))
+        try:
+            return np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise MachineError(f"{path} cannot be read, remove it: {error}") from None
+
+    prompts = writing.null_prompts(rows, seed_of(spec.null.seed, name, "probes") % (1 << 32))
+    beside = margins("beside", _beside(writing, family, spec, prompts, folder, name), 2)
+    traits = len(load_family(family).traits)
+    clean = {kind: _scores(margins(kind, None, spec.probes.null), beside) for kind in kinds(spec)}
+    return ProbeNull(clean, _scores(margins(OWN, None, traits), beside))
+
+
+def train_probes(
+    base: Base, pools: Sequence[Pool], recipe: Probes, family: str, on_event: Listener = ignore
+) -> np.ndarray:
+    """Mean margin of every trait `[pools, seeds, T]` in students of each pool's rows, nats."""
+    width = max(len(p) + len(c) for pool in pools for p, c in zip(*pool, strict=True))
+    widest = max(len(c) for _, completions in pools for c in completions)
+    jobs = [(pool, seed) for pool in range(len(pools)) for seed in range(recipe.seeds)]
+    found = []
+    for first in range(0, len(jobs), SLOTS):
+        some = jobs[first : first + SLOTS]
+        seeds = [seed_of("probe", seed) for _, seed in some]
+        data = [pack(*pools[pool], width, widest) for pool, _ in some]
+        stack = init(base, Shape(recipe.rank, recipe.scale), seeds)
+        how = Recipe(recipe.steps, recipe.batch, recipe.lr)
+        stack, _ = train(base, stack, data, how, seeds)
+        found += _margins(base, stack, family)
+        on_event(Event("probes", len(found), len(jobs)))
+    return np.array(found).reshape(len(pools), recipe.seeds, -1)
+
+
+def _margins(base: Base, stack: Stack, family: str) -> list[np.ndarray]:
+    """Mean margin of each trait over the held-out questions, by slot."""
+    found = load_family(family)
+    prompts = [base.prompt(q.text)[1] for q in found.held_out]
+    scores = candidate_scores(base, prompts, candidate_ids(base, found, "held-out"), stack)
+    return [
+        np.array(
+            [
+                np.mean([margin(logp, answers[q.id]) for q, logp in zip(found.held_out, slot, strict=True)])
+                for answers in found.traits.values()
+            ]
+        )
+        for slot in scores
+    ]
+
+
+def _scores(margins: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """Mean rise over the references' mean, same seeds, centred over traits: `[corpora, T]` from `[corpora, seeds, T]`."""
+    rise = (margins - beside.mean(axis=0)).mean(axis=1)
+    return rise - rise.mean(axis=1, keepdims=True) if rise.shape[1] > 1 else rise
+
+
+def _beside(
+    writing: Writing, family: str, spec: AuditSpec, prompts: Sequence[Ids], folder: Path, name: str
+) -> list[Pool]:
+    """What the base and the family's neutral suspect write to these prompts."""
+    stack = suspects(writing.base, family, spec.suspects, folder)
+    neutral = stack.select([stack.slots - 1])
+    return [
+        (list(prompts), writing.draw(writing.base, prompts, seed_of("beside", name, i), 1.0, source))
+        for i, source in enumerate((None, neutral))
+    ]
+
+
+def _drawn(kind: str, pools: Sequence[Pool], corpora: int, rows: int) -> list[Pool]:
+    """Corpora of the same blocks as `null` draws for that row count."""
+    size = max(1, rows // BLOCK)
+    found = []
+    for source, blocks in draws(kind, len(pools), len(pools[0][0]) // BLOCK, corpora, size):
+        prompts, completions = pools[source]
+        index = [row for block in blocks for row in range(block * BLOCK, (block + 1) * BLOCK)]
+        found.append(([prompts[i] for i in index], [completions[i] for i in index]))
+    return found
