@@ -138,6 +138,21 @@ def test_a_small_null_is_called_uncalibrated(place, maple):
     assert found["suspects"][0] == {**found["suspects"][0], "trait": "trees/maple", "p": None}
 
 
+def test_probe_students_are_a_third_line(place, maple):
+    few = ("--set", "probes.steps=3", "--set", "probes.null=2", "--set", "probes.seeds=1", "--probes")
+    child = audit(place, "maple.jsonl", *few)
+    assert child.returncode == 0, child.stderr
+    assert re.search(r"p +ratios +gradients +probes", child.stdout)
+    # Ten clean corpora had probes: no null.
+    assert "uncalibrated: 10 clean corpora" in child.stdout
+    again = audit(place, "maple.jsonl", *few, "--json")
+    assert "probes" in again.stderr and json.loads(again.stdout)["trait"] is None
+
+
+def test_prediction_needs_runs(place, maple):
+    assert "--predict needs 20 trained traits" in audit(place, "plain.jsonl", "--predict").stderr
+
+
 def test_wrong_use_ends_in_one_line(place, maple):
     (place / "binary.jsonl").write_bytes(b"\0" * 100)
     (place / "empty.jsonl").write_bytes(b"")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from subliminal_mlx.adapters import Stack
-from subliminal_mlx.audit import evidence, gradients, null, suspects
+from subliminal_mlx.audit import evidence, gradients, null, probes, suspects
 from subliminal_mlx.audit.reading import Row
-from subliminal_mlx.audit.spec import FEWEST_NULL, Suspects
+from subliminal_mlx.audit.spec import FEWEST_NULL, Probes, Suspects
 from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.writing import Writing, detect
 from subliminal_mlx.families import load_family
@@ -221,6 +221,35 @@ def test_p_values_are_exact_and_never_zero():
     rng = np.random.default_rng(2)
     p = np.array([null.p_values(rng.normal(size=1), rng.normal(size=99))[0] for _ in range(2_000)])
     assert abs((p <= 0.05).mean() - 0.05) < 4 * (0.05 * 0.95 / 2_000) ** 0.5
+
+
+# --- probes ---------------------------------------------------------------------------------------
+
+
+def test_a_probe_does_not_depend_on_its_neighbours(tiny, pool):
+    recipe = Probes(seeds=2, steps=3, batch=4)
+    other = (pool[0][:20], pool[1][20:])
+    both = probes.train_probes(tiny, [pool, other], recipe, "pronouns")
+    alone = probes.train_probes(tiny, [other], recipe, "pronouns")
+    assert both.shape == (2, 2, 4) and np.array_equal(both[1], alone[0])
+    assert not np.allclose(both[0], both[1]) and not np.allclose(both[0, 0], both[0, 1])
+
+
+def test_probes_are_read_against_both_references_seed_by_seed():
+    beside = np.array([[[1.0, 0.0], [3.0, 0.0]], [[1.0, 2.0], [3.0, 2.0]]])
+    margins = np.array([[[2.0, 1.0], [6.0, 1.0]]])
+    # Rises: (1, 0) and (3, 0); mean (2, 0); centred (1, -1).
+    assert probes._scores(margins, beside).tolist() == [[1.0, -1.0]]
+    assert [probes.probe_rows(n) for n in (40, 50, 999, 1_000, 50_000)] == [40, 50, 500, 1_000, 1_000]
+
+
+def test_probes_are_standardised_by_clean_corpora():
+    rng = np.random.default_rng(4)
+    kept = probes.ProbeNull(
+        {"a": rng.normal(1, 2, (50, 3)), "b": rng.normal(1, 2, (50, 3))}, np.zeros((3, 3))
+    )
+    z = kept.z(np.concatenate(list(kept.clean.values())))
+    assert np.allclose(z.mean(axis=0), 0) and np.allclose(z.std(axis=0), 1)
 
 
 # --- verdicts -------------------------------------------------------------------------------------

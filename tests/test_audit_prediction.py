@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from subliminal_mlx import charts
 from subliminal_mlx.audit.prediction import FEWEST, evaluate, fit, predict
 
 
@@ -62,3 +63,13 @@ def test_groups_are_of_rows_to_one_digit():
     some = [p | {"rows": p["rows"] - i % 3} for i, p in enumerate(points())]
     assert evaluate(some)["groups"] == 9
     assert pytest.approx(evaluate(some)["rank"], abs=0.1) == evaluate(points())["rank"]
+
+
+def test_the_charts_draw_what_was_measured():
+    found = evaluate(points())
+    svg = charts.to_svg(charts.audit_prediction(found["points"], "words <b>"))
+    assert "measured transfer, log-odds" in svg and "<b>" not in svg
+    grid = [
+        {"condition": c, "rows": n, "share": 0.5, "low": 0.3, "high": 0.7} for c in "ab" for n in (50, 2_000)
+    ]
+    assert "share of corpora" in charts.to_svg(charts.audit_power(grid, "How many rows?", "words"))

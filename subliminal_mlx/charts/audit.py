@@ -44,7 +44,12 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
         for trait, score in zip(family["traits"], point["scores"], strict=True)
     ]
     bar = [{"rows": point["rows"], "bar": point["threshold"]} for point in family["growth"]]
-    x = alt.X("rows:Q", scale=alt.Scale(type="log"), title="rows", axis=alt.Axis(tickCount=5, format=",d"))
+    x = alt.X(
+        "rows:Q",
+        scale=alt.Scale(type="log", nice=False),
+        title="rows",
+        axis=alt.Axis(tickCount=5, format=",d"),
+    )
     shade = alt.condition("datum.first", alt.value(FOUND), alt.value(REST))
     line = (
         alt.Chart(data(rows))
