@@ -210,6 +210,20 @@ def test_draws_are_disjoint_where_the_pool_allows():
     assert not np.array_equal(large[0][1], large[1][1])
 
 
+def test_power_counts_what_would_be_named_rightly():
+    rng = np.random.default_rng(5)
+    reference = blocks(rng, 5_000)
+    shifts = np.zeros((4, 10))
+    shifts[np.arange(4), np.arange(4)] = (0.6, 0.6, 0.6, 0.0)
+    # The second one's rows look like the first; the last one's like nobody.
+    shifts[1] = shifts[0]
+    own = np.array([blocks(rng, 50, shift=shift) for shift in shifts])
+    scales = {line: evidence.fit(reference, line) for line in evidence.LINES}
+    made = null.Calibration(scales, reference, 500, {}, own, 0)
+    assert null.power(made, 500, 4.0, 0.8) == 0.5
+    assert null.power(made, 500, 1_000.0, 0.8) == 0 and null.power(made, 500, 4.0, 1.01) == 0
+
+
 def test_p_values_are_exact_and_never_zero():
     chance = np.arange(100.0)
     assert null.p_values(np.array([1_000.0, 99.0, 98.5, -1.0]), chance).tolist() == [

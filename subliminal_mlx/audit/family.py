@@ -21,7 +21,7 @@ from .null import Calibration, largest, power
 from .probes import ProbeNull, calibrate_probes, probe, probe_rows
 from .spec import ALPHA, FEWEST_NULL, AuditSpec
 from .suspects import sources
-from .verdict import Found
+from .verdict import ALIKE, Found
 
 Result = dict[str, Any]
 GRID = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -85,7 +85,7 @@ class FamilyAudit:
 
     def power_at(self, rows: int) -> float:
         """Share of the traits' own corpora of so many rows that a verdict of carried would name."""
-        return power(self.null, rows, self.threshold(rows))
+        return power(self.null, rows, self.threshold(rows), ALIKE)
 
     def threshold(self, rows: int) -> float:
         """The score above which p is under ALPHA."""

@@ -113,10 +113,15 @@ def p_values(z: np.ndarray, null: np.ndarray) -> np.ndarray:
     return (1 + above) / (1 + len(order))
 
 
-def power(null: Calibration, rows: int, threshold: float) -> float:
-    """Share of the traits' own corpora of so many rows whose trait scores first, and above the threshold."""
-    z = null.own_z(rows)
-    return float(np.mean((z.argmax(axis=1) == np.arange(len(z))) & (z.max(axis=1) >= threshold)))
+def power(null: Calibration, rows: int, threshold: float, alike: float) -> float:
+    """Share of the traits' own corpora of so many rows that would be called carried and named rightly.
+
+    Their trait scores first and above the threshold, and they look like it (`Scale.alike`).
+    """
+    z, ratios = null.own_z(rows), null.own_z(rows, "ratios")
+    first = (z.argmax(axis=1) == np.arange(len(z))) & (z.max(axis=1) > threshold)
+    named = np.array([null.scales["ratios"].alike(some) >= alike for some in ratios])
+    return float(np.mean(first & named))
 
 
 # --- making it ------------------------------------------------------------------------------------
