@@ -440,10 +440,23 @@ def _(cancel, jobs, run_id, set_changes, visitor):
     return
 
 
-@app.cell(hide_code=True)
-def _(standing):
+@app.cell
+def _(standing, visitor):
     mo.stop(standing.state in ("queued", "running", "done"))
-    mo.callout(mo.md(f"{plain(standing.title)} {plain(standing.sentence)}"), kind="warn")
+    _told = mo.callout(mo.md(f"{plain(standing.title)} {plain(standing.sentence)}"), kind="warn")
+    again = mo.ui.run_button(label="Go on with it")
+    mo.vstack([_told, *([again] if standing.spec and visitor.may_start else [])])
+    return (again,)
+
+
+@app.cell
+def _(again, jobs, lab, set_changes, setup, standing, visitor):
+    mo.stop(not again.value or not standing.spec or not visitor.may_start)
+    try:
+        jobs.submit(visitor.lab, setup.to_toml(standing.spec), visitor.owner)
+    except SubliminalError as _error:
+        mo.stop(True, mo.callout(mo.md(plain(jobs.public(str(_error), lab.path))), kind="danger"))
+    set_changes(lambda count: count + 1)
     return
 
 

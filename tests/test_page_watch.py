@@ -6,7 +6,7 @@ import signal
 import mini
 import pytest
 
-from subliminal_mlx import charts
+from subliminal_mlx import charts, jobs
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.page import live, watch
 from subliminal_mlx.pipeline import identify
@@ -78,6 +78,28 @@ def test_a_killed_run_says_so_and_promises_nothing(killed):
     lab, name, _, _ = killed
     seen = watch.watch(lab, name, "somebody")
     assert seen.state == "interrupted" and "goes on from there" in seen.sentence and seen.ended
+
+
+@pytest.mark.parametrize(
+    ("state", "position", "message", "said"),
+    [
+        ("queued", 0, "", "Queued: it is next."),
+        ("queued", 1, "", "Queued: 1 run of this machine goes first."),
+        ("queued", 3, "", "Queued: 3 runs of this machine go first."),
+        ("running", None, "", "Running for 1:05."),
+        ("failed", None, "disk is full (/home/ada/lab)", "Failed after 1:05: disk is full (lab). What was"),
+        ("cancelled", None, "", "Cancelled after 1:05. What was committed is kept"),
+        ("interrupted", None, "", "Interrupted after 1:05."),
+        ("done", None, "", "Done in 1:05."),
+    ],
+)
+def test_every_state_is_told_as_it_is(monkeypatch, tmp_path, state, position, message, said):
+    progress = {"seconds": 65.0, "fraction": 0.5}
+    view = jobs.View(state, position, progress, message, None)
+    monkeypatch.setattr(jobs, "view", lambda lab, run_id: view)
+    seen = watch.watch(Lab(tmp_path), "a" * 12)
+    assert seen.sentence.startswith(said) and seen.state == state
+    assert seen.ended == (state not in ("queued", "running"))
 
 
 def test_answers_stand_side_by_side_as_text():

@@ -113,12 +113,10 @@ def _sentence(view: Any, progress: dict[str, Any]) -> str:
     taken = clock(progress.get("seconds") or 0)
     why = f": {without_folders(view.message)}" if view.message else ""
     if view.state == "queued":
-        if not view.position:
-            return "Queued: it is next."
         first = (
             "1 run of this machine goes" if view.position == 1 else f"{view.position} runs of this machine go"
         )
-        return f"Queued: {first} first."
+        return f"Queued: {f'{first} first' if view.position else 'it is next'}{why}."
     return {
         "empty": "There is no such run here. Set one up below, or choose another.",
         "running": f"Running for {taken}." if progress else "Starting.",
