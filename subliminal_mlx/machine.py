@@ -31,9 +31,14 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "device": "gpu" if mx.default_device() == mx.gpu else "cpu",
         "blas": blas,
-        "machine": hashlib.sha256(platform.node().encode()).hexdigest()[:8],
+        "machine": machine_name(),
         "commit": _commit(),
     }
+
+
+def machine_name() -> str:
+    """Stands for this machine in what a run keeps of it, without telling its name."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _commit() -> str:

@@ -5,6 +5,7 @@ import pytest
 from subliminal_mlx import jobs
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.lab import Lab
+from subliminal_mlx.machine import machine_name
 from subliminal_mlx.page import cost, setup
 from subliminal_mlx.results import read_results
 from subliminal_mlx.spec import load_spec, parse_spec, presets
@@ -83,8 +84,10 @@ def test_the_cost_grows_with_the_run_and_comes_from_runs_that_finished_here(tmp_
     assert small.rows == 2 * 3 * 4_500 and small.tokens < large.tokens and small.seconds < large.seconds
     assert "measured on another machine" in small.how and "27,000 rows" in small.words
     lab, spec = Lab(tmp_path / "lab"), load_spec("glance")
-    lab.start_run("a" * 12, "", setup.to_toml(spec), spec.model_dump_json(), {})
-    lab.finish_run("a" * 12, "done", 10 * small.seconds)
+    for number, machine in ((1, machine_name()), (2, "another")):
+        run_id = str(number) * 12
+        lab.start_run(run_id, "", setup.to_toml(spec), spec.model_dump_json(), {"machine": machine})
+        lab.finish_run(run_id, "done", 10 * number * small.seconds)
     found = cost.cost(lab, spec)
     assert found.seconds == pytest.approx(10 * small.seconds) and "1 finished run" in found.how
 

@@ -36,12 +36,14 @@ class Glances(Runs):
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def finished(self, most: int) -> list[dict[str, Any]]:
-        """The newest runs that are done: spec_toml, seconds."""
+    def finished(self, machine: str, most: int) -> list[dict[str, Any]]:
+        """The newest runs that this machine alone has done: spec_toml, seconds."""
         with self._connection(None, write=False) as con:
             cursor = con.execute(
-                "SELECT spec_toml, seconds FROM runs WHERE status = 'done' ORDER BY created DESC LIMIT $most",
-                {"most": most},
+                "SELECT spec_toml, seconds FROM runs WHERE status = 'done' "
+                "AND json_array_length(environment_json) = 1 "
+                "AND environment_json->>'$[0].machine' = $machine ORDER BY created DESC LIMIT $most",
+                {"machine": machine, "most": most},
             )
             return [{"spec_toml": toml, "seconds": seconds} for toml, seconds in cursor.fetchall()]
 

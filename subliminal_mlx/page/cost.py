@@ -15,18 +15,17 @@ from dataclasses import dataclass
 from .. import estimate, memory
 from ..errors import SubliminalError
 from ..files import write_atomic
+from ..forecast import sizes
 from ..lab import Lab
-from ..model_folder import parameters
+from ..machine import machine_name
 from ..pipeline import stack_size
-from ..sources import WHEEL, WHEEL_PARAMETERS, locate
+from ..sources import WHEEL_PARAMETERS
 from ..spec import Spec, parse_spec
 from . import background
 
 # Of the newest finished runs.
 LOOKED_AT = 20
 ELSEWHERE = 100.0
-# SmolLM2-135M, whose wheel holds no config to read.
-WHEEL_SHAPE = memory.Dimensions(30, 576, 1_536, 9, 192, 49_152, 4 * WHEEL_PARAMETERS, half=False)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def cost(lab: Lab, spec: Spec) -> Cost:
     Raises:
         InputError: a base that is not here.
     """
-    count = size(spec.base)
+    count = sizes(spec.base)[0] or WHEEL_PARAMETERS
     processes = min(4, os.cpu_count() or 1)
     trained, drawn = estimate.tokens(spec)
     small = count < estimate.SMALL
@@ -73,17 +72,9 @@ def cost(lab: Lab, spec: Spec) -> Cost:
     )
 
 
-def size(base: str) -> int:
-    """Weights of a base."""
-    if base == WHEEL:
-        return WHEEL_PARAMETERS
-    return parameters(locate(base).path) or WHEEL_PARAMETERS
-
-
 def held(spec: Spec) -> float:
     """Bytes that one process of the spec's run holds at its peak; NaN where the base's config does not say."""
-    location = locate(spec.base)
-    shape = memory.dimensions(location.path, fp32=True) if location.path.is_dir() else WHEEL_SHAPE
+    _, shape = sizes(spec.base)
     if shape is None:
         return math.nan
     return float(memory.PROCESS + max(memory.of_spec(shape, spec, stack_size(spec.base)).values()))
@@ -109,10 +100,10 @@ def _factors(lab: Lab, small: bool, gflops: float, processes: int) -> list[float
     if not lab.exists:
         return []
     found = []
-    for run in lab.finished(LOOKED_AT):
+    for run in lab.finished(machine_name(), LOOKED_AT):
         try:
             spec = parse_spec(run["spec_toml"])
-            count = size(spec.base)
+            count = sizes(spec.base)[0] or WHEEL_PARAMETERS
         except SubliminalError:
             continue
         if (count < estimate.SMALL) == small and run["seconds"]:
