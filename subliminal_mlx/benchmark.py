@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from . import adapters, runtime
 from .adapters import Shape, Stack
 from .bases import Base, load
 from .channels import numbers
-from .files import DATA, publish
+from .files import DATA, write_atomic
 from .machine import environment
 from .sample import Decoding, sample
 from .score import pack
@@ -36,7 +37,8 @@ import mlx.core as mx  # noqa: E402
 import mlx.optimizers as optim  # noqa: E402
 
 FOLDER = DATA / "results" / "benchmark"
-CORPUS = Corpus(shown=(3, 4), range=(100, 999), style="full")
+# Prompts as in the presets for SmolLM2: short ones are of two lengths, full ones of nearly as many as there are rows.
+STYLES = {style: Corpus(shown=(3, 4), range=(100, 999), style=style) for style in ("short", "full")}
 RANK, SCALE = 8, 2.0
 
 
@@ -55,10 +57,11 @@ class Sizes:
 Timed = Callable[[], tuple[int, float]]
 
 
-def compare(name: str, sizes: Sizes) -> dict[str, Any]:
+def compare(name: str, sizes: Sizes, style: str = "short") -> dict[str, Any]:
     """Rates of ours and theirs, in tokens a second, and their ratio, for each task."""
     base = load(name)
-    texts = numbers.prompts(max(sizes.rows, sizes.batch * sizes.steps), 0, CORPUS)
+    corpus = STYLES[style]
+    texts = numbers.prompts(max(sizes.rows, sizes.batch * sizes.steps), 0, corpus)
     prompts = [base.prompt(text)[1] for text in texts]
     stack = _noisy(base)
     found = {}
@@ -66,7 +69,7 @@ def compare(name: str, sizes: Sizes) -> dict[str, Any]:
         adapters.save(Path(folder) / "a", stack, 0)
         plain, adapted = (_theirs(base, path) for path in (None, Path(folder) / "a"))
         some = prompts[: sizes.rows]
-        held = numbers.grammar(base, CORPUS)
+        held = numbers.grammar(base, corpus)
         draw = _draws(plain, some, sizes)
         through = _draws(adapted, some, sizes)
         pairs: dict[str, tuple[Timed, Timed]] = {
@@ -77,7 +80,10 @@ def compare(name: str, sizes: Sizes) -> dict[str, Any]:
         }
         for task, (ours, theirs) in pairs.items():
             found[task] = _alternately(ours, theirs, sizes.repeats)
-    return {"base": name, "sizes": vars(sizes), "tasks": found, "environment": environment()}
+    busy = os.getloadavg()[0]
+    lengths = len({len(prompt) for prompt in prompts[: sizes.rows]})
+    told = {"base": name, "style": style, "lengths": lengths, "sizes": vars(sizes), "load": busy}
+    return told | {"tasks": found, "environment": environment()}
 
 
 def _alternately(ours: Timed, theirs: Timed, repeats: int) -> dict[str, Any]:
@@ -126,7 +132,7 @@ def _draws(theirs: tuple[Any, Any], prompts: list, sizes: Sizes) -> Timed:
 def _completions(base: Base, prompts: list) -> list[tuple[int, ...]]:
     """Lists of numbers that no model drew: both sides train on these."""
     rng = np.random.default_rng(0)
-    texts = [CORPUS.separator.join(map(str, rng.integers(0, 1000, 8))) for _ in prompts]
+    texts = [" ".join(map(str, rng.integers(0, 1000, 8))) for _ in prompts]
     return [(*base.encode(text), base.eos) for text in texts]
 
 
@@ -196,15 +202,24 @@ def _noisy(base: Base) -> Stack:
 # --- page -----------------------------------------------------------------------------------------
 
 
+_HEAD = """# Beside mlx-lm
+
+Ours reads what prompts share once, computes logits only where a token is drawn or trained on, and of them, when
+held to a grammar, only the allowed tokens'; it draws by keys, which costs a little. mlx-lm has no decoding held to a
+grammar: that row is beside its free decoding. Ours decodes prompts of one length together, without padding, so that
+few rows of many lengths are slower than mlx-lm's padded batch; corpora have hundreds of rows of each length.
+"""
+
+
 def page(found: dict[str, Any]) -> str:
-    """The comparison in Markdown."""
+    """One comparison in Markdown."""
     sizes, here = found["sizes"], found["environment"]
     lines = [
-        f"# Beside mlx-lm: {found['base']}\n",
-        f"`uv run python -m subliminal_mlx.benchmark {found['base']}`, on {here['system']}, {here['device']}, BLAS "
+        f"## {found['base']}, {found['style']} prompts\n",
+        f"`uv run python -m subliminal_mlx.benchmark {found['base']} --style {found['style']}`, on {here['system']}, {here['device']}, BLAS "
         f"{here['blas']}, MLX {here['mlx']}, mlx-lm {here['mlx-lm']}. {sizes['rows']} rows of up to "
-        f"{sizes['tokens']} tokens drawn at temperature 1; steps of {sizes['batch']} rows trained at rank {RANK}; "
-        f"{sizes['repeats']} repeats, both sides in turn. Completion tokens a second; the ratio is the median "
+        f"{sizes['tokens']} tokens drawn at temperature 1, prompts of {found['lengths']} lengths; steps of {sizes['batch']} rows trained at rank {RANK}; "
+        f"{sizes['repeats']} repeats, both sides in turn, at a load of {found['load']:.0f}. Completion tokens a second; the ratio is the median "
         "over repeats, with the lowest and highest.\n",
         "| task | ours | mlx-lm | ratio |",
         "|---|---|---|---|",
@@ -213,11 +228,6 @@ def page(found: dict[str, Any]) -> str:
         ours, theirs = np.median(rates["ours"]), np.median(rates["theirs"])
         span = f"{rates['ratio']:.2f} ({rates['lowest']:.2f} to {rates['highest']:.2f})"
         lines.append(f"| {task} | {ours:,.1f} | {theirs:,.1f} | **{span}** |")
-    lines.append(
-        "\nmlx-lm has no decoding held to a grammar: that row is beside its free decoding. Ours reads what prompts "
-        "share once, computes logits only where a token is drawn or trained on, and of them, when held, only the "
-        "allowed tokens'; it draws by keys, which costs a little."
-    )
     return "\n".join(lines) + "\n"
 
 
@@ -225,17 +235,15 @@ def main() -> None:
     """Compare and store."""
     parser = argparse.ArgumentParser(description="Time sampling and training beside mlx-lm's own.")
     parser.add_argument("base", nargs="?", default="smollm2-135m")
+    parser.add_argument("--style", choices=STYLES, default="short", help="of the prompts")
     for field, value in vars(Sizes()).items():
         parser.add_argument(f"--{field}", type=int, default=value)
     options = vars(parser.parse_args())
-    found = compare(options.pop("base"), Sizes(**options))
-
-    def write(folder: Path) -> None:
-        folder.mkdir()
-        (folder / "benchmark.json").write_text(json.dumps(found, indent=1) + "\n")
-        (folder / "README.md").write_text(page(found))
-
-    publish(FOLDER, write)
+    base, style = options.pop("base"), options.pop("style")
+    found = compare(base, Sizes(**options), style)
+    write_atomic(FOLDER / f"{base.replace('/', '-')}-{style}.json", json.dumps(found, indent=1) + "\n")
+    stored = [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"), reverse=True)]
+    write_atomic(FOLDER / "README.md", "\n".join([_HEAD, *map(page, stored)]))
     print(page(found))
 
 
