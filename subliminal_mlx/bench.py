@@ -20,7 +20,7 @@ from .families import load_family
 from .lab import Lab
 from .plan import Slot, neutral
 from .readouts import Reading, read
-from .sources import SHIPPED
+from .sources import OTHER_STARTS
 from .spec import Spec, parse_spec, validate
 from .statistics import estimate, ratio
 from .work.defended import COSTS
@@ -53,12 +53,11 @@ def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = 
 
 def _other(base: str) -> str:
     """The shipped base of the same data and another initialisation."""
-    others = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
-    if base not in others or not (SHIPPED / others[base]).is_dir():
+    if base not in OTHER_STARTS:
         raise InputError(
             f"other-init: no other initialisation of {base} is known: leave it out, or set `foreign`"
         )
-    return others[base]
+    return OTHER_STARTS[base]
 
 
 def report(lab: Lab, run_id: str) -> list[Row]:

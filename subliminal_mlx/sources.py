@@ -32,6 +32,8 @@ WHEEL_CONFIG = {
     "num_key_value_heads": 3,
     "vocab_size": 49_152,
 }
+# Bases of the same data and another initialisation.
+OTHER_STARTS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
 ORGANISM = 10_000_000  # below this many parameters a model is a model organism, not a language model
 HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
 HUB_TIMEOUT = 8.0  # seconds after which a hub that has not answered counts as out of reach

@@ -160,3 +160,10 @@ def test_hostile_text_stays_text():
     row = next(line for line in markdown(decision).splitlines() if "script" in line)
     assert "<" not in row and row.count("|") - row.count("\\|") == 5 and "\x1b" not in row
     assert decision.verdict == "fail" and Decision("t", decision.checks[1:], "warn").verdict == "warn"
+
+
+def test_a_corpus_without_an_audit_is_not_passed(pipeline):
+
+    text = POLICY.replace('audit = "base.json"\n', "").replace("smallest_power = 0.8", 'cannot_tell = "warn"')
+    check = next(c for c in _decide(pipeline, text).checks if (c.subject, c.name) == ("base.jsonl", "audit"))
+    assert check.verdict == "cannot tell" and "the policy runs none" in check.reason

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import InputError
 from ..lab import Lab
 from ..lineage import trace
-from ..sources import locate
+from ..sources import OTHER_STARTS, locate
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
 __all__ = ["Check", "Decision", "decide", "load_policy"]
@@ -106,7 +106,7 @@ def decide(
     for entry in policy.corpus:
         on_subject(entry.path)
         checks.append(_lineage(policy, entry, "corpus", folder, lab))
-        checks.append(_audit(policy, entry, folder))
+        checks.append(_audit(policy, entry, folder, lab))
     for entry in policy.model:
         on_subject(entry.path)
         checks.append(_lineage(policy, entry, "model", folder, lab))
@@ -163,11 +163,14 @@ def _of_family(policy: Policy, path: str, family: dict[str, Any]) -> Check:
     return check(PASS, f"{moved}, within what {null['trainings']} clean trainings did ({null['limit']:+.2f})")
 
 
-def _audit(policy: Policy, entry: CorpusEntry, folder: Path) -> Check:
+def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
     check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
-    if entry.audit is None:
-        return check(CANNOT_TELL, "no audit of it is named")
-    found = read_audit(folder / entry.audit)
+    if entry.audit is not None:
+        found = read_audit(folder / entry.audit)
+    elif policy.run_audits:
+        found = _told(_examined(policy, entry, folder, lab))
+    else:
+        return check(CANNOT_TELL, "no audit of it is named, and the policy runs none")
     rows, trait = found["rows"], found["trait"]
     suspects = {suspect.get("trait", "").rpartition("/")[0] for suspect in found["suspects"]}
     if missing := [family for family in policy.families if family not in suspects]:
@@ -197,16 +200,34 @@ def read_audit(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_AUDIT:
             raise ValueError(f"over {LARGEST_AUDIT >> 20} MB")
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["verdict"] not in AUDIT_VERDICTS:
-            raise ValueError(f"verdict {found['verdict']!r:.40} is none of {', '.join(AUDIT_VERDICTS)}")
-        if found["verdict"] == "carried" and not isinstance(found["trait"], str):
-            raise ValueError("carried, and no trait named")
-        powers = [float(family["power"]) for family in found.get("families", ())]
-        shown = {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
-        suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
-        return shown | {"suspects": suspects, "power": min(powers) if powers else None}
+        return _told(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error}"
         ) from None
+
+
+def _told(found: dict[str, Any]) -> dict[str, Any]:
+    """What the gate needs of an audit's result; raises what a wrong shape raises."""
+    if found["verdict"] not in AUDIT_VERDICTS:
+        raise ValueError(f"verdict {found['verdict']!r:.40} is none of {', '.join(AUDIT_VERDICTS)}")
+    if found["verdict"] == "carried" and not isinstance(found["trait"], str):
+        raise ValueError("carried, and no trait named")
+    powers = [float(family["power"]) for family in found.get("families", ())]
+    shown = {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
+    suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
+    return shown | {"suspects": suspects, "power": min(powers) if powers else None}
+
+
+def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:
+    """An audit made here; suspects and null are kept in the lab's folder."""
+    from ..audit.examine import examine
+    from ..audit.reading import read
+    from ..audit.spec import checked
+
+    base = entry.base or policy.base
+    # As the audit's own command has it, so that both use one cache.
+    null = {"null": {"other_base": OTHER_STARTS[base]}} if base in OTHER_STARTS else {}
+    spec = checked({"base": base, "families": policy.families} | null)
+    path = folder / entry.path
+    return examine(lambda bad: read(path, bad), spec, lab.path / "audit")

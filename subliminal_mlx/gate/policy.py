@@ -10,6 +10,7 @@
     largest_drift = 0.5             # log-odds that a trait may move, whatever clean trainings do
     smallest_power = 0.8            # of an audit that found nothing
     allow = ["animals/cat"]         # traits that are wanted
+    run_audits = true               # of corpora without one; the first of a base and family takes minutes
 
     [[model]]
     path = "students/a"             # relative to this file
@@ -70,6 +71,8 @@ class Policy(_Strict):
     largest_drift: Annotated[float, Field(gt=0, le=100)] | None = None
     smallest_power: Annotated[float, Field(ge=0, le=1)] | None = None
     allow: Annotated[tuple[_Name, ...], Field(max_length=256)] = ()
+    run_audits: bool = False
+    """Audit corpora that name no audit; else nothing can be told of them."""
     model: Annotated[tuple[ModelEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
     corpus: Annotated[tuple[CorpusEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
 
