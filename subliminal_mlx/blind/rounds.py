@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from ..errors import InputError
 from ..statistics import binomial_interval
@@ -83,7 +83,12 @@ def score(
     right = sum(guess == round.answer for guess, round in zip(guesses, game, strict=True))
     low, high = binomial_interval(right, len(game))
     told = sum(judge.right(lists, round.rows) for round in game)
-    return Score(right, len(game), float(binom.sf(right - 1, len(game), 0.5)), low, high, told)
+    return Score(right, len(game), chance(right, len(game)), low, high, told)
+
+
+def chance(right: int, rounds: int) -> float:
+    """Probability that a coin guesses at least `right` of `rounds`."""
+    return float(bdtrc(right - 1, rounds, 0.5)) if right else 1.0
 
 
 @cache

@@ -11,15 +11,18 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import InputError
 from ..files import DATA, publish
-from ..lab import Lab
 from ..plan import neutral
 from ..spec import Spec, parse_spec
+
+if TYPE_CHECKING:  # who reads the lists needs no database
+    from ..lab import Lab
 
 FOLDER = DATA / "results" / "blind"
 CHAIN = 0
@@ -59,7 +62,7 @@ def read_lists(folder: Path = FOLDER) -> Lists:
     return Lists(facts["run"], facts["trait"], spec, *columns)
 
 
-def write_lists(lab: Lab, run_id: str, folder: Path, trait: str | None = None) -> int:
+def write_lists(lab: "Lab", run_id: str, folder: Path, trait: str | None = None) -> int:
     """Write a finished run's lists into `folder`, replacing what stands there; how many rows they have.
 
     Args:
