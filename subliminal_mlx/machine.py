@@ -65,7 +65,17 @@ def default_processes() -> int:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held, bytes."""
+    """The most memory that this process has held, bytes; where a GPU computes, what MLX held on it, if more."""
+    return max(_resident_peak(), _gpu_peak())
+
+
+def _gpu_peak() -> int:
+    """Metal's and CUDA's buffers are no part of a process's resident memory."""
+    mx = sys.modules.get("mlx.core")
+    return mx.get_peak_memory() if mx and mx.default_device() == mx.gpu else 0
+
+
+def _resident_peak() -> int:
     try:
         # Linux's getrusage also counts what the process that started this one held at that moment.
         status = Path("/proc/self/status").read_text()
