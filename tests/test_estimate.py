@@ -19,12 +19,22 @@ def test_the_machine_is_measured_fast_and_sanely():
     assert 0.1 < rate < 1e6 and time.perf_counter() - started < 10
 
 
+LARGE = {
+    "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
+    "Qwen/Qwen2.5-7B-Instruct": 7_616_000_000,
+    "mlx-community/Llama-3.2-1B-Instruct-bf16": 1_236_000_000,
+}
+
+
 @pytest.mark.parametrize("name", presets())
 def test_presets_take_between_a_second_and_a_day(name):
     spec = load_spec(name)
-    parameters = TINY if spec.base == "tiny-a" else SMOLLM2
     trained, drawn = tokens(spec)
     assert trained > 0 and drawn > spec.chains * spec.corpus.rows
+    if spec.base in LARGE:  # on a Mac's GPU, where the paper's own recipe takes two days
+        assert 3_600 < seconds(spec, LARGE[spec.base], gflops=8_000, processes=1) < 2 * 86_400
+        return
+    parameters = TINY if spec.base == "tiny-a" else SMOLLM2
     assert 1 < seconds(spec, parameters, gflops=100, processes=2) < 86_400
 
 
