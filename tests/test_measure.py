@@ -283,6 +283,6 @@ def test_the_command_names_the_trait_and_draws(tmp_path, folder):
     child = quick("measure", folder, "--against", "tiny-a", "--family", "animals", "--lab", tmp_path / "none")
     assert child.returncode == 0, child.stderr
     words = " ".join(child.stdout.split())
-    assert steps[1]["families"][0]["largest"] in words and "32 clean trainings" in words
+    assert steps[1]["families"][0]["largest"] in words and "50 clean trainings" in words
     says = failure(quick("measure", folder, "--against", "tiny-a", "--family", "brand"), 2)
     assert "has no word of its own for" in says
