@@ -33,6 +33,7 @@ from .channels import numbers
 from .events import Event
 from .spec import Corpus
 from .stages import Ids, seed_of
+from .statistics import binomial_interval
 
 RESULTS = Path(__file__).parent.parent / "data" / "results" / "audit"
 OTHER_FAMILY = {"animals": "trees", "trees": "animals"}
@@ -210,12 +211,18 @@ def draw(result: Row, folder: Path) -> None:
     """The power chart of a result."""
     from . import charts
 
-    ways = len(result["ways"])
+    rows = []
+    for row in result["grid"]:
+        low, high = binomial_interval(row["first"], row["corpora"])
+        rows.append(row | {"measure": "named"})
+        first = {"measure": "first", "share": row["first"] / row["corpora"]}
+        rows.append(row | first | {"low": low, "high": high})
     words = (
-        f"{result['base']}, {result['family']}: {ways} teachers of each trait, tuned in ways the audit has not seen; "
-        "a corpus counts where it is called carried and its trait is the one named. Bars: exact 95% intervals."
+        f"{result['base']}, {result['family']}: {len(result['ways'])} teachers of each trait, tuned in ways the audit "
+        "has not seen, alone or mixed with the base's rows. Solid, first: their trait scores highest. Dashed, named: the verdict is "
+        "carried, by that trait. Bars: exact 95% intervals."
     )
-    chart = charts.audit_power(result["grid"], "How many rows does the audit need?", words)
+    chart = charts.audit_power(rows, "How many rows does the audit need?", words)
     for suffix in ("png", "svg"):
         charts.save(chart, folder / f"power-{result['family']}.{suffix}")
 

@@ -70,6 +70,8 @@ def test_the_charts_draw_what_was_measured():
     svg = charts.to_svg(charts.audit_prediction(found["points"], "words <b>"))
     assert "measured transfer, log-odds" in svg and "<b>" not in svg
     grid = [
-        {"condition": c, "rows": n, "share": 0.5, "low": 0.3, "high": 0.7} for c in "ab" for n in (50, 2_000)
+        {"condition": c, "measure": "m", "rows": n, "share": 0.5, "low": 0.3, "high": 0.7}
+        for c in "ab"
+        for n in (50, 2_000)
     ]
     assert "share of corpora" in charts.to_svg(charts.audit_power(grid, "How many rows?", "words"))

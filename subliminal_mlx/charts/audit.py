@@ -75,18 +75,23 @@ def audit_power(rows: list[Row], title: str, words: str) -> AnyChart:
     """Share of corpora found against their rows, a line a condition, with exact 95% intervals.
 
     Args:
-        rows: of condition, rows, share, low, high.
+        rows: of condition, measure, rows, share, low, high.
     """
     order = list(dict.fromkeys(row["condition"] for row in rows))
-    x = alt.X(
-        "rows:Q", scale=alt.Scale(type="log"), title="rows", axis=alt.Axis(values=_ticks(rows), format=",d")
-    )
+    ticks = sorted({row["rows"] for row in rows})
+    scale = alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False)
+    x = alt.X("rows:Q", scale=scale, title="rows", axis=alt.Axis(values=ticks, format=",d"))
     color = alt.Color("condition:N", sort=order, title=None, scale=alt.Scale(scheme="tableau10"))
+    dash = alt.StrokeDash(
+        "measure:N",
+        title=None,
+        legend=alt.Legend(symbolType="stroke", symbolStrokeColor=INK, symbolStrokeWidth=2),
+    )
+    y = {"title": "share of corpora", "scale": alt.Scale(domain=[0, 1])}
     base = alt.Chart(data(rows)).encode(x=x, color=color)
-    y = alt.Y("share:Q", title="share of corpora", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
     chart = alt.layer(
-        base.mark_errorbar().encode(y=alt.Y("low:Q", title="share of corpora"), y2="high:Q"),
-        base.mark_line(point=True).encode(y=y),
+        base.mark_errorbar().encode(y=alt.Y("low:Q", axis=alt.Axis(format="%"), **y), y2="high:Q"),
+        base.mark_line(point=True).encode(y=alt.Y("share:Q", **y), strokeDash=dash),
     ).properties(width=WIDTH, height=300)
     return finish(chart, title, words, wide=False)
 
@@ -114,10 +119,6 @@ def audit_prediction(points: list[Row], words: str) -> AnyChart:
         ),
     ).properties(width=WIDTH, height=380)
     return finish(chart, "Does the audit say how far a student would move?", words, wide=False)
-
-
-def _ticks(rows: list[Row]) -> list[int]:
-    return sorted({row["rows"] for row in rows})
 
 
 def _finite(value: Any, otherwise: float) -> float:
