@@ -23,6 +23,7 @@ __all__ = ["Check", "Decision", "decide", "load_policy"]
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
 AUDIT_VERDICTS = ("carried", "not found", "cannot tell")
+MOST_WORDS = 1_000  # of an audit's own sentence
 LARGEST_AUDIT = 64 << 20
 
 
@@ -180,7 +181,7 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
     if found["verdict"] == "carried":
         return check(PASS, f"carries {trait}, which is allowed")
     if found["verdict"] == "cannot tell":
-        return check(CANNOT_TELL, f"the audit cannot tell from {rows:,} rows")
+        return check(CANNOT_TELL, found["words"] or f"the audit cannot tell from {rows:,} rows")
     power = found.get("power")
     if policy.smallest_power is not None and (power is None or power < policy.smallest_power):
         stated = "not stated" if power is None else f"{power:.0%}"
@@ -192,7 +193,7 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
 
 
 def read_audit(path: Path) -> dict[str, Any]:
-    """What an audit printed: verdict, trait, rows, suspects; power is the least of its families', where told.
+    """What an audit printed: verdict, trait, rows, suspects; words, where told; power is the least of its families', where told.
 
     Raises:
         InputError: it is no audit's.
@@ -214,7 +215,9 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
     if found["verdict"] == "carried" and not isinstance(found["trait"], str):
         raise ValueError("carried, and no trait named")
     powers = [float(family["power"]) for family in found.get("families", ())]
-    shown = {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
+    words = found.get("words")
+    shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
+    shown |= {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
     suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
     return shown | {"suspects": suspects, "power": min(powers) if powers else None}
 
