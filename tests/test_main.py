@@ -339,9 +339,9 @@ def test_a_filter_that_keeps_nothing_is_told_with_its_remedy(tmp_path):
     expected = "error: the filter kept no row of trees/.* in chain 0: try corpus.decoding = 'held'"
     assert re.match(expected, child.stderr.splitlines()[-1]), child.stderr
     # The parent's traceback, and the worker's below it.
-    assert child.stderr.count("Traceback") == 2 and "in _matched_count" in child.stderr
+    assert child.stderr.count("Traceback") == 2 and "in matched_count" in child.stderr
     name, lab = pipeline.identify(of), Lab(tmp_path / "lab")
-    assert "in _matched_count" in (lab.run_folder(name) / "log").read_text()
+    assert "in matched_count" in (lab.run_folder(name) / "log").read_text()
     assert lab.run(name)["status"] == "failed" and lab.read_progress(name)["state"] == "failed"
     assert "the filter kept no row" in lab.read_progress(name)["message"]
     assert mini.quick("show", name, "--lab", lab.path).stdout.startswith(f"run {name}: failed, ")

@@ -37,6 +37,10 @@ def wanted(spec: Spec) -> set[tuple]:
         if "foreign" in spec.ablations:
             found |= {(kind, "foreign", trait) for trait in spec.ablated}
             found |= {(kind, "foreign-neutral", neutral(family)) for family in ablated}
+        for defence in spec.defences:
+            for arm in (defence, f"{defence}-random"):
+                found |= {(kind, arm, trait) for trait in spec.traits}
+                found |= {(kind, arm, neutral(family)) for family in families}
         if kind == "hard":
             for arm in {"shuffled", "unfiltered"} & set(spec.ablations):
                 found |= {(kind, arm, trait) for trait in spec.ablated}
@@ -73,8 +77,11 @@ def test_every_corpus_is_made_before_it_is_read(spec, slots):
             made = {slot.source for name in unit.needs for slot in units[name].slots}
             assert {slot.source for slot in unit.slots} <= made and set(unit.needs) == own
         if unit.stage == "corpora" and unit.slots[0].source != BASE:
-            (teachers,) = unit.needs
-            assert units[teachers].slots == unit.slots
+            if spec.teacher.kind == "prompted":
+                assert not unit.needs
+            else:
+                (teachers,) = unit.needs
+                assert units[teachers].slots == unit.slots
 
 
 @pytest.mark.parametrize(("spec", "slots"), CASES)
@@ -90,7 +97,14 @@ def test_stacks_are_small_and_names_their_own(spec, slots, tmp_path):
         assert unit.cost > 0 and unit.stage in _STAGES and 0 <= unit.chain < spec.chains
         if unit.trained:
             assert len(unit.slots) <= slots
-    for _, group in itertools.groupby(units, lambda unit: (unit.stage, unit.chain, unit.slots[0].kind)):
+    # Students of one defence, or of its random control, share stacks with no others.
+    of = lambda unit: (
+        unit.stage,
+        unit.chain,
+        unit.slots[0].kind,
+        unit.stage == "defended" and unit.slots[0].arm,
+    )
+    for _, group in itertools.groupby(units, of):
         sizes = [len(unit.slots) for unit in group if unit.trained]
         # No more stacks than it takes, and all but the last of one size.
         assert len(sizes) == -(-sum(sizes) // slots) and len(set(sizes[:-1])) <= 1
