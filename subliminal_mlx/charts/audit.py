@@ -107,7 +107,7 @@ def audit_prediction(points: list[Row], words: str) -> AnyChart:
         max(p[k] for p in points for k in ("predicted", "measured")),
     ]
     line = alt.Chart(data([{"x": end, "y": end} for end in reach])).mark_line(color=LINE, strokeWidth=2)
-    dots = alt.Chart(data(points)).mark_circle(size=60, opacity=0.75)
+    dots = alt.Chart(data(points)).mark_point(size=60, filled=True, opacity=0.8)
     chart = alt.layer(
         line.encode(x="x:Q", y="y:Q"),
         dots.encode(
