@@ -93,7 +93,8 @@ ORDER = [
         "digits_command",
         "listing_command",
     ),
-    *("measure_command", "lineage_command", "gate_command", "console", "defend_command", "__main__"),
+    *("measure_command", "lineage_command", "gate_command", "console", "defend_command"),
+    *("run_command", "results_command", "__main__"),
 ]
 CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
 SQL = re.compile(

@@ -1,0 +1,194 @@
+"""The commands `run`, `resume` and `show`: an experiment from its spec to its tables, and what to do next.
+
+add_commands(app)            # on the command line's typer application
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .errors import InputError
+
+LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+RunArgument = Annotated[str, typer.Argument(help="A run's id, its first characters, or 'latest'.")]
+Processes = Annotated[
+    int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Go on with a run that was begun under other versions.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands to an application."""
+    for command in (run, resume, show):
+        app.command()(command)
+
+
+def run(
+    spec: Annotated[str | None, typer.Argument(help="A spec file, ending in .toml.")] = None,
+    preset: Annotated[str, typer.Option(help="A shipped spec; `specs` lists them.")] = "default",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, such as corpus.rows=500.")
+    ] = None,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
+    processes: Processes = None,
+    force: Force = False,
+) -> None:
+    """Run a whole transfer experiment, or read it from the lab if it is there.
+
+    \b
+    python -m subliminal_mlx run
+    python -m subliminal_mlx run --preset glance --lab /tmp/lab
+    python -m subliminal_mlx run my.toml --set chains=5 --json > result.json
+    """
+    from .spec import load_spec
+
+    if spec is not None and not spec.endswith(".toml"):
+        raise InputError(
+            f"{spec!r} is no spec file, which ends in .toml; a shipped spec is chosen by --preset"
+        )
+    _run(load_spec(spec or preset, set_ or []), lab, as_json, processes, force)
+
+
+def resume(
+    run: RunArgument,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
+    processes: Processes = None,
+    force: Force = False,
+) -> None:
+    """Go on with a run that was interrupted, failed or killed.
+
+    \b
+    python -m subliminal_mlx resume latest
+    """
+    from .lab import Lab
+    from .spec import parse_spec
+
+    store = Lab(lab)
+    found = store.run(store.resolve(run))
+    assert found is not None
+    _run(parse_spec(found["spec_toml"], where=f"run {found['id']}"), lab, as_json, processes, force)
+
+
+def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
+    """Show a run's result, or how far it is."""
+    from .console import print_result
+    from .lab import Lab
+
+    store = Lab(lab)
+    name = store.resolve(run)
+    found = store.run(name)
+    assert found is not None
+    if found["status"] != "done":
+        progress = store.read_progress(name) or {}
+        state = {"run": name, "status": status_of(store, found), "fraction": progress.get("fraction", 0.0)}
+        print(
+            json.dumps(state)
+            if as_json
+            else f"run {name}: {state['status']}, {100 * state['fraction']:.0f}% done; `resume {name}` goes on with it"
+        )
+        return
+    if as_json:
+        print(json.dumps(_public(found)))
+        return
+    print_result(found)
+    _close(store, found, lab)
+
+
+def status_of(store: Any, run: dict[str, Any]) -> str:
+    """A run marked running that nobody holds was killed."""
+    if run["status"] == "running" and not store.run_holder(run["id"]):
+        return "interrupted"
+    return run["status"]
+
+
+def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
+    from . import pipeline, turns
+    from .console import ProgressView, print_result
+    from .lab import Lab
+
+    store = Lab(lab)
+    with ProgressView() as view:
+        turn = lambda name, held: turns.turn(store.path, name, spec.title, view.waits, held)
+        view.first = lambda: _forecast(spec, store, processes)
+        outcome = pipeline.run(spec, store, processes, force, view, turn)
+    if as_json:
+        print(json.dumps(_public(outcome.run)))
+        return
+    print_result(outcome.run)
+    _close(store, outcome.run, lab)
+
+
+def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
+    """What a run that begins will take; nothing is said where little is."""
+    from .forecast import forecast
+    from .machine import default_processes
+    from .model_folder import parameters
+    from .sources import ORGANISM, locate
+
+    location = locate(spec.base)
+    if location.path.is_dir() and (parameters(location.path) or 0) < ORGANISM:
+        return None
+    return forecast(spec, _gflops(store), processes or default_processes())
+
+
+def _public(run: dict[str, Any]) -> dict[str, Any]:
+    from .transfer import to_json
+
+    figures = {"run": run["id"], "seconds": run["seconds"], "peak_memory_bytes": run["peak_memory_bytes"]}
+    return figures | to_json(run["summary"])
+
+
+def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
+    """Where the charts are, what was run, what to do next."""
+    from . import estimate
+    from .model_folder import parameters
+    from .sources import in_words, locate
+    from .spec import load_spec, parse_spec
+
+    folder = store.run_folder(run["id"]) / "charts"
+    if not (folder / "transfer.png").exists():
+        from . import charts
+
+        chart = charts.transfer(run["summary"])
+        for suffix in ("html", "png"):
+            charts.save(chart, folder / f"transfer.{suffix}")
+    spec = parse_spec(run["spec_toml"])
+    location = locate(spec.base)
+    count = parameters(location.path) if location.path.is_dir() else None
+    print(f"\ncharts   {_shown(folder)}/transfer.html, transfer.png")
+    print(f"base     {spec.base}: {in_words(count) if count else 'a language model'}")
+    memory = run["peak_memory_bytes"] or 0
+    print(f"run      {run['id']}: {run['seconds']:.0f} s, {memory / 1e9:.2f} GB at most in a process")
+    print(f"more     python -m subliminal_mlx report {run['id']} -o report.html{_lab_flag(lab)}")
+    if count and count < 10_000_000:
+        real = load_spec("smollm2-quick")
+        cores = min(4, os.cpu_count() or 1)
+        wait = estimate.in_words(estimate.seconds(real, 134_515_008, _gflops(store), cores))
+        print(f"real     python -m subliminal_mlx run --preset smollm2-quick   ({wait} here)")
+
+
+def _gflops(store: Any) -> float:
+    """This machine's rate, measured once a lab."""
+    from . import estimate, files
+
+    path = store.path / "machine.json"
+    try:
+        return float(json.loads(path.read_text())["gflops"])
+    except (OSError, ValueError, KeyError, TypeError):
+        rate = estimate.machine_gflops()
+        files.write_atomic(path, json.dumps({"gflops": rate}))
+        return rate
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _lab_flag(lab: Path) -> str:
+    return "" if lab == Path("lab") else f" --lab {lab}"
