@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -407,12 +406,22 @@ def test_a_holder_that_stays_is_given_up_on(lab: Lab) -> None:
         Lab(lab.path, 0.1).runs()
 
 
-def test_an_interrupt_during_a_query_is_an_interrupt(lab: Lab) -> None:
+def ask_slowly(tell: Connection, path: Path) -> None:
     slow = "SELECT count(*) FROM range(1_000_000_000) a, range(1_000) b"
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt), lab._connection(RUN, write=True) as con:
-        con.execute("DELETE FROM runs")
-        con.execute(slow)
+    try:
+        with Lab(path)._connection(RUN, write=True) as con:
+            con.execute("DELETE FROM runs")
+            tell.send("ready")
+            con.execute(slow)
+    except KeyboardInterrupt:
+        tell.send("interrupted")
+
+
+def test_an_interrupt_during_a_query_is_an_interrupt(lab: Lab) -> None:
+    with process(ask_slowly, lab.path) as (child, told):
+        time.sleep(0.2)
+        os.kill(child.pid, signal.SIGINT)
+        assert everything(told) == ["interrupted"]
     assert lab.run(RUN)
 
 

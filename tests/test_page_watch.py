@@ -33,7 +33,9 @@ def killed(tmp_path_factory):
     name = identify(spec)
     process = mini.Forked("run", folder / "spec.toml", "--lab", lab.path, session=True)
     checkpoint = lab.run_folder(name) / "checkpoints" / "hard-c0-0" / "state.safetensors"
-    mini.wait_until(checkpoint.exists, process)
+    # The progress file follows at most twice a second.
+    told = lambda: (lab.read_progress(name) or {}).get("stages", {}).get("teachers", {}).get("done")
+    mini.wait_until(lambda: checkpoint.exists() and told(), process)
     before = watch.watch(lab, name)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
