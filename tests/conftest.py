@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from subliminal_mlx import runtime
 
 # Tests run side by side and beside a user's runs; those of turns and jobs have a line of their own.
 os.environ["SUBLIMINAL_LINE"] = ""
+# Where a shell started us in the background, we and all that we start would be deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before any test module imports mlx: a BLAS that comes later is not used.
 runtime.prepare()
 

@@ -407,7 +407,8 @@ def test_a_holder_that_stays_is_given_up_on(lab: Lab) -> None:
 
 
 def ask_slowly(tell: Connection, path: Path) -> None:
-    slow = "SELECT count(*) FROM range(1_000_000_000) a, range(1_000) b"
+    # Seconds on two cores: where DuckDB hears signals only at its end, the test ends all the same.
+    slow = "SELECT count(*) FROM range(1_000_000_000) a, range(30) b"
     try:
         with Lab(path)._connection(RUN, write=True) as con:
             con.execute("DELETE FROM runs")
