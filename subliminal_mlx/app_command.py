@@ -13,8 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import InputError
-
-LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
+from .options import LabOption
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import InputError
+from .options import JsonOption, LabOption
 
 VERDICT_CODE = 3
 FAILS = {"carried": ("carried",), "uncertain": ("carried", "cannot tell")}
@@ -55,8 +56,8 @@ def audit(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="field=value, such as suspects.members=2.")
     ] = None,
-    lab: Annotated[Path, typer.Option("--lab", help="The lab's folder.")] = Path("lab"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
 ) -> None:
     """Which trait does a data set carry, with what evidence, and in which rows?
 

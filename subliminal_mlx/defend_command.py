@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import InputError
+from .options import JsonOption, LabOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,12 +42,12 @@ def defend(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
     ] = None,
-    lab: Annotated[Path, typer.Option("--lab", help="The lab's folder.")] = Path("lab"),
+    lab: LabOption = Path("lab"),
     processes: Annotated[
         int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Go on though versions changed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """How much of a transfer each defence stops, at what price, beside a random control of its size.
 

@@ -15,6 +15,7 @@ import typer
 
 from .errors import InputError
 from .events import Listener
+from .options import JsonOption, LabOption
 
 if TYPE_CHECKING:
     from .lab import Lab
@@ -45,8 +46,8 @@ def digits(
         list[str] | None, typer.Option("--set", help="Any field=value, such as teacher_lr=0.001 or loss=mse.")
     ] = None,
     theorem: Annotated[bool, typer.Option("--theorem", help="One small step instead of a training.")] = False,
-    lab: Annotated[Path, typer.Option("--lab", help="The lab's folder.")] = Path("lab"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
     grid: Annotated[bool, typer.Option("--grid", hidden=True, help="Make the stored sweeps.")] = False,
 ) -> None:
     """The effect in its smallest form: a student learns digits from outputs that say nothing of digits.

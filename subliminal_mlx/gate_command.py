@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import JsonOption
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -35,7 +37,7 @@ def gate(
     lab: Annotated[Path, typer.Option("--lab", help="A lab whose clean students count as null.")] = Path(
         "lab"
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check audits, measurements and lineage against a policy: one verdict, with reasons.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import InputError
+from .options import JsonOption, LabOption
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -31,8 +32,8 @@ def lineage(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
     ] = None,
-    lab: Annotated[Path, typer.Option("--lab", help="The lab's folder.")] = Path("lab"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
 ) -> None:
     """Which base, teachers, corpora, filters and runs stand behind a model or a corpus.
 

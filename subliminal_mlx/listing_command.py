@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+from .options import JsonOption
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import InputError
+from .options import JsonOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Row = dict[str, Any]
 LabOption = Annotated[Path, typer.Option("--lab", help="A lab whose clean students count as null.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 FamilyOption = Annotated[
     list[str] | None, typer.Option("--family", help="A shipped family or a .toml file; may be repeated.")
 ]

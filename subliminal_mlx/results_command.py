@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from .errors import InputError
-from .run_command import JsonOption, LabOption, RunArgument, status_of
+from .options import JsonOption, LabOption
+from .run_command import RunArgument, status_of
 
 
 def add_commands(app: typer.Typer) -> None:

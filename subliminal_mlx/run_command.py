@@ -11,9 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from .errors import InputError
+from .options import JsonOption, LabOption
 
-LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RunArgument = Annotated[str, typer.Argument(help="A run's id, its first characters, or 'latest'.")]
 Processes = Annotated[
     int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")

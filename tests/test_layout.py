@@ -87,6 +87,7 @@ ORDER = [
     *(
         "benchmark",
         "doctor",
+        "options",
         "doctor_command",
         "app_command",
         "audit_command",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import InputError
+from ..errors import InputError, first_problem
 
 # Raised whenever code changes results, so that old ones are not mistaken for new ones.
 RESULT_VERSION = 1
@@ -162,15 +162,7 @@ def checked(model: type[_Model], fields: dict[str, Any]) -> _Model:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = "no such field"
-        elif first["type"] != "value_error":
-            message += f", not {first['input']!r:.60}"
-        where = f"{place}: " if place else ""
-        raise InputError(f"{model.__name__.lower()}: {where}{message}") from None
+        raise InputError(f"{model.__name__.lower()}: {first_problem(error)}") from None
 
 
 def result_id(spec: Digits | Theorem, fingerprint: str) -> str:

@@ -28,7 +28,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..errors import InputError
+from ..errors import InputError, first_problem
 from ..families import find_trait, load_family
 
 LARGEST_FILE, MOST_SUBJECTS = 1 << 20, 500
@@ -98,12 +98,7 @@ def load_policy(path: Path) -> Policy:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
         policy = Policy.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = "no such field"
-        raise InputError(f"policy {path}: {place + ': ' if place else ''}{message}") from None
+        raise InputError(f"policy {path}: {first_problem(error, values=False)}") from None
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import InputError
+from ..errors import InputError, first_problem
 from ..families import find_trait, read_toml
 from ..files import DATA
 from .fields import Spec
@@ -62,17 +62,7 @@ def validate(fields: dict[str, Any], where: str = "spec") -> Spec:
     try:
         spec = Spec.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        value = (
-            ""
-            if first["type"] in ("missing", "value_error", "extra_forbidden")
-            else f", not {first['input']!r:.60}"
-        )
-        if first["type"] == "extra_forbidden":
-            message = "no such field"
-        raise InputError(f"{where}: {place + ': ' if place else ''}{message}{value}") from None
+        raise InputError(f"{where}: {first_problem(error)}") from None
     for trait in spec.traits:
         try:
             find_trait(trait)
