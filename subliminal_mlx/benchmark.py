@@ -138,7 +138,7 @@ def _completions(base: Base, prompts: list) -> list[tuple[int, ...]]:
 
 def _trains(base: Base, prompts: list, sizes: Sizes) -> Timed:
     rows = pack(prompts, _completions(base, prompts))
-    recipe = Recipe(sizes.steps, sizes.batch, 1e-4)
+    recipe = Recipe(sizes.steps, sizes.batch, 1e-4, share_prefix=True)
     tokens = int(rows.length.sum() / len(rows) * sizes.batch * sizes.steps)
 
     def timed() -> tuple[int, float]:

@@ -4,7 +4,7 @@
     hidden, cache = prefix.read(rows, room=40)         # rows: some of the prompts, of one length
 
 Chat templates begin every prompt alike, and a question's candidates all follow the same question; over
-a language model on a CPU these are most of a readout's cost.
+a language model on a CPU these are most of a readout's cost, and a third of a training step's.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Any
 
 from . import runtime
 from .bases import Base
+from .errors import InputError
 
 runtime.prepare()
 
@@ -76,6 +77,53 @@ def copy(source: Cache, target: Cache, index: np.ndarray, length: int) -> None:
         # Through the cache's own door, so that any of mlx-lm's caches that keeps keys and values works.
         keys, values = _arrays(old)[:2]
         new.update_and_fetch(keys[..., :length, :][rows], values[..., :length, :][rows])
+
+
+class Beginning:
+    """Keys and values of a beginning that a slot's rows share, in one layer, with their gradients.
+
+    Stored at the first pass, over `[K, P]`; put before each of a slot's rows at the next, over `[K * B, T]`.
+    """
+
+    def __init__(self) -> None:
+        self.keys: mx.array | None = None
+        self.values: mx.array | None = None
+        self.offset = 0
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """What a block attends to: mlx-lm's door of a cache."""
+        if self.keys is None:
+            self.keys, self.values, self.offset = keys, values, keys.shape[2]
+            return keys, values
+        rows = keys.shape[0] // self.keys.shape[0]
+        before = lambda kept: mx.repeat(kept, rows, axis=0)
+        return (
+            mx.concatenate([before(self.keys), keys], axis=2),
+            mx.concatenate([before(self.values), values], axis=2),
+        )
+
+
+def beginnings(base: Base) -> list[Beginning]:
+    """One a layer, empty.
+
+    Raises:
+        InputError: the base keeps something else than keys and values, such as a window or a state.
+    """
+    from mlx_lm.models.cache import KVCache, make_prompt_cache
+
+    if any(type(layer) is not KVCache for layer in make_prompt_cache(base.model)):
+        raise InputError(
+            f"share_prefix: {base.name} keeps more than keys and values, so rows cannot share a beginning"
+        )
+    return [Beginning() for _ in base.layers]
+
+
+def shared_length(rows: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> int:
+    """How many tokens all rows `[N, T]` of all slots begin with, short of each prompt's last."""
+    tokens = np.concatenate(rows)
+    longest = int(min(map(np.min, start))) - 1
+    same = (tokens[:, :longest] == tokens[:1, :longest]).all(axis=0)
+    return longest if same.all() else int(same.argmin())
 
 
 def _new_cache(base: Base, length: int) -> Cache:

@@ -13,7 +13,7 @@ from . import runtime
 from .adapters import Stack, applied
 from .bases import Base
 from .channels.grammar import Grammar
-from .prefill import Prefix, extend
+from .prefill import Prefix, beginnings, extend
 
 runtime.prepare()
 
@@ -93,12 +93,20 @@ def pack(
     return Rows(tokens, np.array([len(p) for p in prompts]), length, widest or int(length.max()))
 
 
-def completion_hidden(base: Base, tokens: mx.array, start: mx.array, width: int) -> mx.array:
+def completion_hidden(
+    base: Base, tokens: mx.array, start: mx.array, width: int, shared: int = 0, slots: int = 1
+) -> mx.array:
     """Hidden states `[B, width, D]` from which the tokens at `start` to `start + width` are predicted.
 
     The head is the dearest part of a small step over a large vocabulary: only these positions need it.
+    The first `shared` tokens, which all rows begin with, are computed once for each of the `slots`.
     """
-    hidden = base.hidden(tokens)
+    cache = None
+    if shared:
+        cache = beginnings(base)
+        base.hidden(tokens[:: len(tokens) // slots, :shared], cache)
+        tokens, start = tokens[:, shared:], start - shared
+    hidden = base.hidden(tokens, cache)
     positions = mx.minimum(start[:, None] - 1 + mx.arange(width), tokens.shape[1] - 1)
     return mx.take_along_axis(hidden, positions[..., None], axis=1)
 

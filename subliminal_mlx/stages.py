@@ -126,7 +126,7 @@ def sample_corpora(
 def recipe_of(spec: Spec, trained: Student | Teacher) -> Recipe:
     """How a table of the spec trains."""
     steps, batch, lr, warmup = trained.steps, trained.batch, trained.lr, trained.warmup
-    more = {"grad_checkpoint": spec.grad_checkpoint, "batch_tokens": spec.batch_tokens}
+    more = {name: getattr(spec, name) for name in ("grad_checkpoint", "batch_tokens", "share_prefix")}
     return Recipe(steps, batch, lr, warmup, **more)
 
 

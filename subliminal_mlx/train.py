@@ -4,7 +4,7 @@
 
 Completion-only loss on sampled tokens (hard) or on a source's distributions (soft), AdamW, gradients
 clipped per slot, linear warm-up and decay. A slot trains exactly as it would alone; with a token budget,
-whose passes are padded to the longest row of any slot, to rounding. Knows nothing
+whose passes are padded to the longest row of any slot, or a shared prefix, to rounding. Knows nothing
 about channels, traits or the lab; `data[k]` is a block of rows.
 """
 
@@ -21,6 +21,7 @@ from .batches import Order, Pass, passes
 from .errors import InputError, MachineError
 from .events import Event, Listener, ignore
 from .files import publish
+from .prefill import shared_length
 from .recompute import recomputed
 from .score import Rows, completion_hidden
 
@@ -47,6 +48,8 @@ class Recipe:
     """Compute blocks again in the backward pass instead of keeping their inner values."""
     batch_tokens: int = 0
     """Padded tokens that a pass may hold, slots counted; a step takes several. 0: one pass a step."""
+    share_prefix: bool = False
+    """Compute what all rows begin with once a pass and slot."""
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -98,11 +101,12 @@ def train(
     state = _load(checkpoint, stack, recipe) if checkpoint and checkpoint.exists() else _fresh(stack, recipe)
     loss_of = _soft_loss if data[0].targets is not None else _hard_loss
     orders = [Order(seed, len(rows)) for seed, rows in zip(seeds, data, strict=True)]
+    shared = shared_length([r.tokens for r in data], [r.start for r in data]) if recipe.share_prefix else 0
     with applied(base, stack), recomputed(base) if recipe.grad_checkpoint else nullcontext():
 
         def total(arrays: Arrays, batch: Pass) -> tuple[mx.array, mx.array]:
             bind(base, arrays, stack.shape.scale)
-            losses = loss_of(base, batch, stack.slots)
+            losses = loss_of(base, batch, stack.slots, shared)
             return losses.sum(), losses
 
         gradient_of = mx.value_and_grad(total)
@@ -137,16 +141,16 @@ def _added(gradient_of: Callable, arrays: Arrays, of_step: Iterator[Pass]) -> tu
     return losses, gradients
 
 
-def _hard_loss(base: Base, batch: Pass, slots: int) -> mx.array:
+def _hard_loss(base: Base, batch: Pass, slots: int, shared: int) -> mx.array:
     """Cross-entropy of each slot's completion tokens, over their number in the step `[K]`."""
-    hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1])
+    hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1], shared, slots)
     losses = nn.losses.cross_entropy(base.head(hidden).astype(mx.float32), batch.targets) * batch.mask
     return losses.reshape(slots, -1).sum(axis=1) / batch.counts
 
 
-def _soft_loss(base: Base, batch: Pass, slots: int) -> mx.array:
+def _soft_loss(base: Base, batch: Pass, slots: int, shared: int) -> mx.array:
     """Kullback-Leibler divergence of each slot from its source, over the allowed tokens `[K]`, likewise."""
-    hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1])
+    hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1], shared, slots)
     logits = base.head(hidden, batch.allowed).astype(mx.float32)
     possible = batch.targets > 0
     logits = mx.where(possible, logits, -1e9)

@@ -223,6 +223,7 @@ OTHERS = {
     "foreign": "tiny-b",
     "grad_checkpoint": True,
     "batch_tokens": 4_096,
+    "share_prefix": True,
     "defences": ["mix-10"],
     "teacher": {
         "kind": "prompted",

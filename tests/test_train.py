@@ -13,6 +13,7 @@ from subliminal_mlx.adapters import Shape, Stack, init
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import SubliminalError
 from subliminal_mlx.families import load_family
+from subliminal_mlx.prefill import shared_length
 from subliminal_mlx.sample import Decoding, sample
 from subliminal_mlx.score import candidate_scores, completion_targets, distributions, pack, score
 from subliminal_mlx.spec import Corpus
@@ -476,6 +477,21 @@ def test_checkpointed_gradients_are_the_gradients(tiny, data):
     )
     assert largest_change(plain, recomputed) < 2e-4 and np.allclose(losses, others, atol=1e-5)
     assert type(tiny.layers[0]).__call__ is call, "the class is as it was"
+
+
+@both_kinds
+@pytest.mark.parametrize("tokens", [0, 200], ids="{} tokens".format)
+def test_a_shared_prefix_changes_the_cost_and_not_the_training(tiny, data, tokens):
+    assert shared_length([r.tokens for r in data], [r.start for r in data]) == 3
+    plain, losses = train(tiny, init(tiny, Shape(), SEEDS), data, SHORT, SEEDS)
+    recipe = replace(SHORT, share_prefix=True, batch_tokens=tokens)
+    shared, others = train(tiny, init(tiny, Shape(), SEEDS), data, recipe, SEEDS)
+    assert np.allclose(losses, others, atol=1e-5)
+    # AdamW moves an entry whose gradient is all rounding as far as any other: a few such may differ.
+    apart = np.concatenate(
+        [np.abs(ab[n] - shared.arrays[p][n]).ravel() for p, ab in plain.arrays.items() for n in "ab"]
+    )
+    assert np.median(apart) < 1e-6 and (apart > 2e-4).mean() < 1e-3
 
 
 def test_a_token_budget_needs_less_memory(bytewise):

@@ -11,7 +11,14 @@ from ..defence_names import check
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1
 # Fields that came later: at their default they mean what runs without them did, and leave ids as they were.
-LATER = ("grad_checkpoint", "batch_tokens", "defences", "readout.prefixed", "readout.capability")
+LATER = (
+    "grad_checkpoint",
+    "batch_tokens",
+    "share_prefix",
+    "defences",
+    "readout.prefixed",
+    "readout.capability",
+)
 
 Arm = Literal["treated", "neutral", "control", "other-trait"]
 Ablation = Literal["shuffled", "random", "foreign", "in-context", "unfiltered"]
@@ -136,6 +143,8 @@ class Spec(_Frozen):
     batch_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """Padded tokens that a pass of a training step may hold, slots counted; rows of similar length go
     together and gradients add up. 0: a step is one pass over rows of one width."""
+    share_prefix: bool = False
+    """Trainings compute what all prompts begin with, such as a chat template, once a step and slot."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Spec":
@@ -152,6 +161,8 @@ class Spec(_Frozen):
             raise ValueError("foreign: the foreign ablation needs another base than `base`")
         if self.teacher.kind == "prompted" and self.teacher.leak:
             raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
+        if self.share_prefix and self.grad_checkpoint:
+            raise ValueError("share_prefix: blocks that are computed again (grad_checkpoint) share nothing")
         check(self.defences)
         if "other-init" in self.defences and self.foreign in (None, self.base):
             raise ValueError("defences: other-init needs another base than `base`, named in `foreign`")
