@@ -23,6 +23,7 @@ from .corpus import Corpus, Source, look
 from .family import GRID, FamilyAudit, probed
 from .gradients import Directions, block_scores, family_directions, joined
 from .null import calibrate
+from .probes import probe, probe_rows
 from .reading import Bad
 from .spec import AUDIT_VERSION, FEWEST_NULL, AuditSpec, key
 from .suspects import sources, suspects
@@ -91,7 +92,10 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
 
 
 def effects(source: Source, spec: AuditSpec, folder: Path) -> tuple[dict[str, dict[str, float]], int]:
-    """What the fast lines see of every trait, nats a row: `{"animals/owl": {"ratios": 0.2, ...}}`; and the rows."""
+    """What the lines see of every trait: `{"animals/owl": {"ratios": 0.2, ...}}`; and the rows.
+
+    The fast ones in nats a row, probes, where the spec has them, in nats of margin.
+    """
     bad = Bad()
     corpus = look(source, load(spec.base), bad)
     directions = _directions(corpus, spec, folder)
@@ -104,6 +108,10 @@ def effects(source: Source, spec: AuditSpec, folder: Path) -> tuple[dict[str, di
         for line, scale in scales.items():
             for trait, part in zip(sources(family)[:-1], scale.parts(mean), strict=True):
                 found.setdefault(trait, {})[line] = float(part)
+        if spec.lines == "all":
+            rose = probe(corpus, spec, family, folder, probe_rows(rows))
+            for trait, part in zip(sources(family)[:-1], rose, strict=True):
+                found[trait]["probes"] = float(part)
     return found, rows
 
 

@@ -1,15 +1,13 @@
 """How well the audit tells traits apart: corpora of known origin, their teachers unknown to it.
 
-    python -m subliminal_mlx.audit_bench LAB                      # animals on tiny-a, into data/results/audit
-    python -m subliminal_mlx.audit_bench LAB trees                # what the recipe was chosen on
-    python -m subliminal_mlx.audit_bench LAB prediction           # foretold and measured, over LAB's runs
+    result = measure(Bench("animals", Path("lab")))
+    draw(result, RESULTS)
 
-Every stage is kept in LAB/audit and done once: the command goes on where it was stopped. Teachers have
-seeds, phrasings, ranks and steps that no suspect and no calibration has; clean corpora are disjoint from
-the null. Corpora of mixed rows need no new scores: the gradient of a mixture is the mixture of gradients.
+Every stage is kept in the lab's audit folder and done once. Teachers have seeds, phrasings, ranks and
+steps that no suspect and no calibration has; clean corpora are disjoint from the null. Corpora of mixed
+rows need no new scores: the gradient of a mixture is the mixture of gradients.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,23 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from . import files
-from .adapters import Stack
-from .audit.evidence import LINES
-from .audit.gradients import BLOCK, Directions, block_scores, family_directions
-from .audit.null import Calibration, calibrate, kinds
-from .audit.spec import AuditSpec, checked
-from .audit.suspects import sources, suspects, tune
-from .audit.trial import Trial
-from .audit.writing import Writing
-from .bases import load
-from .channels import numbers
-from .events import Event
-from .spec import Corpus
-from .stages import Ids, seed_of
-from .statistics import binomial_interval
+from .. import files
+from ..adapters import Stack
+from ..audit.evidence import LINES
+from ..audit.gradients import BLOCK, Directions, block_scores, family_directions
+from ..audit.null import Calibration, calibrate, kinds
+from ..audit.spec import AuditSpec, checked
+from ..audit.suspects import sources, suspects, tune
+from ..audit.trial import Trial
+from ..audit.writing import Writing
+from ..bases import load
+from ..channels import numbers
+from ..events import Event
+from ..spec import Corpus
+from ..stages import Ids, seed_of
+from ..statistics import binomial_interval
 
-RESULTS = Path(__file__).parent.parent / "data" / "results" / "audit"
 OTHER_FAMILY = {"animals": "trees", "trees": "animals"}
 # None of these ways of tuning is a suspect's or a calibration's.
 WAYS: tuple[dict[str, Any], ...] = (
@@ -209,7 +206,7 @@ def _say(event: Event) -> None:
 
 def draw(result: Row, folder: Path) -> None:
     """The power chart of a result."""
-    from . import charts
+    from .. import charts
 
     rows = []
     for row in result["grid"]:
@@ -225,41 +222,3 @@ def draw(result: Row, folder: Path) -> None:
     chart = charts.audit_power(rows, "How many rows does the audit need?", words)
     for suffix in ("png", "svg"):
         charts.save(chart, folder / f"power-{result['family']}.{suffix}")
-
-
-def foretell(lab: Path) -> Row:
-    """Predicted against measured transfer over a lab's runs of animals, and its chart."""
-    from . import charts
-    from .audit.prediction import evaluate, measured
-    from .lab import Lab
-
-    points = measured(Lab(lab), Bench("animals", lab).spec, lab / "audit", _say)
-    result = evaluate(points)
-    words = (
-        f"{len(points)} students of {len({p['trait'] for p in points})} animals on tiny-a; each trait is foretold from "
-        f"the others alone. Rank correlation {result['rank']:.2f}, at fixed rows and temperature {result['within']:.2f}; "
-        f"of a baseline that knows only those two {result['dose']['rank']:.2f}."
-    )
-    for suffix in ("png", "svg"):
-        charts.save(charts.audit_prediction(result["points"], words), RESULTS / f"prediction.{suffix}")
-    return result
-
-
-def main(lab: str, family: str = "animals") -> None:
-    """Measure, and write what is small into data/results/audit."""
-    if family == "prediction":
-        result = foretell(Path(lab).resolve())
-        files.write_atomic(RESULTS / "prediction.json", json.dumps(result, indent=1) + "\n")
-        print(json.dumps({name: value for name, value in result.items() if name != "points"}))
-        return
-    result = measure(Bench(family, Path(lab).resolve()))
-    files.write_atomic(RESULTS / f"{family}.json", json.dumps(result, indent=1) + "\n")
-    draw(result, RESULTS)
-    brief = {name: result[name] for name in ("by_way", "by_line", "clean", "others")}
-    print(json.dumps(brief, indent=1))
-    for row in result["grid"]:
-        print(row)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,0 +1,10 @@
+"""The audit's benches: what it finds, what it foretells, and where it fails, on rows of known origin.
+
+    python -m subliminal_mlx.audit_bench LAB                      # animals on tiny-a
+    python -m subliminal_mlx.audit_bench LAB trees                # what the recipe was chosen on
+    python -m subliminal_mlx.audit_bench LAB prediction           # 48 runs, transfer foretold and measured
+    python -m subliminal_mlx.audit_bench LAB prediction probes    # with what probe students see, too
+
+Results go to data/results/audit. Everything that is computed stays in LAB: a command goes on where it was
+stopped.
+"""
