@@ -13,7 +13,7 @@ from . import runtime
 from .adapters import Stack, applied
 from .bases import Base
 from .channels.grammar import Grammar
-from .prefill import Prefix, beginnings, extend
+from .prefill import Prefix, beginnings, extend, shared_length
 
 runtime.prepare()
 
@@ -227,22 +227,26 @@ def _score_candidates(
                             ].sum()
 
 
-def distributions(base: Base, rows: Rows, grammar: Grammar, stack: Stack | None = None) -> list[np.ndarray]:
+def distributions(
+    base: Base, rows: Rows, grammar: Grammar, stack: Stack | None = None, share_prefix: bool = False
+) -> list[np.ndarray]:
     """The source's next-token probabilities `[N, C, A]` over the tokens that its grammar allowed.
 
     The source's full distribution would carry the trait's own words; this one is confined to what
-    the channel lets through, at temperature 1. Padding is all zeros.
+    the channel lets through, at temperature 1. Padding is all zeros. With `share_prefix`, what all prompts
+    begin with is computed once a pass.
 
     Returns:
         One array a slot, fp32.
     """
     slots = stack.slots if stack else 1
+    shared = shared_length([rows.tokens], [rows.start]) if share_prefix else 0
     masks = completion_masks(rows, grammar)
     targets = [np.zeros(masks.shape, dtype=np.float32) for _ in range(slots)]
     allowed = mx.array(grammar.tokens)
     with applied(base, stack):
         for index, batch in _batches(rows, 16_384 // slots):
-            logits = base.head(_hidden(base, batch, slots), allowed).astype(mx.float32)
+            logits = base.head(_hidden(base, batch, slots, shared), allowed).astype(mx.float32)
             wide = logits.shape[1]
             mask = mx.array(np.tile(masks[index, :wide], (slots, 1, 1)))
             # A position without allowed tokens is padding: softmax over nothing, set to zero.
@@ -262,11 +266,11 @@ def completion_masks(rows: Rows, grammar: Grammar) -> np.ndarray:
     return masks
 
 
-def _hidden(base: Base, batch: Rows, slots: int) -> mx.array:
+def _hidden(base: Base, batch: Rows, slots: int, shared: int = 0) -> mx.array:
     tokens, start = (
         mx.array(np.tile(x, (slots,) + (1,) * (x.ndim - 1))) for x in (batch.tokens, batch.start)
     )
-    return completion_hidden(base, tokens, start, batch.widest)
+    return completion_hidden(base, tokens, start, batch.widest, shared, slots)
 
 
 def _log_softmax(logits: mx.array) -> mx.array:

@@ -174,7 +174,8 @@ def soft_targets(setting: Setting, rows: Rows, source: Stack | None, read: Rows 
     Args:
         read: the same completions after the prompts that the source read, where those were others.
     """
-    targets = distributions(setting.base, read or rows, setting.grammar, source)[0]
+    share = setting.spec.share_prefix
+    targets = distributions(setting.base, read or rows, setting.grammar, source, share)[0]
     tokens = setting.grammar.tokens
     return Rows(rows.tokens, rows.start, rows.length, rows.widest, targets, tokens, rows.counted)
 

@@ -481,8 +481,12 @@ def test_checkpointed_gradients_are_the_gradients(tiny, data):
 
 @both_kinds
 @pytest.mark.parametrize("tokens", [0, 200], ids="{} tokens".format)
-def test_a_shared_prefix_changes_the_cost_and_not_the_training(tiny, data, tokens):
+def test_a_shared_prefix_changes_the_cost_and_not_the_training(tiny, grammar, data, tokens):
     assert shared_length([r.tokens for r in data], [r.start for r in data]) == 3
+    for source, shared in zip(
+        *(distributions(tiny, data[0], grammar, None, s) for s in (False, True)), strict=True
+    ):
+        assert np.allclose(source, shared, atol=1e-6)
     plain, losses = train(tiny, init(tiny, Shape(), SEEDS), data, SHORT, SEEDS)
     recipe = replace(SHORT, share_prefix=True, batch_tokens=tokens)
     shared, others = train(tiny, init(tiny, Shape(), SEEDS), data, recipe, SEEDS)
