@@ -59,6 +59,39 @@ class Prefix:
         hidden = self.base.hidden(mx.array(np.tile(tokens, (self.slots, 1))), cache)
         return hidden[:, -1], cache
 
+    def read_aligned(self, rows: Sequence[Ids], room: int) -> tuple[mx.array, Cache]:
+        """As `read`, for prompts of any lengths: in the cache their ends stand side by side, padding before them."""
+        from mlx_lm.models.cache import BatchKVCache
+
+        lengths = np.array([len(row) for row in rows])
+        index, states, caches = [], [], []
+        for length in np.unique(lengths):
+            some = np.flatnonzero(lengths == length)
+            hidden, cache = self.read([rows[i] for i in some], room=0)
+            index.append((np.arange(self.slots)[:, None] * len(rows) + some).ravel())
+            states.append(hidden)
+            caches.append((int(length), cache))
+        # Where each row of the slots' whole batch lies in the pieces one after the other.
+        place = mx.array(np.argsort(np.concatenate(index)))
+        longest, padding = int(lengths.max()), np.tile(lengths.max() - lengths, self.slots).tolist()
+
+        def aligned(layer: int, part: int) -> mx.array:
+            pieces = []
+            for length, cache in caches:
+                kept = _arrays(cache[layer])[part][..., :length, :]
+                pieces.append(mx.pad(kept, [(0, 0), (0, 0), (longest - length, 0), (0, 0)]))
+            return mx.concatenate(pieces)[place]
+
+        together = []
+        for layer in range(len(caches[0][1])):
+            cache = BatchKVCache([0] * len(padding))
+            cache.step = -(-(longest + room) // 8) * 8
+            cache.update_and_fetch(aligned(layer, 0), aligned(layer, 1))
+            cache.left_padding = mx.array(padding)
+            cache.offset = cache.offset - cache.left_padding
+            together.append(cache)
+        return mx.concatenate(states)[place], together
+
 
 def extend(base: Base, cache: Cache, index: np.ndarray, length: int, tokens: np.ndarray) -> mx.array:
     """Hidden states `[R, L, D]` of `tokens [R, L]`, each row after the row `index[r]` of a filled cache.
@@ -109,13 +142,18 @@ def beginnings(base: Base) -> list[Beginning]:
     Raises:
         InputError: the base keeps something else than keys and values, such as a window or a state.
     """
-    from mlx_lm.models.cache import KVCache, make_prompt_cache
-
-    if any(type(layer) is not KVCache for layer in make_prompt_cache(base.model)):
+    if not plain_cache(base):
         raise InputError(
             f"share_prefix: {base.name} keeps more than keys and values, so rows cannot share a beginning"
         )
     return [Beginning() for _ in base.layers]
+
+
+def plain_cache(base: Base) -> bool:
+    """Whether the base keeps all keys and values, and nothing else."""
+    from mlx_lm.models.cache import KVCache, make_prompt_cache
+
+    return all(type(layer) is KVCache for layer in make_prompt_cache(base.model))
 
 
 def shared_length(rows: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> int:

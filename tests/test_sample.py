@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from subliminal_mlx.adapters import applied
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.sample import Decoding, _row_keys, sample
 from subliminal_mlx.spec import Corpus
@@ -69,12 +70,13 @@ def test_the_batch_does_not_change_the_draws(tiny, grammar):
         same_draws(tiny, prompts, 5, Decoding(1.0, grammar), found[batch], found[1])
 
 
+@pytest.mark.parametrize("aligned", [False, True], ids=["by length", "aligned"])
 @pytest.mark.parametrize("held", [True, False], ids=["held", "free"])
-def test_draws_are_those_of_plain_decoding(tiny, grammar, held):
+def test_draws_are_those_of_plain_decoding(tiny, grammar, held, aligned):
     """Through caches, shared prefixes, mixed lengths and batches: the same tokens as without any of them."""
     prompts = number_prompts(tiny, 12, shown=(1, 8)) + [tiny.prompt("Name an animal.")[1]] * 4
     assert len(set(map(len, prompts))) > 4
-    decoding = Decoding(1.0, grammar if held else None, max_tokens=12)
+    decoding = Decoding(1.0, grammar if held else None, max_tokens=12, aligned=aligned)
     found = sample(tiny, prompts, "any", decoding)[0]
     same_draws(tiny, prompts, "any", decoding, found, reference(tiny, prompts, "any", decoding))
 
@@ -99,6 +101,17 @@ def test_a_shared_prefix_holds_for_every_slot(tiny, make_stack, grammar):
     wide = sample(tiny, prompts, 1, Decoding(1.0, grammar, batch=60), stack)
     narrow = sample(tiny, prompts, 1, Decoding(1.0, grammar, batch=1), stack)
     assert wide == narrow
+
+
+def test_aligned_rows_of_every_slot_are_those_of_the_slot_alone(tiny, make_stack):
+    """Rows end at different steps in different slots, and are dropped where all slots have ended them."""
+    prompts = [*number_prompts(tiny, 8, shown=(1, 8)), *[tiny.prompt("Name an animal.")[1]] * 16]
+    stack, decoding = make_stack([1, 2, 3]), Decoding(1.0, None, max_tokens=12, aligned=True)
+    for slot, found in enumerate(sample(tiny, prompts, 1, decoding, stack)):
+        lengths = list(map(len, found))
+        assert min(lengths) < max(lengths)
+        with applied(tiny, stack.select([slot])):
+            same_draws(tiny, prompts, 1, decoding, found, reference(tiny, prompts, 1, decoding))
 
 
 def test_a_row_depends_on_its_index_and_not_on_its_neighbours(tiny, grammar):
