@@ -6,9 +6,13 @@ Counts the arithmetic of training (4 operations a weight and token: forward, and
 frozen weights) and of decoding (2), and divides by a measured rate. An estimate, good to a factor of two.
 """
 
+import json
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from . import runtime
+from .files import write_atomic
 from .spec import Spec
 
 # Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
@@ -27,6 +31,18 @@ def machine_gflops() -> float:
     started = time.perf_counter()
     mx.eval(x @ x)
     return 2 * 1024**3 / (time.perf_counter() - started) / 1e9
+
+
+def kept_gflops(folder: Path, measure: Callable[[], float] = machine_gflops, keep: bool = True) -> float:
+    """This machine's rate, measured once a lab and kept in its folder."""
+    path = folder / "machine.json"
+    try:
+        return float(json.loads(path.read_text())["gflops"])
+    except (OSError, ValueError, KeyError, TypeError):
+        rate = measure()
+        if keep:
+            write_atomic(path, json.dumps({"gflops": rate}))
+        return rate
 
 
 def tokens(spec: Spec) -> tuple[float, float]:

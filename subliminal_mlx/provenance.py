@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import files
-from .errors import InputError, SubliminalError
+from .errors import InputError, SubliminalError, first_problem
 from .sources import HUB_NAME, locate
 
 NAME, SUFFIX = "provenance.json", ".provenance.json"
@@ -85,9 +85,7 @@ def read(path: Path) -> Record:
             raise ValueError(f"over {LARGEST_FILE >> 20} MB")
         record = Record.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: no provenance file: {place}: {first['msg']}") from None
+        raise InputError(f"{path}: no provenance file: {first_problem(error, values=False)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: no provenance file: {error}") from None
     if (

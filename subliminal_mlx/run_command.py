@@ -125,6 +125,7 @@ def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool
 
 def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
     """What a run that begins will take; nothing is said where little is."""
+    from .estimate import kept_gflops
     from .forecast import forecast
     from .machine import default_processes
     from .model_folder import parameters
@@ -133,7 +134,7 @@ def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
     location = locate(spec.base)
     if location.path.is_dir() and (parameters(location.path) or 0) < ORGANISM:
         return None
-    return forecast(spec, _gflops(store), processes or default_processes())
+    return forecast(spec, kept_gflops(store.path), processes or default_processes())
 
 
 def _public(run: dict[str, Any]) -> dict[str, Any]:
@@ -168,21 +169,8 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     if count and count < 10_000_000:
         real = load_spec("smollm2-quick")
         cores = min(4, os.cpu_count() or 1)
-        wait = estimate.in_words(estimate.seconds(real, 134_515_008, _gflops(store), cores))
+        wait = estimate.in_words(estimate.seconds(real, 134_515_008, estimate.kept_gflops(store.path), cores))
         print(f"real     python -m subliminal_mlx run --preset smollm2-quick   ({wait} here)")
-
-
-def _gflops(store: Any) -> float:
-    """This machine's rate, measured once a lab."""
-    from . import estimate, files
-
-    path = store.path / "machine.json"
-    try:
-        return float(json.loads(path.read_text())["gflops"])
-    except (OSError, ValueError, KeyError, TypeError):
-        rate = estimate.machine_gflops()
-        files.write_atomic(path, json.dumps({"gflops": rate}))
-        return rate
 
 
 def _shown(path: Path) -> str:

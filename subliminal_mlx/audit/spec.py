@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .. import files
-from ..errors import InputError
+from ..errors import InputError, first_problem
 from ..families import FOLDER, load_family
 
 # Raised whenever code changes what an audit answers, so that nothing cached under the old code is used.
@@ -108,10 +108,7 @@ def checked(fields: dict[str, Any]) -> AuditSpec:
     try:
         spec = AuditSpec.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"audit: {place + ': ' if place else ''}{message}") from None
+        raise InputError(f"audit: {first_problem(error)}") from None
     for name in spec.families:
         load_family(name)
     return spec

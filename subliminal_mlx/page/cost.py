@@ -6,7 +6,6 @@ Time comes from runs that finished in this lab on this machine, where there are 
 else from the rate of a matrix product here (large bases) or from one measured elsewhere (small ones).
 """
 
-import json
 import math
 import os
 import statistics
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 
 from .. import estimate, memory
 from ..errors import SubliminalError
-from ..files import write_atomic
 from ..forecast import sizes
 from ..lab import Lab
 from ..machine import machine_name
@@ -81,17 +79,12 @@ def held(spec: Spec) -> float:
 
 
 def _gflops(lab: Lab) -> tuple[float, str]:
-    """This machine's rate, measured once a lab and kept where the command line keeps it."""
-    path = lab.path / "machine.json"
+    """This machine's rate, measured beside the page, and where it comes from."""
+    measure = lambda: next(iter(background.do("measure")))["gflops"]
     try:
-        rate = float(json.loads(path.read_text())["gflops"])
-    except (OSError, ValueError, KeyError, TypeError):
-        try:
-            rate = next(iter(background.do("measure")))["gflops"]
-            if lab.exists:
-                write_atomic(path, json.dumps({"gflops": rate}))
-        except (SubliminalError, OSError):
-            return ELSEWHERE, "a rate measured on another machine"
+        rate = estimate.kept_gflops(lab.path, measure, keep=lab.exists)
+    except (SubliminalError, OSError):
+        return ELSEWHERE, "a rate measured on another machine"
     return rate, f"{rate:.0f} GFLOP/s measured here"
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import InputError
+from ..errors import InputError, first_problem
 from ..families import load_family, shipped_families
 from ..jobs import LIMITS
 from ..spec import Ablation, Corpus, Spec, Teacher, load_spec, presets, to_toml, validate
@@ -110,9 +110,7 @@ def from_form(preset: str, values: dict[str, Any]) -> Spec:
     try:
         form = Form.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{place}: {first['msg']}, not {first['input']!r:.60}") from None
+        raise InputError(first_problem(error)) from None
     fields = spec.model_dump(mode="json", exclude_none=True)
     fields |= {name: getattr(form, name) for name in ("title", "base", "traits", "chains", "seed")}
     fields["arms"] = ["treated", "neutral"]
