@@ -19,7 +19,6 @@ from .options import JsonOption, LabOption
 
 VERDICT_CODE = 3
 FAILS = {"carried": ("carried",), "uncertain": ("carried", "cannot tell")}
-OTHERS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -70,6 +69,7 @@ def audit(
     python -m subliminal_mlx audit rows.jsonl --fail-on carried --json > verdict.json
     python -m subliminal_mlx audit rows.jsonl --drop-top 10% -o cleaned.jsonl
     """
+    from .audit.asked import asked_spec, expected, source_of
     from .audit.corpus import look
     from .audit.examine import examine, public
     from .audit.reading import Bad
@@ -85,14 +85,15 @@ def audit(
     if output is not None:
         _absent(output)
     store = Lab(lab)
-    spec = _spec(base, family, fast, set_ or [])
-    read = _source(store, rows, source, chain)
+    spec = asked_spec(base, family or (), fast, set_ or [])
+    read = source_of(store, rows, source, chain)
     folder = store.path / "audit"
     with progress() as listener:
         result = examine(read, spec, folder, listener)
     trait = result["trait"] or result["suspects"][0]["trait"]
     if predict:
-        result["predicted_transfer"] = _predicted(store, spec, folder, result, trait)
+        with progress() as listener:
+            result["predicted_transfer"] = expected(store, spec, folder, result, trait, listener)
     corpus = look(read, load(base), Bad())
     table = _evidence(corpus, spec, trait, folder)
     name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
@@ -116,24 +117,6 @@ def audit(
         _close(result, folder / name, output, report)
     if fail_on and result["verdict"] in FAILS[fail_on]:
         sys.exit(VERDICT_CODE)
-
-
-def _predicted(store: Any, spec: Any, folder: Path, result: dict[str, Any], trait: str) -> Any:
-    """Expected transfer of the first suspect's trait."""
-    from .audit.prediction import FEWEST, fit, measured, predict
-    from .digits.terminal import progress
-
-    with progress() as listener:
-        points = measured(store, spec, folder, listener)
-    model = fit(points)
-    if model is None:
-        raise InputError(
-            f"--predict needs {FEWEST} trained traits in the lab's runs on {spec.base}, there are {len(points)}: "
-            "`run` some first"
-        )
-    family = next(f for f in result["families"] if trait in f["traits"])
-    seen = {line: parts[family["traits"].index(trait)] for line, parts in family["parts"].items()}
-    return predict(model, trait, seen, result["rows"])
 
 
 def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
@@ -176,32 +159,6 @@ def _absent(output: Path) -> None:
     for path in (output, output.with_suffix(".dropped.jsonl")):
         if path.exists():
             raise InputError(f"{path} exists: name a file that does not")
-
-
-def _spec(base: str, families: list[str] | None, fast: bool, items: list[str]) -> Any:
-    from .audit.spec import checked
-    from .spec import override_field
-
-    fields: dict[str, Any] = {
-        "base": base,
-        "families": families or ["animals"],
-        "lines": "fast" if fast else "all",
-    }
-    if base in OTHERS:
-        fields["null"] = {"other_base": OTHERS[base]}
-    for item in items:
-        override_field(fields, item)
-    return checked(fields)
-
-
-def _source(store: Any, rows: str, source: str | None, chain: int) -> Any:
-    """A function that gives the rows anew each time."""
-    from .audit.reading import read, read_run
-
-    if source is None:
-        return lambda bad: read(Path(rows), bad)
-    run = store.resolve(rows)
-    return lambda bad: read_run(store, run, source, chain)
 
 
 def _evidence(corpus: Any, spec: Any, trait: str, folder: Path) -> Any:

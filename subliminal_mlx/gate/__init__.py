@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import InputError
 from ..lab import Lab
 from ..lineage import trace
-from ..sources import OTHER_STARTS, locate
+from ..sources import locate
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
 __all__ = ["Check", "Decision", "decide", "load_policy"]
@@ -223,14 +223,11 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:
-    """An audit made here; suspects and null are kept in the lab's folder."""
+    """An audit made here; suspects and null are kept in the lab's folder, for the audit's own command too."""
+    from ..audit.asked import asked_spec
     from ..audit.examine import examine
     from ..audit.reading import read
-    from ..audit.spec import checked
 
-    base = entry.base or policy.base
-    # As the audit's own command has it, so that both use one cache.
-    null = {"null": {"other_base": OTHER_STARTS[base]}} if base in OTHER_STARTS else {}
-    spec = checked({"base": base, "families": policy.families} | null)
+    spec = asked_spec(entry.base or policy.base, policy.families)
     path = folder / entry.path
     return examine(lambda bad: read(path, bad), spec, lab.path / "audit")

@@ -1,0 +1,81 @@
+"""An audit as terminal, gate and apps ask for it: the spec, the rows' source, the expected transfer.
+
+    spec = asked_spec("tiny-a", ["animals"])
+    result = examine(source_of(lab, "rows.jsonl"), spec, lab.path / "audit")
+
+All three ask alike, so that they share one cache of suspects and nulls.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..events import Listener, ignore
+from ..sources import OTHER_STARTS
+from .corpus import Source
+from .reading import read, read_run
+from .spec import AuditSpec, checked
+
+if TYPE_CHECKING:
+    from ..lab import Lab
+
+
+def asked_spec(
+    base: str, families: Sequence[str] = (), fast: bool = True, items: Sequence[str] = ()
+) -> AuditSpec:
+    """The spec of an audit, by default of animals.
+
+    Args:
+        items: such as "suspects.members=2".
+
+    Raises:
+        InputError: names the first field that is wrong.
+    """
+    from ..spec import override_field
+
+    fields: dict[str, Any] = {
+        "base": base,
+        "families": [*families] or ["animals"],
+        "lines": "fast" if fast else "all",
+    }
+    if base in OTHER_STARTS:
+        fields["null"] = {"other_base": OTHER_STARTS[base]}
+    for item in items:
+        override_field(fields, item)
+    return checked(fields)
+
+
+def source_of(lab: "Lab", rows: str, source: str | None = None, chain: int = 0) -> Source:
+    """A function that gives the rows anew each time: of a file, or with `source` of a run of the lab."""
+    if source is None:
+        return lambda bad: read(Path(rows), bad)
+    run = lab.resolve(rows)
+    return lambda bad: read_run(lab, run, source, chain)
+
+
+def expected(
+    lab: "Lab",
+    spec: AuditSpec,
+    folder: Path,
+    result: dict[str, Any],
+    trait: str,
+    on_event: Listener = ignore,
+) -> dict[str, Any]:
+    """How far a student would move towards a trait, by the lab's own runs.
+
+    Raises:
+        InputError: the lab has trained too few traits on this base.
+    """
+    from .prediction import FEWEST, fit, measured, predict
+
+    points = measured(lab, spec, folder, on_event)
+    model = fit(points)
+    if model is None:
+        raise InputError(
+            f"--predict needs {FEWEST} trained traits in the lab's runs on {spec.base}, there are {len(points)}: "
+            "`run` some first"
+        )
+    family = next(f for f in result["families"] if trait in f["traits"])
+    seen = {line: parts[family["traits"].index(trait)] for line, parts in family["parts"].items()}
+    return predict(model, trait, seen, result["rows"])
