@@ -32,6 +32,7 @@ from ..errors import InputError, first_problem
 from ..families import find_trait, load_family
 
 LARGEST_FILE, MOST_SUBJECTS = 1 << 20, 500
+_FROM = "the policy's file"
 
 _Path = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -87,7 +88,7 @@ class Policy(_Strict):
 
 
 def load_policy(path: Path) -> Policy:
-    """A policy from its file; families, allowed traits and paths are looked up too.
+    """A policy from its file; its paths are relative to that file.
 
     Raises:
         InputError: names the first thing that is wrong and what is allowed.
@@ -95,28 +96,36 @@ def load_policy(path: Path) -> Policy:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"policy {path} is over {LARGEST_FILE >> 20} MB")
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        policy = Policy.model_validate(fields)
-    except ValidationError as error:
-        raise InputError(f"policy {path}: {first_problem(error, values=False)}") from None
-    except (OSError, ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"policy {path} cannot be read: {error}") from None
+    return parse_policy(text, path.parent, f"policy {path}")
+
+
+def parse_policy(text: str, folder: Path, where: str) -> Policy:
+    """A policy from its text; families, allowed traits and paths, which are relative to `folder`, are looked up too.
+
+    Raises:
+        InputError: names the first thing that is wrong and what is allowed.
+    """
+    try:
+        policy = Policy.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_problem(error, values=False)}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} cannot be read: {error}") from None
     for name in policy.families:
         load_family(name)
     for trait in policy.allow:
         find_trait(trait)
         if trait.rpartition("/")[0] not in policy.families:
-            raise InputError(f"policy {path}: allow: {trait} is of no family in `families`")
+            raise InputError(f"{where}: allow: {trait} is of no family in `families`")
     for entry in (*policy.model, *policy.corpus):
-        if not (path.parent / entry.path).exists():
-            raise InputError(
-                f"policy {path}: {entry.path} is not there (paths are relative to the policy's file)"
-            )
+        if not (folder / entry.path).exists():
+            raise InputError(f"{where}: {entry.path} is not there (paths are relative to {_FROM})")
     for entry in policy.corpus:
-        if entry.audit and not (path.parent / entry.audit).is_file():
-            raise InputError(
-                f"policy {path}: {entry.audit} is not there (paths are relative to the policy's file)"
-            )
+        if entry.audit and not (folder / entry.audit).is_file():
+            raise InputError(f"{where}: {entry.audit} is not there (paths are relative to {_FROM})")
     return policy
