@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from . import files
 # What decides a model's outputs: a model card may change without making another base.
 MODEL_FILES = ("*.json", "model*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
+# A checkpoint of a training, as mlx-lm names it.
+NUMBERED = re.compile(r"(\d{1,12})_adapters\.safetensors")
 REMEMBER_ABOVE = 16 << 20  # bytes from which a file's hash is remembered; less is read again in no time
 
 

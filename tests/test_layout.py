@@ -79,6 +79,7 @@ ORDER = [
         "results",
         "blind",
         "jobs",
+        "reviews",
         "serve",
         "page",
         "digits",

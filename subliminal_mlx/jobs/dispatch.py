@@ -29,6 +29,7 @@ MOST_ATTEMPTS = 3
 PATIENCE_SECONDS = (15.0, 30.0)
 SECRETS = ("SUBLIMINAL_PASSWORD",)
 DISPATCH = "dispatch"
+JOBS = "subliminal_mlx.jobs"
 KILLED = "its process was killed, as when memory runs out: start it again, and it goes on where it was"
 
 
@@ -43,7 +44,8 @@ def wake(lab: Path) -> bool:
     except locks.HeldError:
         return False
     try:
-        pid = _start([str(books.folders.path), DISPATCH, str(lock)], books.path / "dispatcher.log", (lock,))
+        arguments = [str(books.folders.path), DISPATCH, str(lock)]
+        pid = start_process(JOBS, arguments, books.path / "dispatcher.log", (lock,))
     except BaseException:
         locks.release(lock)
         raise
@@ -56,13 +58,16 @@ def _left(books: Books) -> bool:
     return bool(books.jobs("queued")) or any(killed)
 
 
-def _start(arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -> int:
-    """A process of its own, which no Ctrl-C and no end of ours reaches; its pid."""
+def start_process(module: str, arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -> int:
+    """A process of its own, which no Ctrl-C and no end of ours reaches; its pid.
+
+    `descriptors` are locks that it inherits. Raises MachineError if it cannot be started.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     try:
         with open(log, "wb") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "subliminal_mlx.jobs", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
@@ -157,7 +162,7 @@ class _Dispatcher:
             job = self.books.write(replace(job, state="running", attempts=job.attempts + 1))
             log = self.books.lock_file(job.run_id).with_suffix(".log")
             arguments = [str(self.books.folders.path), job.run_id, *map(str, held)]
-            pid = _start(arguments, log, tuple(held))
+            pid = start_process(JOBS, arguments, log, tuple(held))
         except BaseException:
             for descriptor in held:
                 locks.release(descriptor)

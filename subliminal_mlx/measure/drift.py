@@ -7,16 +7,14 @@ mlx-lm writes its checkpoints in place: a file counts once its header and its le
 stopped growing. Knows nothing about what is measured.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from ..model_folder import tensors_end
+from ..model_folder import NUMBERED, tensors_end
 from .models import CONFIG
 
-NUMBERED = re.compile(r"(\d{1,12})_adapters\.safetensors")
 POLL_SECONDS = 1.0
 
 
