@@ -24,7 +24,7 @@ with app.setup:
 
     from subliminal_mlx import results
     from subliminal_mlx.errors import SubliminalError
-    from subliminal_mlx.page.figures import figure, plain
+    from subliminal_mlx.page.figures import STYLE, figure, plain
     from subliminal_mlx.page.headline import headline
 
 
@@ -187,14 +187,7 @@ def _():
     lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)
     query = mo.query_params()
     get_changes, set_changes = mo.state(0)
-    mo.Html("""<style>
-    .scroll { overflow-x: auto; max-width: 100%; margin: 0.5rem 0; }
-    .scroll table { border-collapse: collapse; font-size: 0.8rem; font-variant-numeric: tabular-nums; }
-    .scroll th, .scroll td { padding: 0.25rem 0.6rem; text-align: left; vertical-align: top;
-      border-bottom: 1px solid rgba(128, 128, 128, 0.3); }
-    .scroll .number { text-align: right; white-space: nowrap; }
-    .scroll.code td { font-family: ui-monospace, Menlo, Consolas, monospace; }
-    </style>""")
+    mo.Html(STYLE)
     return (
         charts,
         cost,

@@ -23,7 +23,7 @@ class Glances(Runs):
     """Queries of a lab that a page can afford; errors as `Lab` says."""
 
     def glance(self) -> list[dict[str, Any]]:
-        """All runs, newest first: id, created (UTC), title, status, seconds, base, traits, chains.
+        """All runs, newest first: id, created (UTC), title, status, seconds, base, traits, chains, defences (how many).
 
         Without summaries, which are most of what `runs` reads. `status` is the lab's: a killed run is 'running'.
         """
@@ -31,7 +31,8 @@ class Glances(Runs):
             cursor = con.execute(
                 "SELECT id, created, title, status, seconds, spec_json->>'$.base' AS base, "
                 "json_array_length(spec_json, '$.traits') AS traits, "
-                "CAST(spec_json->>'$.chains' AS INTEGER) AS chains FROM runs ORDER BY created DESC, id"
+                "CAST(spec_json->>'$.chains' AS INTEGER) AS chains, "
+                "coalesce(json_array_length(spec_json, '$.defences'), 0) AS defences FROM runs ORDER BY created DESC, id"
             )
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

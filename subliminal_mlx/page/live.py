@@ -5,12 +5,9 @@ from typing import Any
 
 from ..charts.style import ARMS
 from ..report.tables import table, text
+from .figures import BAR, bars
 from .watch import Watch
 
-_BAR = (
-    '<div style="height:0.5rem;border-radius:4px;background:rgba(128,128,128,0.25);min-width:8rem">'
-    '<div style="height:100%;border-radius:4px;background:{color};width:{percent:.1f}%"></div></div>'
-)
 SHOWN = 8
 # The arm of a model, by which it is coloured.
 _ARM_OF = {"base": "untrained"}
@@ -23,13 +20,7 @@ def stages(seen: Watch) -> str:
         (name, done / max(1, total), f"{done:.0f} of {total}", live)
         for name, done, total, live in seen.stages
     ]
-    cells = "".join(
-        f"<span>{text(name)}</span>{_BAR.format(color='#30638e', percent=100 * min(1, share))}"
-        f"<span>{text(count)}</span><span>{text(live)}</span>"
-        for name, share, count, live in rows
-    )
-    grid = "display:grid;grid-template-columns:auto minmax(6rem,18rem) auto auto;gap:0.3rem 0.9rem"
-    return f'<div style="{grid};align-items:center;justify-content:start;font-size:0.85rem">{cells}</div>'
+    return bars(rows)
 
 
 def answers(found: Sequence[dict[str, Any]]) -> str:
@@ -69,4 +60,4 @@ def _model(model: str) -> str:
 
 def _share(share: float, model: str) -> str:
     color = ARMS.get(_arm(model), ARMS["neutral"])
-    return f"{100 * share:.1f}%{_BAR.format(color=color, percent=100 * share)}"
+    return f"{100 * share:.1f}%{BAR.format(color=color, percent=100 * share)}"

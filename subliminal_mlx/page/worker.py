@@ -1,4 +1,4 @@
-"""The server's helper process: trains the blind test's students, asks a run's models, measures the machine.
+"""The server's helper process: trains the blind test's students, asks a run's models, reads benches, measures.
 
     python -m subliminal_mlx.page.worker          # JSON tasks on stdin, JSON messages on stdout
 
@@ -37,7 +37,20 @@ def _measure(tell: Tell) -> None:
     tell({"gflops": machine_gflops(), "processes": default_processes()})
 
 
-TASKS: dict[str, Callable[..., None]] = {"train": _train, "ask": _ask, "measure": _measure}
+def _defended(tell: Tell, lab: str, run_id: str) -> None:
+    from .. import bench, charts
+    from ..lab import Lab
+
+    rows = bench.report(Lab(lab), run_id)
+    tell({"rows": rows, "svg": charts.to_svg(charts.defences(rows))})
+
+
+TASKS: dict[str, Callable[..., None]] = {
+    "train": _train,
+    "ask": _ask,
+    "measure": _measure,
+    "defended": _defended,
+}
 
 
 def main() -> None:

@@ -49,9 +49,9 @@ def write_audit_report(
     ]
     sections = {
         "Verdict": f'<p class="claim">{text(_sentence(result))}</p>\n',
-        "Suspects": _charts(result) + _suspects(result),
+        "Suspects": _charts(result) + suspects_table(result),
         "Rows": _rows(rows),
-        "Bad": _bad(result),
+        "Bad": bad_rows(result),
         "Method": _METHOD,
         "Limits": _LIMITS,
         "Spec": f"<pre>{text(json.dumps(result['spec'], indent=2))}</pre>",
@@ -75,7 +75,8 @@ def _charts(result: dict[str, Any]) -> str:
     return "\n".join(figure(chart.title, charts.to_svg(chart)) for chart in drawn)
 
 
-def _suspects(result: dict[str, Any]) -> str:
+def suspects_table(result: dict[str, Any]) -> str:
+    """Every suspect with its score, interval, p and what each line of evidence says of it, as an HTML table."""
     lines = {t: (f["lines"], i) for f in result["families"] for i, t in enumerate(f["traits"])}
     names = list(result["families"][0]["lines"])
     body = []
@@ -90,14 +91,15 @@ def _suspects(result: dict[str, Any]) -> str:
 def _rows(rows: Sequence[dict[str, Any]]) -> str:
     """Rows with their tokens shaded by their share of the evidence."""
     body = [
-        [str(row["number"]), text(row["prompt"], MOST_CHARACTERS), _tokens(row), number(row["score"])]
+        [str(row["number"]), text(row["prompt"], MOST_CHARACTERS), shaded(row), number(row["score"])]
         for row in rows[:MOST_ROWS]
     ]
     head = ["row", "prompt", "completion, shaded by evidence", "nats"]
     return table(head, body, words=3, style="rows") if body else ""
 
 
-def _tokens(row: dict[str, Any]) -> str:
+def shaded(row: dict[str, Any]) -> str:
+    """A row's tokens as HTML text, shaded red by evidence for the trait and blue by evidence against it."""
     shaded, shown = [], 0
     for token, score in zip(row["tokens"], row["token_scores"], strict=True):
         shade = min(1.0, abs(score) / FULL_SHADE) * 0.6
@@ -109,7 +111,8 @@ def _tokens(row: dict[str, Any]) -> str:
     return " ".join(shaded)
 
 
-def _bad(result: dict[str, Any]) -> str:
+def bad_rows(result: dict[str, Any]) -> str:
+    """How many rows were left out, and the first of them with their lines and reasons; empty where none was."""
     if not result["bad_rows"]:
         return ""
     body = [[f"{place:,}", text(reason)] for place, reason in result["bad"]["shown"]]

@@ -1,0 +1,222 @@
+"""Reviews: what a browser may ask for, whose it is, and processes that are cancelled, killed and started again."""
+
+import json
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from subliminal_mlx import adapters, reviews
+from subliminal_mlx.errors import InputError
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.page import measuring, reviewed
+from subliminal_mlx.reviews import Upload
+from subliminal_mlx.reviews.folders import Folders
+from subliminal_mlx.reviews.requests import MOST_UPLOAD, checked, inside
+
+ADA, BOB = "a" * 32, "b" * 32
+ROWS = "".join(
+    json.dumps({"prompt": f"Continue: {i} 2 3", "completion": f"{i} 7 5 {99 - i} 1 2 8 {i}"}) + "\n"
+    for i in range(90)
+).encode()
+AUDIT = {"base": "tiny-a", "families": ["trees"], "quick": True}
+POLICY = 'base = "tiny-a"\nfamilies = ["trees"]\nlineage = "optional"\ncannot_tell = "pass"\n'
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A lab's folder; processes that compute in it end with the test."""
+    folder = tmp_path / "a lab"
+    folder.mkdir()
+    yield folder
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder) in (process.info["cmdline"] or []):
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory, make_stack):
+    made = tmp_path_factory.mktemp("adapter") / "one"
+    adapters.save(made, make_stack([3]), 0)
+    return made
+
+
+def wait(lab, review_id, *states):
+    end = time.monotonic() + 400
+    while (seen := reviews.view(lab, review_id)).state not in states:
+        assert time.monotonic() < end, seen
+        time.sleep(0.05)
+    return seen
+
+
+def put(lab, adapter, *steps):
+    """The adapter as a training's folder inside the lab."""
+    folder = lab / "trained" / "one"
+    folder.parent.mkdir(exist_ok=True)
+    os.system(f"cp -r '{adapter}' '{folder}'")
+    for step in steps:
+        os.link(folder / "adapters.safetensors", folder / f"{step:07d}_adapters.safetensors")
+    return "trained/one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "says"),
+    [
+        ("exec", {}, "there are audit, measure"),
+        ("audit", AUDIT, "drop a file in"),
+        ("audit", AUDIT | {"base": "/etc"}, "base: '/etc' is not here"),
+        ("audit", AUDIT | {"families": []}, "families"),
+        ("audit", AUDIT | {"families": ["/etc/x.toml"]}, "is not here: there are advice"),
+        ("audit", AUDIT | {"drop_percent": 99}, "drop_percent"),
+        ("audit", AUDIT | {"suspects.members": 9}, "no such field"),
+        ("audit", AUDIT | {"run": "../../etc"}, "must be 12 characters"),
+        ("audit", AUDIT | {"run": "f" * 12}, "not in this lab"),
+        ("measure", {"run": "f" * 12, "slot": "x"}, "not in this lab"),
+        ("measure", {"folder": "../outside"}, "stay inside"),
+        ("measure", {"folder": "~root"}, "plain path"),
+        ("measure", {"folder": "no/such"}, "not there"),
+        ("measure", {"folder": ".", "against": "tiny-a"}, "stay inside"),
+        ("drift", {"folder": ""}, "folder"),
+        ("drift", {"folder": "link"}, "stay inside"),
+        ("gate", {"policy": "base = "}, "not TOML"),
+        ("gate", {"policy": POLICY}, "names no"),
+        ("gate", {"policy": POLICY.replace("tiny-a", "/etc") + '[[model]]\npath = "x"\n'}, "policy: base"),
+        (
+            "gate",
+            {"policy": POLICY.replace('"trees"', '"/etc/x.toml"') + '[[model]]\npath = "x"\n'},
+            "policy: families",
+        ),
+        (
+            "gate",
+            {"policy": 'allow = ["/etc/x.toml/owl"]\n' + POLICY + '[[model]]\npath = "x"\n'},
+            "policy: allow",
+        ),
+        ("gate", {"policy": POLICY + '[[model]]\npath = "/etc/passwd"\n'}, "stay inside"),
+        ("gate", {"policy": POLICY + '[[corpus]]\npath = "link/x"\n'}, "stay inside"),
+        ("gate", {"policy": POLICY + '[[corpus]]\npath = "here"\naudit = "../../x.json"\n'}, "stay inside"),
+        ("gate", {"policy": POLICY + '[[model]]\npath = "here"\nbase = "../tiny"\n'}, "policy: base"),
+        ("gate", {"policy": "x" * 60_000}, "over 50,000 bytes"),
+    ],
+)
+def test_forged_requests_are_refused_in_a_line(lab, one_line, kind, values, says):
+    (lab / "here").mkdir()
+    (lab / "link").symlink_to("/etc")
+    with pytest.raises(InputError) as error:
+        reviews.submit(lab, kind, values, ADA)
+    assert says in one_line(error)
+    assert not (lab / "reviews").exists(), "nothing was begun"
+
+
+def test_files_are_bounded_and_keep_no_name_of_the_visitors(lab, one_line):
+    for upload, says in (
+        (Upload("big.jsonl", bytes(MOST_UPLOAD + 1)), "over 20 MB"),
+        (Upload("empty.jsonl", b""), "it is empty"),
+        (Upload("rows.py", b"x"), "must be a file in .jsonl or .parquet"),
+        (Upload("../../x.jsonl\n.exe", b"x"), "must be a file in"),
+    ):
+        with pytest.raises(InputError) as error:
+            reviews.submit(lab, "audit", AUDIT, ADA, upload)
+        assert says in one_line(error)
+    assert checked(lab, "audit", AUDIT, ADA, Upload("../../etc/passwd.jsonl", b"x")).base == "tiny-a"
+
+
+def test_what_lies_outside_is_not_told_apart_from_nothing(lab):
+    """A path that exists outside and one that does not get the same answer."""
+    said = set()
+    for path in ("../there", "../not-there"):
+        (lab.parent / "there").mkdir(exist_ok=True)
+        with pytest.raises(InputError) as error:
+            inside(lab, path, ADA)
+        said.add(str(error.value).replace(path, ""))
+    assert len(said) == 1
+
+
+def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
+    folder = put(lab, adapter, 5, 10)
+    asked = {"folder": folder, "against": "tiny-a", "families": ["trees"]}
+    one = reviews.submit(lab, "measure", asked, ADA)
+    assert reviews.submit(lab, "measure", asked, ADA).id == one.id, "asked again, it is answered"
+    two = reviews.submit(lab, "drift", asked, BOB)
+    assert one.id != two.id and reviews.view(lab, two.id).state == "queued"
+    for doing in (reviews.cancel, reviews.again, reviews.forget):
+        with pytest.raises(InputError, match="somebody else"):
+            doing(lab, one.id, BOB)
+        with pytest.raises(InputError, match="somebody else"):
+            doing(lab, one.id, "")
+    done = wait(lab, one.id, "done", "failed")
+    assert done.state == "done", done.review
+    store = Lab(lab)
+    seen = reviewed.opened(store, one.id, "measure")
+    assert seen.words.startswith(("flagged: trees/", "nothing flagged: trees/")) and "<svg" in seen.svg(
+        "changes"
+    )
+    assert "trees/" in measuring.changes(seen.result) and str(lab) not in json.dumps(seen.result)
+    # Each visitor finds their own; an address may be shared, but it is no path to another's files.
+    mine = {owner: {o.id for o in reviewed.listing(store, "measure", owner)} for owner in (ADA, BOB, "")}
+    assert one.id in mine[ADA] and not {one.id} & (mine[BOB] | mine[""])
+    assert inside(lab, f"reviews/{one.id}/result/result.json", ADA).is_file()
+    for owner in (BOB, ""):
+        with pytest.raises(InputError, match="no review of yours"):
+            inside(lab, f"reviews/{one.id}/result/result.json", owner)
+    with pytest.raises(InputError, match="see its own tab"):
+        reviewed.standing(store, one.id, "gate")
+    assert wait(lab, two.id, "done", "failed").state == "done"
+    steps = reviewed.opened(store, two.id, "drift").result["checkpoints"]
+    assert [step["step"] for step in steps] == [5, 10] and measuring.drifting(store) == [folder]
+    reviews.forget(lab, two.id, BOB)
+    assert reviews.view(lab, two.id).state == "empty"
+
+
+def test_an_audit_is_cancelled_killed_and_started_again(lab):
+    one = reviews.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+    waits = reviews.submit(
+        lab, "gate", {"policy": POLICY + f'[[corpus]]\npath = "reviews/{one.id}/rows.jsonl"\n'}, ADA
+    )
+    wait(lab, one.id, "running")
+    assert reviews.view(lab, waits.id).ahead == 1
+    reviews.cancel(lab, one.id, ADA)
+    assert wait(lab, one.id, "cancelled").stages
+    # The next one takes its turn: a corpus without an audit, of which the policy lets that pass.
+    ended = wait(lab, waits.id, "done", "failed")
+    assert ended.review.message == "PASS: 0 of 2 checks failed"
+    found = reviewed.opened(Lab(lab), waits.id, "gate").result
+    assert "no audit of it is named" in measuring.decision(found)
+    reviews.again(lab, one.id, ADA)
+    wait(lab, one.id, "running")
+    os.kill(Folders(lab).alive(one.id), signal.SIGKILL)
+    seen = wait(lab, one.id, "interrupted")
+    assert "was killed" in reviewed.sentence(seen)
+    (Folders(lab).review(one.id) / "rows.jsonl").write_bytes(b"\0" * 50)
+    reviews.again(lab, one.id, ADA)
+    assert "is binary" in wait(lab, one.id, "failed").review.message
+
+
+def test_few_may_wait(lab, monkeypatch, adapter):
+    """Processes that wait are bounded by visitor; who waits can cancel."""
+    put(lab, adapter)
+    asked = lambda n: {
+        "folder": "trained/one",
+        "against": "tiny-a",
+        "families": ["trees", "animals"][: 1 + n % 2],
+    }
+    first = reviews.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+    wait(lab, first.id, "running")
+    started = [reviews.submit(lab, "measure", asked(n), f"{n:032d}") for n in range(2)]
+    monkeypatch.setattr(reviews, "LIMITS", reviews.LIMITS.__class__(queue=2, queue_of_one=1))
+    with pytest.raises(InputError, match="wait already"):
+        reviews.submit(lab, "measure", asked(0), BOB)
+    for n, one in enumerate(started):
+        reviews.cancel(lab, one.id, f"{n:032d}")
+        wait(lab, one.id, "cancelled", "interrupted")
+    reviews.cancel(lab, first.id, ADA)
+    wait(lab, first.id, "cancelled")
+
+
+def test_the_examples_that_ship_are_whole():
+    for kind in reviews.KINDS:
+        assert reviewed.examples(kind), kind
+        for one in reviewed.examples(kind):
+            seen = reviewed.opened(Lab("nowhere"), one.id, kind)
+            assert seen.words and seen.result
