@@ -43,11 +43,13 @@ def train_on(
     on_point: Callable[[Point], object],
     lists: Lists | None = None,
     steps: int | None = None,
+    on_stack: Callable[[int, Stack], object] = lambda step, stack: None,
 ) -> None:
     """Train both students, telling `on_point` a Point before the first step and then POINTS times.
 
     Args:
         steps: in all; the recipe's where None.
+        on_stack: sees both students' adapters after those steps, the treated one's first.
 
     Raises:
         InputError: another base than BASES, or steps outside of 1 to the recipe's.
@@ -72,6 +74,8 @@ def train_on(
     setting = Setting(spec, load(base))
 
     def tell(step: int, stack: Stack | None) -> None:
+        if stack is not None:
+            on_stack(step, stack)
         values = _means(setting, lists.trait, stack)
         treated, neutral = values if len(values) == 2 else values * 2
         on_point(Point(step, total, treated[0], neutral[0], treated[1], neutral[1]))
