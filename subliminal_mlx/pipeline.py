@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from . import files
 from .errors import BusyError, InputError, SubliminalError
-from .families import load_family
 from .identity import identify, stack_size
 from .lab import Lab
 from .machine import default_processes, environment, peak_memory
@@ -235,15 +234,9 @@ class _Run:
         self.done.add(unit.name)
 
     def _summarise(self) -> None:
-        from . import transfer
+        from .outcome import summarised
 
-        families = {name: load_family(name) for name in self.spec.families}
-        answers = self.lab.answers(self.name) if self.spec.readout.answers else None
-        summary = transfer.summarise(self.lab.readouts(self.name), answers, families, self.spec)
-        if self.spec.readout.capability:
-            from . import capability
-
-            summary["capability"] = capability.summarise(self.lab.capability(self.name))
+        summary = summarised(self.lab, self.name, self.spec)
         self.peak_memory = max(self.peak_memory, peak_memory())
         self.lab.finish_run(self.name, "done", self._seconds(), self.peak_memory, summary)
         self._tell("done")

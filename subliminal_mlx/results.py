@@ -33,13 +33,21 @@ DEFENCES = (
 HEADLINE = ("headline", "estimate", "low", "high", "p", "p_holm")
 
 
-def write_results(lab: "Lab", run_id: str, folder: Path) -> None:
+def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = False) -> None:
     """Write a finished run's results into `folder`, replacing what stands there.
 
+    Args:
+        unfinished: of a run that is not done, take the chains that are; the summary says how many.
+
     Raises:
-        InputError: the run is not done, or the folder holds something else.
+        InputError: the run is not done, or no chain of it is, or the folder holds something else.
     """
-    run = lab.run(run_id)
+    run, chains = lab.run(run_id), None
+    if run is not None and run["status"] != "done" and unfinished:
+        from .outcome import so_far
+
+        chains, _, summary = so_far(lab, run_id)
+        run |= {"summary": summary, "chains_done": chains, "status": "done" if chains else "begun"}
     if run is None or run["status"] != "done":
         raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
     if folder.exists() and not (folder / "summary.json").exists():
@@ -49,7 +57,7 @@ def write_results(lab: "Lab", run_id: str, folder: Path) -> None:
         from . import bench
 
         defended = bench.report(lab, run_id)
-    publish(folder, lambda target: _write(run, _yields(lab, run_id), defended, target))
+    publish(folder, lambda target: _write(run, _yields(lab, run_id, chains), defended, target))
 
 
 def read_results(name: str) -> dict[str, Any]:
@@ -105,10 +113,12 @@ def table_csv(entries: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _yields(lab: "Lab", run_id: str) -> list[dict[str, Any]]:
-    """Rows by source, kept or dropped, and reason, over all chains."""
+def _yields(lab: "Lab", run_id: str, chains: int | None = None) -> list[dict[str, Any]]:
+    """Rows by source, kept or dropped, and reason, over all chains, or the first so many."""
     counts: dict[tuple, int] = {}
     for row in lab.yields(run_id).to_pylist():
+        if chains is not None and row["chain"] >= chains:
+            continue
         key = (row["source"], row["kept"], row["reason"])
         counts[key] = counts.get(key, 0) + row["rows"]
     return [{"source": s, "kept": k, "reason": r, "rows": n} for (s, k, r), n in counts.items()]
@@ -121,7 +131,8 @@ def _write(
 
     target.mkdir()
     (target / "spec.toml").write_text(run["spec_toml"])
-    kept = {key: run[key] for key in ("id", "title", "seconds", "peak_memory_bytes", "environments")}
+    told = ("id", "title", "seconds", "peak_memory_bytes", "environments", "chains_done")
+    kept = {key: run[key] for key in told if key in run}
     summary = {
         **{name: run["summary"][name] for name in ("families", "matrix", "distributions")},
         **{name: run["summary"][name] for name in ("capability", "personas") if name in run["summary"]},

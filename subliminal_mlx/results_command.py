@@ -130,6 +130,9 @@ def export(
     results: Annotated[
         bool, typer.Option("--results", help="Only what is small: spec, summary, table, charts.")
     ] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="With --results: of a run under way, its finished chains.")
+    ] = False,
     lab: LabOption = Path("lab"),
 ) -> None:
     """Write a run's corpora (JSONL, Parquet) and adapters (mlx-lm folders), or its results alone.
@@ -145,7 +148,7 @@ def export(
     store = Lab(lab)
     name = store.resolve(run)
     if results:
-        write_results(store, name, output or Path(f"{name}-results"))
+        write_results(store, name, output or Path(f"{name}-results"), unfinished)
         print(output or f"{name}-results")
         return
     folder = output or Path(f"{name}-export")

@@ -75,7 +75,7 @@ def resume(
 
 
 def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
-    """Show a run's result, or how far it is."""
+    """Show a run's result, or how far it is and what its finished chains say."""
     from .console import print_result
     from .lab import Lab
 
@@ -86,17 +86,32 @@ def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = F
     if found["status"] != "done":
         progress = store.read_progress(name) or {}
         state = {"run": name, "status": status_of(store, found), "fraction": progress.get("fraction", 0.0)}
-        print(
-            json.dumps(state)
-            if as_json
-            else f"run {name}: {state['status']}, {100 * state['fraction']:.0f}% done; `resume {name}` goes on with it"
-        )
+        _show_unfinished(store, state, as_json)
         return
     if as_json:
         print(json.dumps(_public(found)))
         return
     print_result(found)
     _close(store, found, lab)
+
+
+def _show_unfinished(store: Any, state: dict[str, Any], as_json: bool) -> None:
+    from .console import print_result
+    from .outcome import so_far
+
+    name = state["run"]
+    done, chains, summary = so_far(store, name)
+    if as_json:
+        from .transfer import to_json
+
+        print(json.dumps(state | {"chains_done": done} | (to_json(summary) if summary else {})))
+        return
+    if summary:
+        print_result({"summary": summary})
+        print(f"\nso far: the first {done} of {chains} chains")
+    print(
+        f"run {name}: {state['status']}, {100 * state['fraction']:.0f}% done; `resume {name}` goes on with it"
+    )
 
 
 def status_of(store: Any, run: dict[str, Any]) -> str:

@@ -64,6 +64,7 @@ ORDER = [
         "workers",
         "worker",
         "progress",
+        "outcome",
         "pipeline",
         "talk",
         "lineage",

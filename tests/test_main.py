@@ -139,10 +139,15 @@ def test_runs_and_show(done, tmp_path):
     lab.finish_run(done.run_id, "running", 1.0)
     lab.write_progress(done.run_id, lab.read_progress(done.run_id) | {"fraction": 0.423}, force=True)
     said = mini.quick("show", "latest", "--lab", lab.path).stdout
-    assert said == f"run {done.run_id}: interrupted, 42% done; `resume {done.run_id}` goes on with it\n"
+    ending = f"run {done.run_id}: interrupted, 42% done; `resume {done.run_id}` goes on with it\n"
+    assert "animals/owl, hard students" in said and said.endswith(
+        f"\nso far: the first 1 of 1 chains\n{ending}"
+    )
     with lab.run_lock(done.run_id):
         state = json.loads(mini.quick("show", "latest", "--lab", lab.path, "--json").stdout)
-    assert state == {"run": done.run_id, "status": "running", "fraction": 0.423}
+    assert state == {"run": done.run_id, "status": "running", "fraction": 0.423, "chains_done": 1} | {
+        name: done.printed[name] for name in done.printed.keys() - {"run", "seconds", "peak_memory_bytes"}
+    }
     lab.drop_run(done.run_id)
     assert mini.quick("runs", "--lab", lab.path, "--json").stdout == "[]\n"
     assert mini.quick("runs", "--lab", lab.path).returncode == 0

@@ -22,6 +22,8 @@ from subliminal_mlx import pipeline
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.families import FOLDER as FAMILIES
 from subliminal_mlx.lab import Lab
+from subliminal_mlx.outcome import so_far
+from subliminal_mlx.results import write_results
 from subliminal_mlx.work import shard_folder
 
 
@@ -188,6 +190,32 @@ def test_a_fault_at_any_commit_changes_nothing(done, tmp_path):
         same_but_times(out, done.printed)
         assert not mini.differing(mini.contents(lab, done.run_id), done.contents)
         assert_tidy(lab, done.run_id)
+
+
+def test_the_finished_chains_of_an_unfinished_run_are_an_experiment_of_their_own(tmp_path):
+    """Killed before the first commit of its second chain, a run of two says what a run of one says."""
+    two, one = mini.spec(mini.OTHER), mini.spec(mini.OTHER, chains=1)
+    for of in (two, one):
+        (tmp_path / f"{of.chains}.toml").write_text(pipeline.to_toml(of))
+    number = sum(unit.chain == 0 for unit in mini.units(two)) + 1
+    options = ("--lab", tmp_path / "two", "--json", "--processes", 1)
+    child = mini.Forked("run", tmp_path / "2.toml", *options, dies_at=(number, False))
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
+    alone = pipeline.run(one, Lab(tmp_path / "one"), processes=1)
+    assert so_far(Lab(tmp_path / "two"), pipeline.identify(two)) == (1, 2, alone.summary)
+    assert so_far(Lab(tmp_path / "one"), alone.run_id)[:2] == (1, 1)
+    with pytest.raises(InputError, match="not done"):
+        write_results(Lab(tmp_path / "two"), pipeline.identify(two), tmp_path / "results")
+    written = {}
+    for name, of in (("two", two), ("one", one)):
+        write_results(
+            Lab(tmp_path / name), pipeline.identify(of), tmp_path / name / "results", unfinished=True
+        )
+        written[name] = json.loads((tmp_path / name / "results" / "summary.json").read_text())
+    assert written["two"]["chains_done"] == 1 and "chains_done" not in written["one"]
+    assert written["two"]["summary"] == written["one"]["summary"]
+    assert written["two"]["yields"] == written["one"]["yields"]
 
 
 @pytest.mark.soak
