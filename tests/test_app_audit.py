@@ -53,14 +53,14 @@ def test_controls_change_what_is_shown(app, example):
     growing = mo.ui.dropdown({"x": "growth"}, value="x")
     outputs, _ = app.run(defs={"view": growing, "family": mo.ui.dropdown(["animals"], value="animals")})
     assert "Does the evidence grow" in text_of(outputs)
-    # What a control's change costs the server.
-    began = time.perf_counter()
+    # What changing all of them costs the server, whatever else the machine does.
+    began = time.process_time()
     for view in audited.VIEWS:
         audited.drawn(example, view, "animals")
     for order in audited.ORDERS:
         audited.rows(example, order, 3)
     audited.row(example, example.evidence[-1]["number"])
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize("tab", ["measure", "drift", "gate"])
