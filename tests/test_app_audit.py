@@ -1,10 +1,7 @@
 """The audit app: its lint, what it shows at once, its controls, and a visit with a real browser."""
 
 import html
-import json
-import re
 import time
-from pathlib import Path
 
 import browser
 import marimo as mo
@@ -108,53 +105,19 @@ def test_tokens_sum_to_their_row_and_text_stays_text(example):
         assert "<script" not in text and "<img" not in text and "&lt;script&gt;" in text
 
 
-def test_a_visitor_audits_a_file(tmp_path):
-    """Start page, a file that is refused, hostile rows up to a verdict, reload, another visitor, other tabs."""
+def test_a_visitor_sees_a_verdict_and_a_file_that_is_too_large_is_refused(tmp_path):
     if browser.missing():
         return
-    rows = [{"prompt": f"Continue: {i} 2 3", "completion": f"{i} 7 5 {99 - i} 1 2 8 {i}"} for i in range(89)]
-    rows += [{"prompt": HOSTILE, "completion": "1 2 3 4 5 6 7 8"}, {"prompt": "x", "completion": HOSTILE}]
-    lines = [json.dumps(row) for row in rows] + ["{torn"]
-    sent = tmp_path / "<b>rows.jsonl"
-    sent.write_text("\n".join(lines * 2))
     (tmp_path / "large.jsonl").write_bytes(b"x" * (MOST_UPLOAD + 1))
-    lab = tmp_path / "a lab"
     with (
-        browser.serving("audit", tmp_path, SUBLIMINAL_LAB=str(lab)) as address,
+        browser.serving("audit", tmp_path, SUBLIMINAL_LAB=str(tmp_path / "a lab")) as address,
         browser.visiting(tmp_path) as page,
     ):
         page.goto(address)
-        page.get_by_text("carried: animals/owl, first of 16 suspects").wait_for()
+        page.get_by_text("carried: animals/owl, first of 16 suspects").first.wait_for()
         page.get_by_text("This is no safety certificate").wait_for()
         page.locator("figure").get_by_text("Which trait do the rows carry?").wait_for()
-        chooser = page.locator("input[type=file]").first
-        chooser.set_input_files(tmp_path / "large.jsonl")
-        page.get_by_text(re.compile("exceed|too large|larger|over 20 MB", re.I)).first.wait_for()
-        chooser.set_input_files(sent)
-        page.get_by_text("<b>rows.jsonl").first.wait_for()
-        page.get_by_text("first look: ranks without a verdict").click()
-        page.get_by_role("button", name="Audit these rows").click()
-        page.get_by_text(re.compile("Waiting: it is next|Computing for")).first.wait_for()
-        page.wait_for_url(re.compile("audit="))
-        page.get_by_text(re.compile("uncalibrated: .* clean corpora are no null")).first.wait_for()
-        page.get_by_text("<b>rows.jsonl").first.wait_for()
-        page.get_by_text("4 bad rows, with reasons").wait_for()
-        shared = page.url
-        page.reload()
-        page.get_by_text(re.compile("uncalibrated: .* clean corpora are no null")).first.wait_for()
-        other = page.context.new_page()
-        other.goto(shared)
-        other.get_by_text(re.compile("uncalibrated: .* clean corpora are no null")).first.wait_for()
-        page.get_by_role("tab", name="Gate").click()
-        page.get_by_role("heading", name="Gate").wait_for()
-        page.get_by_label("policy, TOML").fill(
-            'base = "tiny-a"\nfamilies = ["trees"]\n[[model]]\npath = "/etc/passwd"'
-        )
-        page.get_by_label("policy, TOML").blur()
-        page.get_by_role("button", name="Check").click()
-        page.get_by_text("stay inside of it").last.wait_for()
-        for visited in (page, other):
-            whole = visited.locator("body").inner_text()
-            assert "Traceback" not in whole and str(tmp_path) not in whole
-            assert visited.evaluate("window.hacked") is None
-        assert not list(Path(lab / "reviews").glob("*/*.py")), "nothing under a visitor's name"
+        page.locator("input[type=file]").first.set_input_files(tmp_path / "large.jsonl")
+        page.get_by_text("File is larger than").wait_for()
+        whole = page.locator("body").inner_text()
+        assert "Traceback" not in whole and str(tmp_path) not in whole
