@@ -14,6 +14,7 @@ from subliminal_mlx.audit.spec import Suspects, checked
 from subliminal_mlx.audit.writing import Writing
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError
+from subliminal_mlx.gate import read_audit
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.report.audit import write_audit_report
 from subliminal_mlx.spec import Corpus
@@ -59,7 +60,10 @@ def maple(place):
 
 def test_the_carried_trait_is_named_and_the_gate_closes(maple):
     found = json.loads(maple.stdout)
-    assert tuple(found) == PUBLIC
+    assert tuple(found) == PUBLIC and "carried: trees/maple" in found["words"]
+    (place / "verdict.json").write_text(maple.stdout)
+    # What is printed is all that a gate needs.
+    assert read_audit(place / "verdict.json")["power"] == found["power"] > 0.5
     assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
     assert (found["rows"], found["bad_rows"]) == (600, 2)
     assert {tuple(entry) for entry in found["suspects"]} == {("trait", "score", "low", "high", "p")}
@@ -135,6 +139,7 @@ def test_a_small_null_is_called_uncalibrated(place, maple):
     child = audit(place, "maple.jsonl", "--json", "--fail-on", "uncertain", "--set", "null.corpora=2")
     found = json.loads(child.stdout)
     assert child.returncode == 3 and found["verdict"] == "cannot tell" and found["trait"] is None
+    assert found["power"] is None
     assert found["suspects"][0] == {**found["suspects"][0], "trait": "trees/maple", "p": None}
 
 

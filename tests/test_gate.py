@@ -47,7 +47,7 @@ def pipeline(tmp_path_factory):
     audit = {"rows": 1000, "bad_rows": 0, "suspects": SUSPECTS, "predicted_transfer": None}
     carried = audit | {"verdict": "carried", "trait": "animals/owl"}
     (folder / "owl.json").write_text(json.dumps(carried))
-    found = audit | {"verdict": "not found", "trait": None, "families": [{"power": 0.9}]}
+    found = audit | {"verdict": "not found", "trait": None, "power": 0.9}
     (folder / "base.json").write_text(json.dumps(found))
     (folder / "policy.toml").write_text(POLICY)
     return folder

@@ -30,7 +30,7 @@ from .suspects import sources, suspects
 from .verdict import ENOUGH, Verdict, decide
 
 Result = dict[str, Any]
-PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer")
+PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer", "power", "words")
 
 
 def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = ignore) -> Result:
@@ -67,6 +67,7 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
     }
     told = _told_at(families)
     verdict = decide([family.found for family in families.values()], rows, told)
+    calibrated = min(len(family.found.null) for family in families.values()) >= FEWEST_NULL
     return {
         **_verdict(verdict),
         "rows": rows,
@@ -77,7 +78,9 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
             key=lambda entry: (entry["p"] if entry["p"] is not None else 1, -entry["score"]),
         ),
         "predicted_transfer": None,
-        "calibrated": min(len(family.found.null) for family in families.values()) >= FEWEST_NULL,
+        # The least of the families': of the traits' own corpora of so many rows, the share that is found.
+        "power": min(family.found.power for family in families.values()) if calibrated else None,
+        "calibrated": calibrated,
         "families": [family.words() for family in families.values()],
         "bad": {"shown": bad.shown, "reasons": bad.reasons},
         "form": corpus.writing.words,

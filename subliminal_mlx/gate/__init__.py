@@ -193,7 +193,7 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
 
 
 def read_audit(path: Path) -> dict[str, Any]:
-    """What an audit printed: verdict, trait, rows, suspects; words, where told; power is the least of its families', where told.
+    """What an audit printed: verdict, trait, rows, suspects; words and power, where told.
 
     Raises:
         InputError: it is no audit's.
@@ -214,12 +214,13 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"verdict {found['verdict']!r:.40} is none of {', '.join(AUDIT_VERDICTS)}")
     if found["verdict"] == "carried" and not isinstance(found["trait"], str):
         raise ValueError("carried, and no trait named")
-    powers = [float(family["power"]) for family in found.get("families", ())]
-    words = found.get("words")
+    power, words = found.get("power"), found.get("words")
+    if power is not None and not 0 <= float(power) <= 1:
+        raise ValueError(f"power {power!r:.40} is no share")
     shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
     shown |= {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
     suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
-    return shown | {"suspects": suspects, "power": min(powers) if powers else None}
+    return shown | {"suspects": suspects, "power": None if power is None else float(power)}
 
 
 def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:
