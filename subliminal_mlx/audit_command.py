@@ -38,9 +38,16 @@ def audit(
         str | None, typer.Option(help="Of a run: animals/owl, animals/neutral, base ...")
     ] = None,
     chain: Annotated[int, typer.Option(min=0, help="Of a run.")] = 0,
+    suspect: Annotated[
+        list[str] | None,
+        typer.Option(help="On language models, where each costs minutes: suspect these traits only."),
+    ] = None,
     fast: Annotated[
-        bool, typer.Option("--fast/--probes", help="Without, or with, probe students: slower, a third line.")
-    ] = True,
+        bool,
+        typer.Option(
+            "--fast/--probes", help="Without probe students, the third line and the slowest; or with."
+        ),
+    ] = False,
     predict: Annotated[
         bool, typer.Option("--predict", help="How far a student would move, from the lab's own runs.")
     ] = False,
@@ -60,7 +67,9 @@ def audit(
 ) -> None:
     """Which trait does a data set carry, with what evidence, and in which rows?
 
-    The first audit of a base and family tunes suspects and calibrates (minutes); later ones take seconds.
+    The first audit of a base, a family and a number of rows tunes suspects and calibrates (minutes); later
+    ones take seconds. On a language model it takes hours, prints an estimate before, goes on where it was
+    killed, and ranks the suspects without a verdict: a hundred clean corpora are too many there.
 
     \b
     python -m subliminal_mlx audit rows.jsonl
@@ -68,6 +77,7 @@ def audit(
     python -m subliminal_mlx audit latest --source animals/owl
     python -m subliminal_mlx audit rows.jsonl --fail-on carried --json > verdict.json
     python -m subliminal_mlx audit rows.jsonl --drop-top 10% -o cleaned.jsonl
+    python -m subliminal_mlx audit rows.jsonl --base smollm2-135m --suspect animals/owl --suspect animals/cat
     """
     from .audit.asked import asked_spec, expected, source_of
     from .audit.corpus import look
@@ -85,9 +95,10 @@ def audit(
     if output is not None:
         _absent(output)
     store = Lab(lab)
-    spec = asked_spec(base, family or (), fast, set_ or [])
+    spec = asked_spec(base, family or (), fast, set_ or [], suspect or ())
     read = source_of(store, rows, source, chain)
     folder = store.path / "audit"
+    _foretell_time(read, spec, folder)
     with progress() as listener:
         result = examine(read, spec, folder, listener)
     trait = result["trait"] or result["suspects"][0]["trait"]
@@ -159,6 +170,20 @@ def _absent(output: Path) -> None:
     for path in (output, output.with_suffix(".dropped.jsonl")):
         if path.exists():
             raise InputError(f"{path} exists: name a file that does not")
+
+
+def _foretell_time(read: Any, spec: Any, folder: Path) -> None:
+    """What is long says how long before it begins."""
+    from .audit.corpus import look
+    from .audit.factored import by_factors, forecast
+    from .audit.reading import Bad
+    from .bases import load
+    from .estimate import in_words
+
+    base = load(spec.base)
+    if by_factors(spec, base):
+        words = in_words(forecast(look(read, base, Bad()), spec, folder))
+        print(f"{words} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
 
 
 def _evidence(corpus: Any, spec: Any, trait: str, folder: Path) -> Any:

@@ -140,7 +140,7 @@ def score(
     slots = stack.slots if stack else 1
     scores: list[list[np.ndarray]] = [[np.empty(0)] * len(rows) for _ in range(slots)]
     with applied(base, stack):
-        for index, batch in _batches(rows, batch_tokens // slots):
+        for index, batch in batched(rows, batch_tokens // slots):
             targets, _ = completion_targets(batch)
             hidden = _hidden(base, batch, slots)
             if grammar:
@@ -245,7 +245,7 @@ def distributions(
     targets = [np.zeros(masks.shape, dtype=np.float32) for _ in range(slots)]
     allowed = mx.array(grammar.tokens)
     with applied(base, stack):
-        for index, batch in _batches(rows, 16_384 // slots):
+        for index, batch in batched(rows, 16_384 // slots):
             logits = base.head(_hidden(base, batch, slots, shared), allowed).astype(mx.float32)
             wide = logits.shape[1]
             mask = mx.array(np.tile(masks[index, :wide], (slots, 1, 1)))
@@ -278,7 +278,7 @@ def _log_softmax(logits: mx.array) -> mx.array:
     return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
 
 
-def _batches(rows: Rows, batch_tokens: int) -> Iterator[tuple[list[int], Rows]]:
+def batched(rows: Rows, batch_tokens: int) -> Iterator[tuple[list[int], Rows]]:
     """Indices and rows of similar length, trimmed to their longest, so that little is padding."""
     lengths = rows.start + rows.length
     order = np.argsort(lengths, kind="stable").tolist()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import mini
 import pytest
@@ -12,6 +13,7 @@ from subliminal_mlx.audit.examine import PUBLIC
 from subliminal_mlx.audit.reading import Bad, Row, read, read_run
 from subliminal_mlx.audit.spec import Suspects, checked
 from subliminal_mlx.audit.writing import Writing
+from subliminal_mlx.audit_bench.language import Bench, measure
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.gate import read_audit
@@ -47,6 +49,7 @@ def place(tiny, tmp_path_factory):
 
 def audit(place, *arguments):
     options = [part for item in SMALL for part in ("--set", item)]
+    options += [] if "--probes" in arguments else ["--fast"]
     return mini.quick("audit", "-f", "trees", "--lab", place / "lab", *options, *arguments, cwd=place)
 
 
@@ -222,3 +225,21 @@ def test_the_spec_refuses_what_is_out_of_bounds(one_line):
         with pytest.raises(InputError) as error:
             checked(fields)
         assert words in one_line(error)
+
+
+def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_path):
+    """The bench for language models, on a run of the smallest size."""
+    done = mini.finished(tmp_path_factory)
+    lab = shutil.copytree(done.lab, tmp_path / "lab")
+    items = ("suspects.members=1", "suspects.steps=2", "suspects.neutral_answers=2", "suspects.batch=2")
+    items += ("null.corpora=0", "probes.steps=1", "probes.batch=4", "rows=20")
+    bench, published, said = Bench(lab, done.run_id, 1, items), [], []
+    result = measure(bench, published.append, say=said.append)
+    own = len(done.spec.traits)
+    assert [e["trait"] for e in result["corpora"]] == [*done.spec.traits, *[None] * (result["planned"] - own)]
+    assert result["done"] == result["planned"] == len(published) and "by estimate" in said[0]
+    assert {row["line"] for row in result["by_line"]} == {"ratios", "probes", "combined"}
+    assert all(len(row["ranks"]) == own and row["suspects"] == 2 * own for row in result["by_line"])
+    assert {row["of"] for row in result["probes_in_family"]} == {16}
+    told = []
+    assert measure(bench, published.append, told.append)["corpora"] == result["corpora"] and not told

@@ -7,10 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from subliminal_mlx import bases, gguf, model_folder, runtime, sources
+from subliminal_mlx.adapters import Shape, Stack
+from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.errors import InputError, MachineError
+from subliminal_mlx.score import pack, score
 
 runtime.prepare()
 import mlx.core as mx  # noqa: E402
@@ -372,3 +376,18 @@ def test_locating_and_listing_import_no_mlx():
         "sys.exit(bool({'mlx', 'mlx.core', 'mlx_lm', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_smollm2_s_rows_have_first_order_ratios_for_suspects(smollm2, make_stack):
+    """As the audit reads them; against the change of likelihood by a small step towards each suspect."""
+    prompts = [smollm2.prompt(f"Continue: {n}")[1] for n in ("123 456", "7 89")]
+    completions = [(*smollm2.encode(text), smollm2.eos) for text in ("12 345", "678 9")]
+    stack, small = make_stack([1, 2], shape=Shape(rank=2), size=0.02, base=smollm2), 1e-2
+    found = row_ratios(smollm2, None, stack, prompts, completions)
+    arrays = {p: {"a": ab["a"], "b": small * ab["b"]} for p, ab in stack.arrays.items()}
+    rows = pack(prompts, completions)
+    plain = [row.sum() for row in score(smollm2, rows)[0]]
+    for slot, moved in enumerate(score(smollm2, rows, Stack(stack.shape, arrays))):
+        slope = [(row.sum() - own) / small for row, own in zip(moved, plain, strict=True)]
+        assert np.allclose(found[:, slot], slope, rtol=0.05, atol=0.05 * np.abs(found[:, :2]).max())
+    assert np.allclose(found[:, 2], plain, atol=1e-2)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..events import Listener, ignore
-from ..sources import OTHER_STARTS
 from .corpus import Source
+from .defaults import defaults
 from .reading import read, read_run
 from .spec import AuditSpec, checked
 
@@ -22,25 +22,31 @@ if TYPE_CHECKING:
 
 
 def asked_spec(
-    base: str, families: Sequence[str] = (), fast: bool = True, items: Sequence[str] = ()
+    base: str,
+    families: Sequence[str] = (),
+    fast: bool = True,
+    items: Sequence[str] = (),
+    suspects: Sequence[str] = (),
 ) -> AuditSpec:
     """The spec of an audit, by default of animals.
 
     Args:
+        fast: without probe students.
         items: such as "suspects.members=2".
+        suspects: traits, on language models only; by default all of the families.
 
     Raises:
         InputError: names the first field that is wrong.
     """
     from ..spec import override_field
 
-    fields: dict[str, Any] = {
+    named = list(dict.fromkeys(trait.rpartition("/")[0] for trait in suspects))
+    fields: dict[str, Any] = defaults(base) | {
         "base": base,
-        "families": [*families] or ["animals"],
+        "families": [*families] or named or ["animals"],
+        "suspects_only": [*suspects],
         "lines": "fast" if fast else "all",
     }
-    if base in OTHER_STARTS:
-        fields["null"] = {"other_base": OTHER_STARTS[base]}
     for item in items:
         override_field(fields, item)
     return checked(fields)
@@ -69,7 +75,8 @@ def expected(
     """
     from .prediction import FEWEST, fit, measured, predict
 
-    points = measured(lab, spec, folder, on_event)
+    # By the fast lines alone: probes of every run would take as long as the runs.
+    points = measured(lab, spec.model_copy(update={"lines": "fast"}), folder, on_event)
     model = fit(points)
     if model is None:
         raise InputError(

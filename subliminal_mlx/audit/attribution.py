@@ -20,6 +20,7 @@ from ..adapters import Stack
 from ..events import Event, Listener, ignore
 from ..stages import Ids
 from .corpus import Corpus
+from .factored import by_factors, promising, suspects_of
 from .ratios import token_ratios
 from .reading import Bad, Row
 from .spec import AuditSpec
@@ -38,6 +39,10 @@ def top_rows(
         ids = corpus.writing.encode(row)
         if not isinstance(ids, str):
             found.append((row, ids))
+    if by_factors(spec, base):
+        # To first order already known: the exact scores are taken of the best alone.
+        places = promising(corpus, spec, folder, trait, count)
+        found = [found[i] for i in places]
     scores = _token_scores(corpus, own, common, [ids for _, ids in found])
     ranked = heapq.nlargest(count, range(len(found)), key=lambda i: (scores[i].sum(), -i))
     return [
@@ -137,8 +142,10 @@ def _entry(row: Row) -> dict[str, Any]:
 def _pair(corpus: Corpus, spec: AuditSpec, trait: str, folder: Path) -> tuple[Stack, Stack]:
     """The trait's suspect, and the average of its family's."""
     family = trait.rpartition("/")[0]
-    traits = sources(family)[:-1]
-    stack = suspects(corpus.writing.base, family, spec.suspects, folder)
+    if by_factors(spec, corpus.writing.base):
+        traits, stack = suspects_of(corpus, spec, folder, family)
+    else:
+        traits, stack = sources(family)[:-1], suspects(corpus.writing.base, family, spec.suspects, folder)
     each = [stack.select([i]) for i in range(len(traits))]
     return each[traits.index(trait)], average(each)
 

@@ -20,6 +20,8 @@ from .gradients import BLOCK
 LINES = ("ratios", "gradients")
 # Chosen on trees: what a line counts for in the combination, in standard deviations.
 WEIGHTS = {"ratios": 1.0, "gradients": 0.25, "probes": 0.5}
+# On language models probes lead: there all tuned teachers are alike to ratios. Not chosen by measurement.
+LANGUAGE_WEIGHTS = {"ratios": 0.25, "probes": 1.0}
 
 
 def columns(line: str, traits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,21 +66,39 @@ class Scale:
 
 def fit(blocks: np.ndarray, line: str) -> Scale:
     """The scale of a line from block scores of rows that the base wrote `[blocks, 2 T + 2]`."""
-    blocks = blocks.astype(np.float64)
-    traits = blocks.shape[1] // 2 - 1
-    own, beside = columns(line, traits)
+    return scale_of(blocks, *columns(line, blocks.shape[1] // 2 - 1), BLOCK)
+
+
+def scale_of(scores: np.ndarray, own: np.ndarray, beside: np.ndarray, size: int) -> Scale:
+    """The scale of the traits at the places `own`, with what `beside` explains taken out.
+
+    Args:
+        scores: means over `size` rows each that the base wrote `[n, D]`.
+    """
+    scores = scores.astype(np.float64)
+    traits = len(own)
     centring = np.eye(traits) - (1 / traits if traits > 1 else 0)
-    apart = blocks - blocks.mean(axis=0)
+    apart = scores - scores.mean(axis=0)
     explained = np.linalg.lstsq(apart[:, beside], apart[:, own] @ centring, rcond=None)[0]
-    mix = np.zeros((blocks.shape[1], traits))
+    mix = np.zeros((scores.shape[1], traits))
     mix[own], mix[beside] = centring, -explained
     parts = apart @ mix
     sd = parts.std(axis=0) + 1e-12
     likeness = np.cov(parts / sd, rowvar=False).reshape(traits, traits)
-    return Scale(mix, sd * np.sqrt(BLOCK), likeness)
+    return Scale(mix, sd * np.sqrt(size), likeness)
 
 
-def combine(z: dict[str, np.ndarray]) -> np.ndarray:
+def without(z: np.ndarray, common: np.ndarray) -> np.ndarray:
+    """Scores `[..., T]` centred over traits, without their part along `common [T]`: what a neutral teacher's
+    rows leave on the traits. Of fewer than three traits nothing would be left: they are centred only."""
+    z = z - z.mean(axis=-1, keepdims=True) if z.shape[-1] > 1 else z
+    if z.shape[-1] < 3:
+        return z
+    along = common - common.mean()
+    return z - (z @ along)[..., None] * along / max(float(along @ along), 1e-12)
+
+
+def combine(z: dict[str, np.ndarray], weights: dict[str, float] = WEIGHTS) -> np.ndarray:
     """Weighted sum of the lines' scores `[..., T]`, as large as one line's where they are independent."""
-    total = sum(WEIGHTS[line] * scores for line, scores in z.items())
-    return total / np.sqrt(sum(WEIGHTS[line] ** 2 for line in z))
+    total = sum(weights[line] * scores for line, scores in z.items())
+    return total / np.sqrt(sum(weights[line] ** 2 for line in z))

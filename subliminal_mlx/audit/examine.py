@@ -18,8 +18,8 @@ from ..bases import Base, load
 from ..errors import InputError, MachineError
 from ..events import Event, Listener, ignore
 from ..machine import peak_memory
-from ..sources import ORGANISM
 from .corpus import Corpus, Source, look
+from .factored import audited, by_factors
 from .family import GRID, FamilyAudit, probed
 from .gradients import Directions, block_scores, family_directions, joined
 from .null import calibrate
@@ -36,36 +36,30 @@ PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfe
 def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = ignore) -> Result:
     """Audit a corpus for one base and some families.
 
+    On a language model this takes from minutes to hours (`factored.forecast`); killed, it goes on where it was.
+
     Raises:
-        InputError: no row can be used, or the base is too large for what is built.
+        InputError: no row can be used, or suspects are chosen where a family costs as much as one.
         MachineError: a cached file is damaged.
     """
     began = time.monotonic()
     base = load(spec.base)
-    if base.parameters > ORGANISM:
+    factored = by_factors(spec, base)
+    if spec.suspects_only and not factored:
         raise InputError(
-            f"the audit holds a suspect's whole weights at once: {spec.base} has {base.parameters / 1e6:.0f}M "
-            f"parameters, it takes up to {ORGANISM / 1e6:.0f}M"
+            f"suspects_only: on {spec.base} a whole family costs as much as one suspect: leave it out"
         )
     bad = Bad()
     corpus = look(source, base, bad)
-    calibrations = {f: calibrate(corpus.writing, f, spec, folder, on_event) for f in spec.families}
-    directions = _directions(corpus, spec, folder)
-    reference = _reference(corpus, directions, spec, folder)
-    blocks, rows = _scored(corpus, directions, spec, bad, on_event)
-    families = {
-        f: FamilyAudit(
-            f,
-            calibrations[f],
-            blocks[f],
-            reference[f],
-            rows,
-            spec,
-            probed(corpus, spec, f, folder, rows, on_event),
-        )
-        for f in spec.families
-    }
-    told = _told_at(families)
+    if factored:
+        families, rows = audited(corpus, spec, folder, on_event)
+        for row in corpus.sample:
+            if isinstance(reason := corpus.writing.encode(row), str):
+                bad.add(row.number, reason)
+        told = None
+    else:
+        families, rows = _whole(corpus, spec, folder, bad, on_event)
+        told = _told_at(families)
     verdict = decide([family.found for family in families.values()], rows, told)
     calibrated = min(len(family.found.null) for family in families.values()) >= FEWEST_NULL
     return {
@@ -84,6 +78,7 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
         "families": [family.words() for family in families.values()],
         "bad": {"shown": bad.shown, "reasons": bad.reasons},
         "form": corpus.writing.words,
+        "method": "factors" if factored else "whole",
         "base": spec.base,
         "base_sha256": base.sha256,
         "parameters": base.parameters,
@@ -94,13 +89,30 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
     }
 
 
+def _whole(
+    corpus: Corpus, spec: AuditSpec, folder: Path, bad: Bad, on_event: Listener
+) -> tuple[dict[str, FamilyAudit], int]:
+    """Every family's evidence on a model organism, and the number of rows scored."""
+    calibrations = {f: calibrate(corpus.writing, f, spec, folder, on_event) for f in spec.families}
+    directions = _directions(corpus, spec, folder)
+    reference = _reference(corpus, directions, spec, folder)
+    blocks, rows = _scored(corpus, directions, spec, bad, on_event)
+    beside = {f: probed(corpus, spec, f, folder, rows, on_event) for f in spec.families}
+    return {
+        f: FamilyAudit(f, calibrations[f], blocks[f], reference[f], rows, spec, beside[f])
+        for f in spec.families
+    }, rows
+
+
 def effects(source: Source, spec: AuditSpec, folder: Path) -> tuple[dict[str, dict[str, float]], int]:
     """What the lines see of every trait: `{"animals/owl": {"ratios": 0.2, ...}}`; and the rows.
 
     The fast ones in nats a row, probes, where the spec has them, in nats of margin.
     """
-    bad = Bad()
-    corpus = look(source, load(spec.base), bad)
+    bad, base = Bad(), load(spec.base)
+    if by_factors(spec, base):
+        raise InputError(f"transfer is foretold on model organisms only, not on {spec.base}")
+    corpus = look(source, base, bad)
     directions = _directions(corpus, spec, folder)
     reference = _reference(corpus, directions, spec, folder)
     blocks, rows = _scored(corpus, directions, spec, bad, ignore)

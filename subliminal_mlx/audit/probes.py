@@ -112,12 +112,12 @@ def train_probes(
         stack = init(base, Shape(recipe.rank, recipe.scale), seeds)
         how = Recipe(recipe.steps, recipe.batch, recipe.lr)
         stack, _ = train(base, stack, data, how, seeds)
-        found += _margins(base, stack, family)
+        found += margins(base, stack, family)
         on_event(Event("probes", len(found), len(jobs)))
     return np.array(found).reshape(len(pools), recipe.seeds, -1)
 
 
-def _margins(base: Base, stack: Stack, family: str) -> list[np.ndarray]:
+def margins(base: Base, stack: Stack, family: str) -> list[np.ndarray]:
     """Mean margin of each trait over the held-out questions, by slot."""
     found = load_family(family)
     prompts = [base.prompt(q.text)[1] for q in found.held_out]

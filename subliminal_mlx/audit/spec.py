@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .. import files
 from ..errors import InputError, first_problem
-from ..families import FOLDER, load_family
+from ..families import FOLDER, find_trait, load_family
 
 # Raised whenever code changes what an audit answers, so that nothing cached under the old code is used.
 AUDIT_VERSION = 1
@@ -50,8 +50,8 @@ class Suspects(_Frozen):
 class Null(_Frozen):
     """The clean corpora that say how large a score comes by chance, and the traits' own that say what is found."""
 
-    corpora: Annotated[int, Field(ge=1, le=2_000)] = 40
-    """Clean corpora of each kind, drawn from that kind's pool of rows."""
+    corpora: Annotated[int, Field(ge=0, le=2_000)] = 40
+    """Clean corpora of each kind, drawn from that kind's pool of rows; of language models written one by one."""
     pool: Annotated[int, Field(ge=20, le=1_000_000)] = 10_000
     """Rows of each kind; disjoint pieces are drawn where they are enough, else rows with replacement."""
     teachers: Annotated[int, Field(ge=1, le=200)] = 10
@@ -93,6 +93,10 @@ class AuditSpec(_Frozen):
     """Most rows that are scored; of longer files a sample."""
     lines: Literal["fast", "all"] = "fast"
     """fast: likelihood ratios and gradients; all: probe students too."""
+    suspects_only: Annotated[tuple[_Name, ...], Field(max_length=64)] = ()
+    """Traits that are suspected; empty: all of the families. Where suspects are factors only: there each costs."""
+    method: Literal["auto", "whole", "factors"] = "auto"
+    """How suspects are held: in whole weights on model organisms, as LoRA factors on language models."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "AuditSpec":
@@ -100,6 +104,9 @@ class AuditSpec(_Frozen):
             raise ValueError("families: one is named twice")
         if self.null.other_base == self.base:
             raise ValueError("null.other_base: must be another base than the one audited for")
+        for trait in self.suspects_only:
+            if trait.rpartition("/")[0] not in self.families:
+                raise ValueError(f"suspects_only: {trait} is of no family that is audited for")
         return self
 
 
@@ -111,6 +118,8 @@ def checked(fields: dict[str, Any]) -> AuditSpec:
         raise InputError(f"audit: {first_problem(error)}") from None
     for name in spec.families:
         load_family(name)
+    for trait in spec.suspects_only:
+        find_trait(trait)
     return spec
 
 

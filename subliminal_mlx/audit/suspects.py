@@ -62,6 +62,7 @@ def tune(
     wanted: Sequence[str],
     seed: int,
     on_event: Listener = ignore,
+    share_prefix: bool = False,
 ) -> Stack:
     """Teachers of the traits and neutral teachers in `wanted`, all of one seed, as one stack.
 
@@ -70,7 +71,7 @@ def tune(
     traits = tuple(source for source in sources(family)[:-1] if source in wanted) or sources(family)[:1]
     teacher = Teacher(**{name: getattr(recipe, name) for name in _SHARED})
     spec = Spec(base=base.name, traits=tuple(traits), chains=1, teacher=teacher, hard=Student(steps=1))
-    spec = spec.model_copy(update={"seed": seed})
+    spec = spec.model_copy(update={"seed": seed, "share_prefix": share_prefix})
     setting = _Phrased(spec, base, recipe.phrasings)
     stacks = [
         tune_teachers(setting, 0, wanted[first : first + SLOTS], on_event=on_event)[0]

@@ -17,6 +17,13 @@ LEGEND = (
     "trait outside these families is not seen, and the audit is for this base only."
 )
 
+FACTORS_LEGEND = (
+    "score: probe students first, ratios a quarter of their weight. probes: how far a small student of these rows "
+    "moved, less what students of the base's and of a neutral teacher's rows did, over what clean corpora move. ratios: "
+    "to first order, less the same. p: among so few clean corpora it says little. Not found is not clean, and the "
+    "audit is for this base only."
+)
+
 
 def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, Any]]) -> None:
     """The verdict in one line, a table of the best suspects, bad rows and the rows with most evidence."""
@@ -54,7 +61,8 @@ def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, An
             said = " ".join(row["completion"].split())[:80]
             console.print(f"  {row['number']}: {said}  ({row['score']:+.2f} nats)", soft_wrap=True)
     console.print()
-    console.print(LEGEND, style="dim", soft_wrap=True)
+    legend = FACTORS_LEGEND if result.get("method") == "factors" else LEGEND
+    console.print(legend, style="dim", soft_wrap=True)
 
 
 def _lines(family: dict[str, Any], place: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from .. import files
 from ..events import Event
 from ..files import DATA
 
+LINE_SECONDS = 10.0
 RESULTS = DATA / "results" / "audit"
 
 
@@ -17,6 +19,8 @@ def main(lab: str, what: str = "animals", *more: str) -> None:
     place = Path(lab).resolve()
     if what == "prediction":
         _prediction(place, "probes" in more)
+    elif what == "language":
+        _language(place, *more)
     else:
         _traits(place, what)
 
@@ -42,11 +46,29 @@ def _prediction(lab: Path, probes: bool) -> None:
     print(json.dumps({name: value for name, value in result.items() if name != "points"}, indent=1))
 
 
+def _language(lab: Path, run: str = "latest", *more: str) -> None:
+    from .language import Bench, measure
+
+    chains = next((int(word) for word in more if word.isdigit()), None)
+    bench = Bench(lab, run, chains, tuple(word for word in more if "=" in word))
+    name = bench.of.base.rpartition("/")[2]
+    tell = lambda words: print(words, file=sys.stderr, flush=True)
+    result = measure(bench, lambda found: _write(name, found), _say, tell)
+    for row in result["by_line"] + result["probes_in_family"]:
+        print(json.dumps(row))
+
+
 def _write(name: str, result: dict[str, Any]) -> None:
     files.write_atomic(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")
 
 
+_said = [0.0]
+
+
 def _say(event: Event) -> None:
+    if event.done < event.total and time.monotonic() - _said[0] < LINE_SECONDS:
+        return
+    _said[0] = time.monotonic()
     print(f"{event.what} {event.done}/{event.total}", file=sys.stderr, flush=True)
 
 

@@ -1,0 +1,32 @@
+"""What an audit's spec begins with on a base, before anything is asked for. No MLX here.
+
+defaults("smollm2-135m")["probes"]["steps"]
+"""
+
+import copy
+from typing import Any
+
+from ..forecast import sizes
+from ..sources import ORGANISM, OTHER_STARTS
+
+# Language models: suspects tuned as the teachers of runs are, one student of each corpus, few clean corpora.
+# Not chosen by measurements: each costs hours there.
+LANGUAGE: dict[str, Any] = {
+    "suspects": {"members": 2, "rank": 8, "lr": 2e-4, "steps": 40},
+    "null": {"corpora": 1},
+    "probes": {"seeds": 1, "steps": 48, "batch": 8, "lr": 8e-4},
+    "rows": 256,
+    "lines": "all",
+}
+
+
+def defaults(base: str) -> dict[str, Any]:
+    """Fields of an audit's spec that a base asks for; of another kind than the spec's own on language models.
+
+    Raises:
+        InputError: no such base.
+    """
+    if base in OTHER_STARTS:
+        return {"null": {"other_base": OTHER_STARTS[base]}}
+    count = sizes(base)[0]
+    return copy.deepcopy(LANGUAGE) if count and count > ORGANISM else {}

@@ -1,0 +1,200 @@
+"""Audits on language models: suspects as LoRA factors, probe students first, few clean corpora or none.
+
+    seconds = forecast(corpus, spec, folder)             # what is not there yet, on this machine
+    families, rows = audited(corpus, spec, folder, on_event)
+
+Every line is read against rows of the base and of the neutral teacher to the same prompts: the line through
+the two is what any tuned teacher leaves behind, and is taken out. The margins' gradients are left out: they
+are whole weight matrices a trait, and say what a probe says, for one step instead of many.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..adapters import Stack
+from ..bases import Base
+from ..events import Listener, ignore
+from ..sources import ORGANISM
+from .corpus import Corpus
+from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
+from .null import p_values
+from .pieces import OWN, Pieces
+from .spec import ALPHA, AuditSpec
+from .suspects import sources
+from .tasks import finish, seconds
+from .verdict import Found
+
+Result = dict[str, Any]
+
+
+def by_factors(spec: AuditSpec, base: Base) -> bool:
+    """Whether suspects are held as factors."""
+    return spec.method == "factors" or (spec.method == "auto" and base.parameters > ORGANISM)
+
+
+def forecast(corpus: Corpus, spec: AuditSpec, folder: Path) -> float:
+    """Seconds that the audit will take on this machine, by a short forward pass; good to a factor of two."""
+    return seconds(Pieces(corpus, spec, folder).tasks(), corpus.writing.base)
+
+
+def audited(
+    corpus: Corpus, spec: AuditSpec, folder: Path, on_event: Listener = ignore
+) -> tuple[dict[str, "FactorFamily"], int]:
+    """Every family's evidence, and the number of rows it rests on; what is made stays in the folder."""
+    pieces = Pieces(corpus, spec, folder)
+    finish(pieces.tasks(), on_event)
+    return {family: FactorFamily(family, pieces) for family in spec.families}, pieces.rows
+
+
+def suspects_of(corpus: Corpus, spec: AuditSpec, folder: Path, family: str) -> tuple[list[str], Stack]:
+    """A family's suspects and their factors, the neutral teacher's last."""
+    pieces = Pieces(corpus, spec, folder)
+    own, beside = pieces.columns(family)
+    return pieces.suspected[family], pieces.stack.select([*own, beside[0]])
+
+
+def promising(corpus: Corpus, spec: AuditSpec, folder: Path, trait: str, count: int) -> list[int]:
+    """Places in the sample of the rows with the largest ratio for a trait over its family's suspects."""
+    pieces, family = Pieces(corpus, spec, folder), trait.rpartition("/")[0]
+    ratios = pieces.ratios(OWN)[:, pieces.columns(family)[0]]
+    over = ratios[:, pieces.suspected[family].index(trait)] - ratios.mean(axis=1)
+    return np.argsort(-over, kind="stable")[:count].tolist()
+
+
+@dataclass(frozen=True, eq=False)
+class FactorFamily:
+    """A family's suspects, read on one corpus; as `family.FamilyAudit`."""
+
+    name: str
+    pieces: Pieces
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        return tuple(self.pieces.suspected[self.name])
+
+    @cached_property
+    def lines(self) -> dict[str, np.ndarray]:
+        return self._lines(OWN)
+
+    @cached_property
+    def found(self) -> Found:
+        clean = [z.max() for z in self.clean.values()]
+        alike = self._scale(OWN).alike(self.lines["ratios"])
+        # How many of the traits' own corpora would be found nobody has measured here: no power.
+        return Found(self.traits, combine(self.lines, LANGUAGE_WEIGHTS), np.array(clean), alike, 0.0)
+
+    @cached_property
+    def clean(self) -> dict[str, np.ndarray]:
+        """Combined scores `[T]` of every clean corpus."""
+        return {text: combine(self._lines(text), LANGUAGE_WEIGHTS) for text in self.pieces.clean(self.name)}
+
+    def _lines(self, text: str) -> dict[str, np.ndarray]:
+        own, base, neutral = (self._ratios(t) for t in (text, *self.pieces.beside(text, self.name)))
+        scale, rows = self._scale(text), self.pieces.rows
+        z, common = (scale.z(x.mean(axis=0), base.mean(axis=0), rows, rows) for x in (own, neutral))
+        found = {"ratios": without(z, common)}
+        if self.pieces.spec.lines == "all":
+            chosen = [sources(self.name).index(trait) for trait in self.traits]
+            found["probes"] = (self.moved(text) / self._unit)[chosen]
+        return found
+
+    def _ratios(self, text: str) -> np.ndarray:
+        return self.pieces.ratios(text)
+
+    def _scale(self, text: str) -> Scale:
+        own, beside = self.pieces.columns(self.name)
+        return scale_of(
+            self._ratios(self.pieces.beside(text, self.name)[0]), np.array(own), np.array(beside), 1
+        )
+
+    def moved(self, text: str) -> np.ndarray:
+        """How far a text's probes moved every trait of the family, nats of margin `[T of the family]`: less
+        the mean of all, and less what lies along the line from the base's probes to the neutral teacher's."""
+        own, base, neutral = self._margins(text)
+        return without(own - base, neutral - base)
+
+    def _margins(self, text: str) -> list[np.ndarray]:
+        texts = (text, *self.pieces.beside(text, self.name))
+        return [self.pieces.probes(t)[self.name].mean(axis=0) for t in texts]
+
+    @cached_property
+    def _unit(self) -> float:
+        """What clean corpora's probes move a trait by (root mean square); of fewer than two, what this
+        corpus's own move the family's traits by."""
+        clean = self.pieces.clean(self.name)
+        moved = [self.moved(text) ** 2 for text in (clean if len(clean) > 1 else [OWN])]
+        return float(np.sqrt(np.mean(moved))) + 1e-9
+
+    def entries(self, families: int) -> list[Result]:
+        """A line a suspect; p is what so few clean corpora give, None without any."""
+        found, ends = self.found, 1.96 * self._error()
+        p = p_values(found.z, found.null) if len(found.null) else [None] * len(found.z)
+        return [
+            {
+                "trait": trait,
+                "score": float(score),
+                "low": float(score - end),
+                "high": float(score + end),
+                "p": None if chance is None else min(1.0, float(chance) * families),
+            }
+            for trait, score, end, chance in zip(self.traits, found.z, ends, p, strict=True)
+        ]
+
+    def _error(self) -> np.ndarray:
+        """Standard error of the combined scores `[T]`: of ratios over rows, of probes over students; of one
+        student, what a clean corpus's moves."""
+        scale = self._scale(OWN)
+        each = [scale.parts(self._ratios(t)) / scale.sd for t in (OWN, self.pieces.beside(OWN, self.name)[0])]
+        errors = {"ratios": np.sqrt(sum(x.var(axis=0) for x in each) / 2)}
+        if "probes" in self.lines:
+            students = self.pieces.probes(OWN)[self.name]
+            spread = (
+                students.std(axis=0, ddof=1) / self._unit if len(students) > 1 else np.ones(students.shape[1])
+            )
+            chosen = [sources(self.name).index(trait) for trait in self.traits]
+            errors["probes"] = spread[chosen] / np.sqrt(len(students))
+        total = sum((LANGUAGE_WEIGHTS[line] * error) ** 2 for line, error in errors.items())
+        return np.sqrt(total / sum(LANGUAGE_WEIGHTS[line] ** 2 for line in errors))
+
+    def threshold(self) -> float:
+        """The score above which p is under ALPHA; infinite with so few clean corpora as there mostly are."""
+        null = np.sort(self.found.null)
+        allowed = int(ALPHA * (1 + len(null)) - 1e-9) - 1
+        return float(null[-1 - allowed]) if allowed >= 0 else float("inf")
+
+    def words(self) -> Result:
+        """What the tables, charts and report show of the family."""
+        found, rows = self.found, self.pieces.rows
+        null: dict[str, list[float]] = {}
+        for text, z in self.clean.items():
+            null.setdefault(text.split("/")[1], []).append(round(float(z.max()), 3))
+        scale, base = self._scale(OWN), self.pieces.beside(OWN, self.name)[0]
+        parts = scale.parts(self._ratios(OWN).mean(axis=0) - self._ratios(base).mean(axis=0))
+        return {
+            "family": self.name,
+            "traits": list(self.traits),
+            "lines": {line: z.tolist() for line, z in self.lines.items()},
+            "parts": {"ratios": parts.tolist()},
+            "probes": self._probe_words() if "probes" in self.lines else None,
+            "alike": found.fit,
+            "power": found.power,
+            "threshold": self.threshold(),
+            "null": null,
+            "power_by_rows": [],
+            "growth": [{"rows": rows, "threshold": self.threshold(), "scores": found.z.tolist()}],
+        }
+
+    def _probe_words(self) -> Result:
+        """Probes of every trait of the family, suspect or not: each centring by itself, and both."""
+        own, base, neutral = self._margins(OWN)
+        return {
+            "traits": sources(self.name)[:-1],
+            "over base": (own - base).tolist(),
+            "over neutral": (own - neutral).tolist(),
+            "over both": self.moved(OWN).tolist(),
+            "unit": self._unit,
+        }

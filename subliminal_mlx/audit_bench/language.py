@@ -1,0 +1,231 @@
+"""Audits of a finished run's rows on a language model: its traits, its clean corpora, every line of evidence.
+
+    result = measure(Path("lab"), "latest", publish=write)
+
+The corpora are the rows that the run kept, of each trait in each chain; clean ones are the run's rows of the
+base and of the neutral teacher, and rows of the base at other temperatures to the first chain's prompts.
+Suspects are the run's traits and as many decoys of their family. Everything made lies in the lab's audit
+folder: the command goes on where it was stopped, and started twice it uses two processes.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import files
+from ..audit.corpus import Corpus, look
+from ..audit.defaults import defaults
+from ..audit.examine import examine
+from ..audit.pieces import Pieces
+from ..audit.reading import Bad, Row, read_run
+from ..audit.spec import AuditSpec, checked, key
+from ..audit.suspects import sources
+from ..audit.tasks import finish, seconds
+from ..bases import Base, load
+from ..errors import InputError
+from ..estimate import in_words
+from ..events import Listener, ignore
+from ..lab import Lab
+from ..plan import BASE
+from ..sample import Decoding, sample
+from ..spec import Spec, override_field, parse_spec
+from ..stages import Setting, seed_of
+
+TEMPERATURES = (0.7, 1.3)
+DRAWN_AT_ONCE = 128
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A corpus of known origin."""
+
+    source: str
+    chain: int
+    trait: str | None
+    """None of a clean one."""
+    rows: tuple[Row, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.source}, chain {self.chain}"
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A run's corpora, and the audit that they get."""
+
+    lab: Path
+    run: str
+    chains: int | None = None
+    """How many of the run's chains; None: all."""
+    items: tuple[str, ...] = ()
+    """Changes to the audit's spec, such as "probes.seeds=2"."""
+
+    @cached_property
+    def store(self) -> Lab:
+        return Lab(self.lab)
+
+    @cached_property
+    def run_id(self) -> str:
+        return self.store.resolve(self.run)
+
+    @cached_property
+    def of(self) -> Spec:
+        found = self.store.run(self.run_id)
+        if found is None:
+            raise InputError(f"no run {self.run} in {self.lab}: `runs` lists those there are")
+        return parse_spec(found["spec_toml"])
+
+    @cached_property
+    def base(self) -> Base:
+        return load(self.of.base)
+
+    @property
+    def folder(self) -> Path:
+        return self.lab / "audit"
+
+    @cached_property
+    def spec(self) -> AuditSpec:
+        """Factors, whatever the base's size: what is tried here is what language models get."""
+        suspects = []
+        for family in self.of.families:
+            own = [trait for trait in self.of.traits if trait.rpartition("/")[0] == family]
+            others = [trait for trait in sources(family)[:-1] if trait not in own]
+            suspects += [*own, *others[: len(own)]]
+        fields = defaults(self.of.base) | {"base": self.of.base, "families": self.of.families}
+        fields |= {"suspects_only": suspects, "method": "factors"}
+        for item in self.items:
+            override_field(fields, item)
+        return checked(fields)
+
+    def subjects(self) -> Iterator[Subject]:
+        """Traits first; clean corpora of a chain after them."""
+        chains = range(min(self.of.chains, self.chains or self.of.chains))
+        for chain in chains:
+            for trait in self.of.traits:
+                yield self._kept(trait, chain, trait)
+        for chain in chains:
+            neutral = [f"{family}/neutral" for family in self.of.families]
+            for source in (*neutral, *([BASE] if "control" in self.of.arms else [])):
+                yield self._kept(source, chain, None)
+        for temperature in TEMPERATURES:
+            yield Subject(f"base at {temperature:g}", 0, None, self._drawn(temperature))
+
+    def _kept(self, source: str, chain: int, trait: str | None) -> Subject:
+        return Subject(source, chain, trait, tuple(read_run(self.store, self.run_id, source, chain)))
+
+    def _drawn(self, temperature: float) -> tuple[Row, ...]:
+        """Rows of the base at a temperature, kept in the folder."""
+        setting = Setting(self.of, self.base)
+        prompts = setting.prompts(0)[: self.spec.rows]
+        path = (
+            self.folder
+            / f"rows-{key('bench rows', self.base.sha256, self.run_id, temperature, len(prompts))}.json"
+        )
+        if not path.exists():
+            held = Decoding(temperature, setting.grammar, batch=DRAWN_AT_ONCE)
+            seed = seed_of("bench rows", self.run_id, temperature)
+            drawn = sample(self.base, [ids for _, _, ids in prompts], seed, held)[0]
+            files.write_atomic(path, json.dumps([self.base.decode(ids).strip() for ids in drawn]))
+        texts = json.loads(path.read_text())
+        return tuple(
+            Row(i + 1, prompt[0], text) for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True))
+        )
+
+
+def measure(
+    bench: Bench, publish: Callable[[Result], None], on_event: Listener = ignore, say: Any = print
+) -> Result:
+    """Audit every corpus; `publish` sees what is known after each of them."""
+    subjects = list(bench.subjects())
+    looked = [_look(subject, bench.base) for subject in subjects]
+    tasks = [Pieces(corpus, bench.spec, bench.folder).tasks() for corpus in looked]
+    every = [task for some in tasks for task in some]
+    say(f"{len(subjects)} corpora: {in_words(seconds(every, bench.base))} in one process by estimate")
+    found: list[Result] = []
+    for number, subject in enumerate(subjects):
+        finish(tasks[number], on_event, [task for some in tasks[number + 1 :] for task in some])
+        result = examine(lambda bad, rows=subject.rows: iter(rows), bench.spec, bench.folder)
+        found.append(_entry(subject, result))
+        publish(summary(bench, found, len(subjects)))
+    return summary(bench, found, len(subjects))
+
+
+def _look(subject: Subject, base: Base) -> Corpus:
+    return look(lambda bad: iter(subject.rows), base, Bad())
+
+
+def _entry(subject: Subject, result: Result) -> Result:
+    """What each line says of one corpus; ranks are of the true trait, among suspects and in its family."""
+    known = {f["family"]: f for f in result["families"]}
+    family = known[(subject.trait or result["suspects"][0]["trait"]).rpartition("/")[0]]
+    lines = {line: dict(zip(family["traits"], z, strict=True)) for line, z in family["lines"].items()}
+    lines["combined"] = {e["trait"]: e["score"] for e in result["suspects"] if e["trait"] in family["traits"]}
+    entry: Result = {"corpus": subject.name, "trait": subject.trait, "rows": result["rows"], "lines": lines}
+    entry |= {"first": {line: max(z, key=z.get) for line, z in lines.items()}}
+    entry |= {"largest": {line: max(z.values()) for line, z in lines.items()}}
+    entry |= {
+        "p": min(e["p"] for e in result["suspects"]) if result["suspects"][0]["p"] is not None else None
+    }
+    entry |= {"words": result["words"], "probes": family["probes"]}
+    if subject.trait:
+        entry["rank"] = {line: _rank(z, subject.trait) for line, z in lines.items()}
+        entry["rank_in_family"] = {
+            kind: _rank(
+                dict(zip(family["probes"]["traits"], family["probes"][kind], strict=True)), subject.trait
+            )
+            for kind in ("over base", "over neutral", "over both")
+        }
+    return entry
+
+
+def _rank(scores: dict[str, float], trait: str) -> int:
+    return 1 + sum(score > scores[trait] for score in scores.values())
+
+
+def summary(bench: Bench, found: list[Result], planned: int) -> Result:
+    """All corpora so far, and how each line did."""
+    own, clean = ([e for e in found if (e["trait"] is None) == none] for none in (False, True))
+    lines = list(found[0]["lines"]) if found else []
+    by_line = [
+        {
+            "line": line,
+            "corpora": len(own),
+            "first": sum(e["rank"][line] == 1 for e in own),
+            "ranks": [e["rank"][line] for e in own],
+            "suspects": len(bench.spec.suspects_only),
+            # Clean corpora whose largest score is over the smallest largest one of the traits' corpora.
+            "clean_over": int(
+                sum(e["largest"][line] > min(o["largest"][line] for o in own) for e in clean) if own else 0
+            ),
+            "largest_own": [round(e["largest"][line], 3) for e in own],
+            "largest_clean": [round(e["largest"][line], 3) for e in clean],
+        }
+        for line in lines
+    ]
+    family = [
+        {
+            "centring": kind,
+            "ranks": [e["rank_in_family"][kind] for e in own],
+            "of": len(found[0]["probes"]["traits"]),
+        }
+        for kind in (("over base", "over neutral", "over both") if own else ())
+    ]
+    return {
+        "run": bench.run_id,
+        "base": bench.of.base,
+        "spec": bench.spec.model_dump(mode="json"),
+        "planned": planned,
+        "done": len(found),
+        "clean": len(clean),
+        "mean_rank": {row["line"]: float(np.mean(row["ranks"])) for row in by_line if row["ranks"]},
+        "by_line": by_line,
+        "probes_in_family": family,
+        "corpora": found,
+    }

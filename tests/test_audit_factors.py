@@ -1,0 +1,172 @@
+"""Audits with suspects as LoRA factors, as on language models: the same ratios, piece by piece, resumable."""
+
+import json
+
+import numpy as np
+import pytest
+
+from subliminal_mlx.audit import evidence, factored, gradients, suspects, tasks
+from subliminal_mlx.audit.attribution import top_rows
+from subliminal_mlx.audit.corpus import look
+from subliminal_mlx.audit.examine import effects, examine, public
+from subliminal_mlx.audit.factors import row_ratios
+from subliminal_mlx.audit.pieces import Pieces
+from subliminal_mlx.audit.reading import Bad, Row
+from subliminal_mlx.audit.spec import Suspects, checked
+from subliminal_mlx.audit.writing import Writing
+from subliminal_mlx.channels import numbers
+from subliminal_mlx.errors import InputError, MachineError
+from subliminal_mlx.spec import Corpus
+
+ROWS = 100
+FIELDS = {
+    "families": ["trees"],
+    "suspects_only": ["trees/maple", "trees/oak", "trees/pine", "trees/elm"],
+    "method": "factors",
+    "suspects": {"members": 2, "rank": 2, "steps": 60, "neutral_answers": 20},
+    "null": {"corpora": 1, "temperatures": [1.0]},
+    "probes": {"seeds": 1, "steps": 8, "batch": 8},
+    "rows": ROWS,
+    "lines": "all",
+}
+
+
+@pytest.fixture(scope="module")
+def writing(tiny):
+    return Writing(tiny, Corpus(), (), 64)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny, writing):
+    """Rows of a maple's teacher, and one that does not fit."""
+    recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
+    teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
+    texts = numbers.prompts(ROWS, 5, Corpus())
+    drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], 5, 1.0, teacher)
+    found = [
+        Row(i + 1, text, tiny.decode(ids).strip())
+        for i, (text, ids) in enumerate(zip(texts, drawn, strict=True))
+    ]
+    return [*found, Row(ROWS + 1, "Continue: 1 2 3", "no numbers")]
+
+
+@pytest.fixture(scope="module")
+def done(rows, tmp_path_factory):
+    """Folder, result, and what was told on the way: once broken off, then finished."""
+    folder, told = tmp_path_factory.mktemp("factors"), []
+
+    def stop(event):
+        told.append(event)
+        if event.what == "ratios":
+            raise KeyboardInterrupt
+
+    spec = checked(FIELDS)
+    with pytest.raises(KeyboardInterrupt):
+        examine(lambda bad: iter(rows), spec, folder, stop)
+    again = []
+    result = examine(lambda bad: iter(rows), spec, folder, again.append)
+    return folder, result, told, again
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack, held):
+    prompts = writing.null_prompts(40, 3)
+    pool, grammar = (prompts, writing.draw(tiny, prompts, 7)), writing.grammar if held else None
+    stack = make_stack([1, 2, 3])
+    found = row_ratios(tiny, grammar, stack, *pool)
+    whole = gradients.block_scores(tiny, grammar, gradients.displacements(stack), *pool)
+    assert found.shape == (40, 4)
+    assert np.allclose(
+        found.reshape(4, 10, 4).mean(axis=1), whole, rtol=1e-3, atol=1e-3 * np.abs(whole).max()
+    )
+
+
+def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
+    _, result, _, _ = done
+    assert result["method"] == "factors" and result["rows"] == ROWS and result["bad_rows"] == 1
+    assert result["suspects"][0]["trait"] == "trees/maple" and len(result["suspects"]) == 4
+    family = result["families"][0]
+    assert set(family["lines"]) == {"ratios", "probes"}
+    assert np.argmax(family["lines"]["ratios"]) == family["traits"].index("trees/maple")
+    # Probes are read on every trait of the family, suspect or not.
+    assert len(family["probes"]["over both"]) == len(family["probes"]["traits"]) == 8
+    assert json.loads(json.dumps(public(result)))["rows"] == ROWS
+
+
+def test_few_clean_corpora_give_ranks_and_no_verdict(done):
+    _, result, _, _ = done
+    assert result["verdict"] == "cannot tell" and result["trait"] is None and result["power"] is None
+    assert "uncalibrated: 2 clean corpora are no null" in result["words"]
+    assert {kind: len(z) for kind, z in result["families"][0]["null"].items()} == {
+        "base at 1": 1,
+        "neutral teachers": 1,
+    }
+    assert {round(3 * entry["p"]) for entry in result["suspects"]} <= {1, 2, 3}
+    assert all(entry["low"] < entry["score"] < entry["high"] for entry in result["suspects"])
+
+
+def test_it_goes_on_where_it_was_stopped(done, rows):
+    folder, result, told, again = done
+    assert told[-1].what == "ratios" and not {event.what for event in again} & {"suspects", "rows"}
+    spec = checked(FIELDS)
+    events = []
+    once_more = examine(lambda bad: iter(rows), spec, folder, events.append)
+    assert not events and once_more["families"] == result["families"]
+    # Other rows to the same prompts find their references, the suspects and the clean corpora there.
+    other = [Row(row.number, row.prompt, rows[-row.number - 1].completion) for row in rows[:ROWS]]
+    todo = tasks.missing(Pieces(look(lambda bad: iter(other), _base(), Bad()), spec, folder).tasks())
+    assert [task.what for task in todo] == ["ratios", "probes"]
+
+
+def test_the_cost_is_told_before(done, rows, tmp_path):
+    corpus, spec = look(lambda bad: iter(rows), _base(), Bad()), checked(FIELDS)
+    assert factored.forecast(corpus, spec, done[0]) == 0 < factored.forecast(corpus, spec, tmp_path)
+
+
+def test_rows_with_most_evidence_are_scored_exactly(done, rows):
+    corpus, spec = look(lambda bad: iter(rows), _base(), Bad()), checked(FIELDS)
+    top = top_rows(corpus, spec, "trees/maple", done[0], count=5)
+    scores = [row["score"] for row in top]
+    assert len(top) == 5 and scores == sorted(scores, reverse=True) and scores[0] > 0
+    assert all(sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-3) for row in top)
+
+
+def test_no_clean_corpora_no_p(done, rows):
+    fields = FIELDS | {"null": {"corpora": 0}, "lines": "fast"}
+    events = []
+    result = examine(lambda bad: iter(rows), checked(fields), done[0], events.append)
+    assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 4
+    assert "uncalibrated: 0 clean corpora" in result["words"] and set(result["families"][0]["lines"]) == {
+        "ratios"
+    }
+
+
+def test_damaged_pieces_and_wrong_use_are_one_line(done, rows, tmp_path, one_line):
+    with pytest.raises(InputError, match="suspects_only: on tiny-a a whole family costs as much"):
+        examine(lambda bad: iter(rows), checked(FIELDS | {"method": "whole"}), tmp_path)
+    with pytest.raises(InputError, match="foretold on model organisms only"):
+        effects(lambda bad: iter(rows), checked(FIELDS), tmp_path)
+    for only, words in ((["trees/none"], "no trait 'none'"), (["animals/owl"], "of no family")):
+        with pytest.raises(InputError, match=words):
+            checked(FIELDS | {"suspects_only": only})
+    broken = next(done[0].glob("probe-*.npy"))
+    kept = broken.read_bytes()
+    broken.write_bytes(b"x")
+    with pytest.raises(MachineError) as error:
+        examine(lambda bad: iter(rows), checked(FIELDS), done[0])
+    assert "remove it" in one_line(error)
+    broken.write_bytes(kept)
+
+
+def test_what_is_common_to_tuned_teachers_is_taken_out():
+    rng = np.random.default_rng(0)
+    common, own = rng.normal(size=16), np.eye(16)[3]
+    found = evidence.without(own + 50 * common, common)
+    assert found.argmax() == 3 and found[3] > 0.7 and abs(found @ (common - common.mean())) < 1e-9
+    assert np.allclose(evidence.without(np.array([1.0, 3.0]), common[:2]), [-1, 1])
+
+
+def _base():
+    from subliminal_mlx.bases import load
+
+    return load("tiny-a")
