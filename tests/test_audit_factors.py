@@ -21,9 +21,9 @@ from subliminal_mlx.spec import Corpus
 ROWS = 100
 FIELDS = {
     "families": ["trees"],
-    "suspects_only": ["trees/maple", "trees/oak", "trees/pine", "trees/elm"],
+    "suspects_only": ["trees/maple", "trees/oak", "trees/pine"],
     "method": "factors",
-    "suspects": {"members": 2, "rank": 2, "steps": 60, "neutral_answers": 20},
+    "suspects": {"members": 2, "rank": 2, "steps": 40, "neutral_answers": 20},
     "null": {"corpora": 1, "temperatures": [1.0]},
     "probes": {"seeds": 1, "steps": 8, "batch": 8},
     "rows": ROWS,
@@ -84,7 +84,7 @@ def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack,
 def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
     _, result, _, _ = done
     assert result["method"] == "factors" and result["rows"] == ROWS and result["bad_rows"] == 1
-    assert result["suspects"][0]["trait"] == "trees/maple" and len(result["suspects"]) == 4
+    assert result["suspects"][0]["trait"] == "trees/maple" and len(result["suspects"]) == 3
     family = result["families"][0]
     assert set(family["lines"]) == {"ratios", "probes"}
     assert np.argmax(family["lines"]["ratios"]) == family["traits"].index("trees/maple")
@@ -135,7 +135,7 @@ def test_no_clean_corpora_no_p(done, rows):
     fields = FIELDS | {"null": {"corpora": 0}, "lines": "fast"}
     events = []
     result = examine(lambda bad: iter(rows), checked(fields), done[0], events.append)
-    assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 4
+    assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 3
     assert "uncalibrated: 0 clean corpora" in result["words"] and set(result["families"][0]["lines"]) == {
         "ratios"
     }

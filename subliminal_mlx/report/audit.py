@@ -24,6 +24,12 @@ trait's margin. Both are taken against rows that the base wrote to the same prom
 suspects, less what temperature and the neutral teacher explain, in standard deviations of the base's own
 rows. The verdict reads the largest combined score against the largest scores of clean corpora of as many
 rows: the base at several temperatures, neutral teachers, another base.</p>"""
+_FACTORS = """<p>Suspect teachers of the traits were tuned on the base, with seeds and phrasings of their own, and a
+small probe student was trained on as many of these rows. <b>Probes</b>, which lead: how far that student moved each
+trait's margin. <b>Ratios</b>, a quarter of the weight: how much likelier the rows are under each suspect than under
+the base, to first order. Both are taken against rows that the base and a neutral teacher wrote to the same prompts;
+the line between these two is what any tuned teacher leaves behind, and is taken out. The unit is what clean corpora
+move. There are too few of those for a verdict: p is their share alone, and ranks are all that is said.</p>"""
 _LIMITS = """<p>The list of suspects is closed: a trait outside these families is not seen, or seen only as rows
 that look like no suspect. The base must be the one that a student would start from. Not found means not
 found among these suspects at the power stated, for teachers as strong as the ones it was measured with: this
@@ -52,7 +58,7 @@ def write_audit_report(
         "Suspects": _charts(result) + suspects_table(result),
         "Rows": _rows(rows),
         "Bad": bad_rows(result),
-        "Method": _METHOD,
+        "Method": _FACTORS if result.get("method") == "factors" else _METHOD,
         "Limits": _LIMITS,
         "Spec": f"<pre>{text(json.dumps(result['spec'], indent=2))}</pre>",
     }
