@@ -98,7 +98,7 @@ def audit(
     spec = asked_spec(base, family or (), fast, set_ or [], suspect or ())
     read = source_of(store, rows, source, chain)
     folder = store.path / "audit"
-    _foretell_time(read, spec, folder)
+    _before(read, spec, folder, predict)
     with progress() as listener:
         result = examine(read, spec, folder, listener)
     trait = result["trait"] or result["suspects"][0]["trait"]
@@ -172,8 +172,8 @@ def _absent(output: Path) -> None:
             raise InputError(f"{path} exists: name a file that does not")
 
 
-def _foretell_time(read: Any, spec: Any, folder: Path) -> None:
-    """What is long says how long before it begins."""
+def _before(read: Any, spec: Any, folder: Path, predict: bool) -> None:
+    """What is long says how long before it begins, and what it cannot do."""
     from .audit.corpus import look
     from .audit.factored import by_factors, forecast
     from .audit.reading import Bad
@@ -182,6 +182,8 @@ def _foretell_time(read: Any, spec: Any, folder: Path) -> None:
 
     base = load(spec.base)
     if by_factors(spec, base):
+        if predict:
+            raise InputError(f"--predict: transfer is foretold on model organisms only, not on {spec.base}")
         words = in_words(forecast(look(read, base, Bad()), spec, folder))
         print(f"{words} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
 

@@ -18,10 +18,10 @@ from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError, MachineError
 from subliminal_mlx.spec import Corpus
 
-ROWS = 100
+ROWS = 200
 FIELDS = {
     "families": ["trees"],
-    "suspects_only": ["trees/maple", "trees/oak", "trees/pine"],
+    "suspects_only": ["trees/maple", "trees/oak", "trees/pine", "trees/elm"],
     "method": "factors",
     "suspects": {"members": 2, "rank": 2, "steps": 40, "neutral_answers": 20},
     "null": {"corpora": 1, "temperatures": [1.0]},
@@ -84,7 +84,7 @@ def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack,
 def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
     _, result, _, _ = done
     assert result["method"] == "factors" and result["rows"] == ROWS and result["bad_rows"] == 1
-    assert result["suspects"][0]["trait"] == "trees/maple" and len(result["suspects"]) == 3
+    assert result["suspects"][0]["trait"] == "trees/maple" and len(result["suspects"]) == 4
     family = result["families"][0]
     assert set(family["lines"]) == {"ratios", "probes"}
     assert np.argmax(family["lines"]["ratios"]) == family["traits"].index("trees/maple")
@@ -135,7 +135,7 @@ def test_no_clean_corpora_no_p(done, rows):
     fields = FIELDS | {"null": {"corpora": 0}, "lines": "fast"}
     events = []
     result = examine(lambda bad: iter(rows), checked(fields), done[0], events.append)
-    assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 3
+    assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 4
     assert "uncalibrated: 0 clean corpora" in result["words"] and set(result["families"][0]["lines"]) == {
         "ratios"
     }
@@ -163,7 +163,8 @@ def test_what_is_common_to_tuned_teachers_is_taken_out():
     common, own = rng.normal(size=16), np.eye(16)[3]
     found = evidence.without(own + 50 * common, common)
     assert found.argmax() == 3 and found[3] > 0.7 and abs(found @ (common - common.mean())) < 1e-9
-    assert np.allclose(evidence.without(np.array([1.0, 3.0]), common[:2]), [-1, 1])
+    # Of two, the neutral teacher's are subtracted.
+    assert np.allclose(evidence.without(np.array([1.0, 3.0]), np.array([0.0, 4.0])), [1, -1])
 
 
 def _base():

@@ -31,6 +31,10 @@ def columns(line: str, traits: int) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(first, first + traits), np.array([traits, 2 * traits + 1])
 
 
+# Below so many traits the line of a neutral teacher is too much of the space they span.
+FEWEST_ALONG = 6
+
+
 @dataclass(frozen=True, eq=False)
 class Scale:
     """Turns mean block scores into each trait's own part, and that into standard deviations."""
@@ -89,13 +93,14 @@ def scale_of(scores: np.ndarray, own: np.ndarray, beside: np.ndarray, size: int)
 
 
 def without(z: np.ndarray, common: np.ndarray) -> np.ndarray:
-    """Scores `[..., T]` centred over traits, without their part along `common [T]`: what a neutral teacher's
-    rows leave on the traits. Of fewer than three traits nothing would be left: they are centred only."""
-    z = z - z.mean(axis=-1, keepdims=True) if z.shape[-1] > 1 else z
-    if z.shape[-1] < 3:
-        return z
-    along = common - common.mean()
-    return z - (z @ along)[..., None] * along / max(float(along @ along), 1e-12)
+    """Scores over the base `[T]`, centred over traits, without what a neutral teacher's rows leave on the
+    traits, `common [T]`: their part along it, whatever its size. Of few traits that would take too much of
+    the trait itself along: there the neutral teacher's scores are subtracted."""
+    common = common - common.mean()
+    z = z - z.mean()
+    if len(z) < FEWEST_ALONG:
+        return z - common
+    return z - (z @ common) * common / max(float(common @ common), 1e-12)
 
 
 def combine(z: dict[str, np.ndarray], weights: dict[str, float] = WEIGHTS) -> np.ndarray:
