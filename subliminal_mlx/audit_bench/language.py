@@ -37,6 +37,7 @@ from ..spec import Spec, override_field, parse_spec
 from ..stages import Setting, seed_of
 
 TEMPERATURES = (0.7, 1.3)
+CENTRINGS = ("over base", "over neutral", "over both")
 DRAWN_AT_ONCE = 128
 Result = dict[str, Any]
 
@@ -99,7 +100,7 @@ class Bench:
             others = [trait for trait in sources(family)[:-1] if trait not in own]
             suspects += [*own, *others[: len(own)]]
         fields = defaults(self.of.base) | {"base": self.of.base, "families": self.of.families}
-        fields |= {"suspects_only": suspects, "method": "factors"}
+        fields |= {"suspects_only": suspects, "method": "factors", "lines": "all"}
         for item in self.items:
             override_field(fields, item)
         return checked(fields)
@@ -174,13 +175,13 @@ def _entry(subject: Subject, result: Result) -> Result:
         "p": min(e["p"] for e in result["suspects"]) if result["suspects"][0]["p"] is not None else None
     }
     entry |= {"words": result["words"], "probes": family["probes"]}
-    if subject.trait:
+    if subject.trait is not None:
         entry["rank"] = {line: _rank(z, subject.trait) for line, z in lines.items()}
         entry["rank_in_family"] = {
             kind: _rank(
                 dict(zip(family["probes"]["traits"], family["probes"][kind], strict=True)), subject.trait
             )
-            for kind in ("over base", "over neutral", "over both")
+            for kind in (CENTRINGS if family["probes"] else ())
         }
     return entry
 
@@ -215,7 +216,7 @@ def summary(bench: Bench, found: list[Result], planned: int) -> Result:
             "ranks": [e["rank_in_family"][kind] for e in own],
             "of": len(found[0]["probes"]["traits"]),
         }
-        for kind in (("over base", "over neutral", "over both") if own else ())
+        for kind in (own[0]["rank_in_family"] if own else ())
     ]
     return {
         "run": bench.run_id,
