@@ -215,6 +215,9 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
     if found["verdict"] == "carried" and not isinstance(found["trait"], str):
         raise ValueError("carried, and no trait named")
     power, words = found.get("power"), found.get("words")
+    if power is None and (families := found.get("families")):
+        # As audits printed it before they said so themselves.
+        power = min(family["power"] for family in families)
     if power is not None and not 0 <= float(power) <= 1:
         raise ValueError(f"power {power!r:.40} is no share")
     shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
