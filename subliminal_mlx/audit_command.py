@@ -43,11 +43,13 @@ def audit(
         typer.Option(help="On language models, where each costs minutes: suspect these traits only."),
     ] = None,
     fast: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--fast/--probes", help="Without probe students, the third line and the slowest; or with."
+            "--fast/--probes",
+            help="Without probe students, the third line and the slowest, or with; by default with them on "
+            "language models only.",
         ),
-    ] = False,
+    ] = None,
     predict: Annotated[
         bool, typer.Option("--predict", help="How far a student would move, from the lab's own runs.")
     ] = False,

@@ -61,12 +61,12 @@ def maple(place):
     return child
 
 
-def test_the_carried_trait_is_named_and_the_gate_closes(maple):
+def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
     found = json.loads(maple.stdout)
     assert tuple(found) == PUBLIC and "carried: trees/maple" in found["words"]
     (place / "verdict.json").write_text(maple.stdout)
     # What is printed is all that a gate needs.
-    assert read_audit(place / "verdict.json")["power"] == found["power"] > 0.5
+    assert read_audit(place / "verdict.json")["power"] == found["power"] > 0
     assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
     assert (found["rows"], found["bad_rows"]) == (600, 2)
     assert {tuple(entry) for entry in found["suspects"]} == {("trait", "score", "low", "high", "p")}

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def asked_spec(
     base: str,
     families: Sequence[str] = (),
-    fast: bool = True,
+    fast: bool | None = None,
     items: Sequence[str] = (),
     suspects: Sequence[str] = (),
 ) -> AuditSpec:
     """The spec of an audit, by default of animals.
 
     Args:
-        fast: without probe students.
+        fast: without probe students; None: as measured on model organisms, without, and with them on language models.
         items: such as "suspects.members=2".
         suspects: traits, on language models only; by default all of the families.
 
@@ -41,11 +41,13 @@ def asked_spec(
     from ..spec import override_field
 
     named = list(dict.fromkeys(trait.rpartition("/")[0] for trait in suspects))
-    fields: dict[str, Any] = defaults(base) | {
+    begun = defaults(base)
+    lines = begun.get("lines", "fast") if fast is None else "fast" if fast else "all"
+    fields: dict[str, Any] = begun | {
         "base": base,
         "families": [*families] or named or ["animals"],
         "suspects_only": [*suspects],
-        "lines": "fast" if fast else "all",
+        "lines": lines,
     }
     for item in items:
         override_field(fields, item)
