@@ -206,8 +206,8 @@ _HEAD = """# Beside mlx-lm
 
 Ours reads what prompts share once, computes logits only where a token is drawn or trained on, and of them, when
 held to a grammar, only the allowed tokens'; it draws by keys, which costs a little. mlx-lm has no decoding held to a
-grammar: that row is beside its free decoding. Ours decodes prompts of one length together, without padding, so that
-few rows of many lengths are slower than mlx-lm's padded batch; corpora have hundreds of rows of each length.
+grammar: that row is beside its free decoding. Prompts of all lengths are decoded together, and rows that have ended
+are dropped, as in mlx-lm's batches.
 """
 
 

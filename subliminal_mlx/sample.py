@@ -36,7 +36,7 @@ class Decoding:
     batch: int = 256
     aligned: bool | None = None
     """Decode prompts of several lengths together, their ends side by side, and drop rows that have ended: faster,
-    the same to rounding. None: where a language model answers freely."""
+    the same to rounding. None: on language models."""
 
 
 def sample(
@@ -77,7 +77,7 @@ def _aligned(base: Base, decoding: Decoding) -> bool:
     if decoding.aligned is not None:
         return decoding.aligned
     # A model organism's step is cheap, and its draws are the same to the bit however rows are batched.
-    return decoding.grammar is None and base.parameters >= ORGANISM and plain_cache(base)
+    return base.parameters >= ORGANISM and plain_cache(base)
 
 
 def _chunks(prompts: Sequence[tuple[int, ...]], batch: int, aligned: bool) -> Iterator[list[int]]:
