@@ -31,18 +31,12 @@ class Prefix:
 
     def __init__(self, base: Base, prompts: Sequence[Ids], slots: int):
         self.base, self.slots = base, slots
-        self.length = 0
-        if len(prompts) < 2:
-            return
-        first, last = min(prompts), max(prompts)
-        # One token is left over: its hidden state is what the caller wants.
-        longest = min(map(len, prompts)) - 1
-        self.length = next((i for i in range(longest) if first[i] != last[i]), longest)
+        self.length = common_length(prompts) if len(prompts) > 1 else 0
         if self.length < SHORTEST:
             self.length = 0
             return
         self._cache = _new_cache(base, self.length)
-        base.hidden(mx.array([first[: self.length]] * slots), self._cache)
+        base.hidden(mx.array([prompts[0][: self.length]] * slots), self._cache)
         mx.eval([part for layer in self._cache for part in _arrays(layer)])
 
     def read(self, rows: Sequence[Ids], room: int) -> tuple[mx.array, Cache]:
@@ -156,12 +150,21 @@ def plain_cache(base: Base) -> bool:
     return all(type(layer) is KVCache for layer in make_prompt_cache(base.model))
 
 
+def common_length(prompts: Sequence[Ids]) -> int:
+    """How many tokens all prompts begin with, short of each one's last, whose hidden state is what is wanted."""
+    first, last, longest = min(prompts), max(prompts), min(map(len, prompts)) - 1
+    return next((i for i in range(longest) if first[i] != last[i]), longest)
+
+
 def shared_length(rows: Sequence[np.ndarray], start: Sequence[np.ndarray]) -> int:
-    """How many tokens all rows `[N, T]` of all slots begin with, short of each prompt's last."""
-    tokens = np.concatenate(rows)
-    longest = int(min(map(np.min, start))) - 1
-    same = (tokens[:, :longest] == tokens[:1, :longest]).all(axis=0)
-    return longest if same.all() else int(same.argmin())
+    """The same of the prompts in blocks of rows `[N, T]`, one a slot, whose completions begin at `start [N]`."""
+    return common_length(
+        [
+            tuple(row[:n])
+            for block, at in zip(rows, start, strict=True)
+            for row, n in zip(block, at, strict=True)
+        ]
+    )
 
 
 def _new_cache(base: Base, length: int) -> Cache:

@@ -43,13 +43,14 @@ def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = Fals
         InputError: the run is not done, or no chain of it is, or the folder holds something else.
     """
     run, chains = lab.run(run_id), None
-    if run is not None and run["status"] != "done" and unfinished:
-        from .outcome import so_far
-
-        chains, _, summary = so_far(lab, run_id)
-        run |= {"summary": summary, "chains_done": chains, "status": "done" if chains else "begun"}
     if run is None or run["status"] != "done":
-        raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
+        if run is not None and unfinished:
+            from .outcome import so_far
+
+            chains, _, summary = so_far(lab, run_id)
+            run |= {"summary": summary, "chains_done": chains}
+        if not chains:
+            raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
     if folder.exists() and not (folder / "summary.json").exists():
         raise InputError(f"{folder} exists and holds no results: name another folder")
     defended: list[dict[str, Any]] = []

@@ -83,9 +83,12 @@ def _aligned(base: Base, decoding: Decoding) -> bool:
 def _chunks(prompts: Sequence[tuple[int, ...]], batch: int, aligned: bool) -> Iterator[list[int]]:
     """Indices of rows of one prompt length, or where aligned of similar lengths, at most `batch` at a time."""
     by_length: dict[int, list[int]] = {}
-    for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i])) if aligned else range(len(prompts)):
-        by_length.setdefault(0 if aligned else len(prompts[i]), []).append(i)
-    for rows in by_length.values():
+    for i, prompt in enumerate(prompts):
+        by_length.setdefault(len(prompt), []).append(i)
+    groups = (
+        [[i for length in sorted(by_length) for i in by_length[length]]] if aligned else by_length.values()
+    )
+    for rows in groups:
         for first in range(0, len(rows), batch):
             yield rows[first : first + batch]
 
@@ -117,12 +120,12 @@ def _decode(
         choice = _draw(logits, keys, position, decoding.temperature, slots)
         token = allowed[choice] if grammar else choice
         token = mx.where(finished, base.eos, token)
-        finished = finished | (token == base.eos)
-        drawn[live, position] = np.array(token)
+        finished = token == base.eos
+        drawn[live, position] = taken = np.array(token)
         if grammar:
             # A finished row stays where it is: its later tokens are cut.
             state = mx.where(finished, state, mx.take_along_axis(moves, choice[:, None], 1)[:, 0])
-        ended = np.array(finished).reshape(slots, -1).all(axis=0)
+        ended = (taken == base.eos).reshape(slots, -1).all(axis=0)
         if position + 1 == longest or ended.all():
             break
         if aligned and 2 * ended.sum() > len(ended):
