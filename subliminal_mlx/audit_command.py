@@ -83,8 +83,9 @@ def audit(
     """
     from .audit.asked import asked_spec, expected, source_of
     from .audit.corpus import look
-    from .audit.examine import examine, public
+    from .audit.examine import examine
     from .audit.reading import Bad
+    from .audit.spec import public
     from .bases import load
     from .digits.terminal import progress
     from .lab import Lab

@@ -147,9 +147,7 @@ def score(
                 logits = base.head(hidden, grammar.tokens.tolist()).astype(mx.float32)
                 mask = mx.array(np.tile(completion_masks(batch, grammar), (slots, 1, 1)))
                 log_probs = _log_softmax(mx.where(mask, logits, -1e9))
-                place = np.zeros(int(targets.max()) + 1 + int(grammar.tokens.max()), dtype=np.int32)
-                place[grammar.tokens] = np.arange(len(grammar.tokens))
-                targets = place[targets]
+                targets = grammar.places(targets)
             else:
                 log_probs = _log_softmax(base.head(hidden))
             picked = mx.take_along_axis(log_probs, mx.array(np.tile(targets, (slots, 1)))[..., None], axis=-1)

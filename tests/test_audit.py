@@ -9,9 +9,8 @@ import pytest
 
 from subliminal_mlx.audit import suspects
 from subliminal_mlx.audit.corpus import SAMPLE, look
-from subliminal_mlx.audit.examine import PUBLIC
 from subliminal_mlx.audit.reading import Bad, Row, read, read_run
-from subliminal_mlx.audit.spec import Suspects, checked
+from subliminal_mlx.audit.spec import PUBLIC, Suspects, checked
 from subliminal_mlx.audit.writing import Writing
 from subliminal_mlx.audit_bench.language import Bench, measure
 from subliminal_mlx.channels import numbers

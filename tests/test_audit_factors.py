@@ -8,11 +8,11 @@ import pytest
 from subliminal_mlx.audit import evidence, factored, gradients, suspects, tasks
 from subliminal_mlx.audit.attribution import top_rows
 from subliminal_mlx.audit.corpus import look
-from subliminal_mlx.audit.examine import effects, examine, public
+from subliminal_mlx.audit.examine import effects, examine
 from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.audit.pieces import Pieces
 from subliminal_mlx.audit.reading import Bad, Row
-from subliminal_mlx.audit.spec import Suspects, checked
+from subliminal_mlx.audit.spec import Suspects, checked, public
 from subliminal_mlx.audit.writing import Writing
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError, MachineError

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import files
 from ..bases import Base, load
-from ..errors import InputError, MachineError
+from ..errors import InputError
 from ..events import Event, Listener, ignore
 from ..machine import peak_memory
 from .corpus import Corpus, Source, look
 from .factored import audited, by_factors
 from .family import GRID, FamilyAudit, probed
 from .gradients import Directions, block_scores, family_directions, joined
+from .kept import kept
 from .null import calibrate
 from .probes import probe, probe_rows
 from .reading import Bad
@@ -30,7 +30,6 @@ from .suspects import sources, suspects
 from .verdict import ENOUGH, Verdict, decide
 
 Result = dict[str, Any]
-PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer", "power", "words")
 
 
 def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = ignore) -> Result:
@@ -130,11 +129,6 @@ def effects(source: Source, spec: AuditSpec, folder: Path) -> tuple[dict[str, di
     return found, rows
 
 
-def public(result: Result) -> Result:
-    """The object that `--json` prints."""
-    return {name: result[name] for name in PUBLIC}
-
-
 def _verdict(verdict: Verdict) -> Result:
     return {
         "verdict": verdict.name,
@@ -167,14 +161,13 @@ def _reference(
     for family, some in directions.items():
         parts = (base.sha256, family, spec.suspects, spec.reference_rows, corpus.name)
         path = folder / f"reference-{key('reference', *parts)}.npy"
-        if not path.exists():
+
+        def make(some: Directions = some) -> np.ndarray:
+            nonlocal pool
             pool = pool or corpus.reference(spec)
-            scores = block_scores(base, corpus.writing.grammar, some, *pool)
-            files.publish(path, lambda to, scores=scores: np.save(to, scores))
-        try:
-            found[family] = np.load(path, allow_pickle=False).astype(np.float64)
-        except (OSError, ValueError) as error:
-            raise MachineError(f"{path} cannot be read, remove it: {error}") from None
+            return block_scores(base, corpus.writing.grammar, some, *pool)
+
+        found[family] = kept(path, make).astype(np.float64)
     return found
 
 

@@ -76,6 +76,11 @@ class FactorFamily:
     def traits(self) -> tuple[str, ...]:
         return tuple(self.pieces.suspected[self.name])
 
+    @property
+    def _chosen(self) -> list[int]:
+        """Places of the suspects in their family."""
+        return [sources(self.name).index(trait) for trait in self.traits]
+
     @cached_property
     def lines(self) -> dict[str, np.ndarray]:
         return self._lines(OWN)
@@ -98,8 +103,7 @@ class FactorFamily:
         z, common = (scale.z(x.mean(axis=0), base.mean(axis=0), rows, rows) for x in (own, neutral))
         found = {"ratios": without(z, common)}
         if self.pieces.spec.lines == "all":
-            chosen = [sources(self.name).index(trait) for trait in self.traits]
-            found["probes"] = (self.moved(text) / self._unit)[chosen]
+            found["probes"] = (self.moved(text) / self._unit)[self._chosen]
         return found
 
     def _ratios(self, text: str) -> np.ndarray:
@@ -155,8 +159,7 @@ class FactorFamily:
             spread = (
                 students.std(axis=0, ddof=1) / self._unit if len(students) > 1 else np.ones(students.shape[1])
             )
-            chosen = [sources(self.name).index(trait) for trait in self.traits]
-            errors["probes"] = spread[chosen] / np.sqrt(len(students))
+            errors["probes"] = spread[self._chosen] / np.sqrt(len(students))
         total = sum((LANGUAGE_WEIGHTS[line] * error) ** 2 for line, error in errors.items())
         return np.sqrt(total / sum(LANGUAGE_WEIGHTS[line] ** 2 for line in errors))
 

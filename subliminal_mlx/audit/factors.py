@@ -17,8 +17,9 @@ from ..adapters import Stack, applied, bind
 from ..bases import Base
 from ..channels.grammar import Grammar
 from ..events import Event, Listener, ignore
-from ..score import batched, completion_hidden, completion_masks, completion_targets, pack
+from ..score import batched, pack
 from ..stages import Ids
+from .likelihood import likelihood
 
 runtime.prepare()
 
@@ -44,22 +45,11 @@ def row_ratios(
     done = 0
     with applied(base, Stack(stack.shape, _scaled(side, mx.zeros((1, stack.slots))))):
         for index, batch in batched(rows, TOKENS):
-            targets, there = completion_targets(batch)
-            allowed = grammar.tokens.tolist() if grammar else None
-            if grammar:
-                place = np.zeros(int(max(targets.max(), *allowed)) + 1, dtype=np.int32)
-                place[allowed] = np.arange(len(allowed))
-                targets, masks = place[targets], mx.array(completion_masks(batch, grammar))
-            tokens, start, targets, there = (mx.array(x) for x in (batch.tokens, batch.start, targets, there))
+            of_rows = likelihood(base, batch, grammar)
 
             def total(sizes: mx.array) -> tuple[mx.array, mx.array]:
                 bind(base, _scaled(side, sizes), stack.shape.scale)
-                hidden = completion_hidden(base, tokens[:, :-1], start, batch.widest)  # noqa: B023
-                logits = base.head(hidden, allowed).astype(mx.float32)  # noqa: B023
-                if grammar:
-                    logits = mx.where(masks, logits, -1e9)  # noqa: B023
-                picked = mx.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]  # noqa: B023
-                logp = ((picked - mx.logsumexp(logits, axis=-1)) * there).sum(axis=1)  # noqa: B023
+                logp = of_rows()  # noqa: B023
                 return logp.sum(), logp
 
             (_, logp), slope = mx.value_and_grad(total)(mx.zeros((len(index), stack.slots)))

@@ -18,8 +18,9 @@ from ..adapters import Shape, Stack, applied, bind, init
 from ..bases import Base
 from ..channels.grammar import Grammar
 from ..families import load_family
-from ..score import completion_hidden, completion_masks, completion_targets, pack
+from ..score import completion_hidden, completion_targets, pack
 from ..stages import Ids
+from .likelihood import likelihood
 
 runtime.prepare()
 
@@ -105,23 +106,11 @@ def block_scores(
         some = min(at_once, blocks - first)
         piece = rows.take(np.arange(first * size, (first + some) * size))
         identity = _identity(base, some)
-        targets, there = completion_targets(piece)
-        allowed = grammar.tokens.tolist() if grammar else None
-        if grammar:
-            place = np.zeros(int(max(targets.max(), *allowed)) + 1, dtype=np.int32)
-            place[allowed] = np.arange(len(allowed))
-            targets, masks = place[targets], mx.array(completion_masks(piece, grammar))
-        tokens, start, targets, there = (mx.array(x) for x in (piece.tokens, piece.start, targets, there))
+        logp = likelihood(base, piece, grammar)
 
         def total(b: Directions) -> tuple[mx.array, mx.array]:
             _bind(base, identity, b)  # noqa: B023
-            hidden = completion_hidden(base, tokens[:, :-1], start, rows.widest)  # noqa: B023
-            logits = base.head(hidden, allowed).astype(mx.float32)  # noqa: B023
-            if grammar:
-                logits = mx.where(masks, logits, -1e9)  # noqa: B023
-            picked = mx.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]  # noqa: B023
-            logp = ((picked - mx.logsumexp(logits, axis=-1)) * there).sum(axis=1)  # noqa: B023
-            each = logp.reshape(some, -1).mean(axis=1)  # noqa: B023
+            each = logp().reshape(some, -1).mean(axis=1)  # noqa: B023
             return each.sum(), each
 
         with applied(base, identity):

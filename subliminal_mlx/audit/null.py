@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
 from ..adapters import Stack, concatenate
 from ..bases import Base, load
-from ..errors import InputError, MachineError
+from ..errors import InputError
 from ..events import Event, Listener, ignore
 from ..stages import Ids, seed_of
 from .evidence import LINES, Scale, combine, fit
 from .gradients import BLOCK, Directions, block_scores, family_directions
+from .kept import kept
 from .spec import AuditSpec, Suspects, family_print, key
 from .suspects import sources, suspects, tune
 from .writing import Writing
@@ -174,13 +174,8 @@ def _part(
     path: Path, writing: Writing, directions: Directions, make: Callable[[], Sequence[Pool]]
 ) -> np.ndarray:
     """Block scores `[sources, blocks, 2 T + 2]` of one kind."""
-    if not path.exists():
-        scores = np.stack([block_scores(writing.base, writing.grammar, directions, *p) for p in make()])
-        files.publish(path, lambda to: np.save(to, scores))
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise MachineError(f"{path} cannot be read, remove it: {error}") from None
+    scores = lambda: np.stack([block_scores(writing.base, writing.grammar, directions, *p) for p in make()])
+    return kept(path, scores)
 
 
 def clean_pools(writing: Writing, family: str, spec: AuditSpec, kind: str, name: str) -> list[Pool]:

@@ -26,15 +26,14 @@ from ..stages import Ids, seed_of
 from ..train import Recipe, train
 from .corpus import Corpus
 from .factors import row_ratios
+from .kept import stored
 from .null import Pool, kinds
-from .probes import margins
+from .probes import margins, probe_rows
 from .spec import AuditSpec, family_print, key
 from .suspects import average, load, save, sources, tune
 from .tasks import TRAINED, Task
 from .writing import Writing
 
-# Row counts that clean corpora are kept for; a corpus is cut down to the largest that it reaches.
-SIZES = (1_000, 500, 200, 100, 50)
 DRAWN_AT_ONCE = 128
 # Of a tuning question and its answer, for the estimate of time.
 QUESTION_TOKENS = 24
@@ -64,7 +63,7 @@ class Pieces:
         """As many rows of the corpus's sample as all texts have."""
         prompts, completions = self.corpus.encoded()
         most = min(self.spec.rows, len(prompts))
-        size = most if most == self.spec.rows else next((s for s in SIZES if s <= most), most)
+        size = most if most == self.spec.rows else probe_rows(most)
         return prompts[:size], completions[:size]
 
     @property
@@ -215,7 +214,7 @@ class Pieces:
 
     def ratios(self, text: str) -> np.ndarray:
         """First-order ratios of every row, the base's log-likelihood last `[N, K + 1]`, nats."""
-        return _read(self._ratios(text).path)
+        return stored(self._ratios(text).path)
 
     def _needed(self, text: str) -> tuple[Path, ...]:
         return () if text == OWN else (self._rows_path(text),)
@@ -252,7 +251,7 @@ class Pieces:
 
     def probes(self, text: str) -> dict[str, np.ndarray]:
         """Margins of every trait of each family `[seeds, T]` in students of a text, nats."""
-        each = np.stack([_read(self._probe(text, seed).path) for seed in range(self.spec.probes.seeds)])
+        each = np.stack([stored(self._probe(text, seed).path) for seed in range(self.spec.probes.seeds)])
         ends = np.cumsum([len(load_family(f).traits) for f in self.spec.families])
         return dict(zip(self.spec.families, np.split(each, ends[:-1], axis=1), strict=True))
 
@@ -283,10 +282,3 @@ def _student(pieces: Pieces, pool: Pool, seed: int, checkpoint: Path, tell: List
         base, stack, [pack(*pool)], recipe, seeds, checkpoint=checkpoint, every=20, on_event=tell
     )
     return np.concatenate([margins(base, stack, family)[0] for family in pieces.spec.families])
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise MachineError(f"{path} cannot be read, remove it: {error}") from None

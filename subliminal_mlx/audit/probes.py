@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
 from ..adapters import Shape, Stack, init
 from ..bases import Base
-from ..errors import MachineError
 from ..events import Event, Listener, ignore
 from ..families import load_family
 from ..readouts import margin
@@ -26,6 +24,7 @@ from ..stages import Ids, candidate_ids, seed_of
 from ..train import Recipe, train
 from .corpus import Corpus
 from .gradients import BLOCK
+from .kept import kept
 from .null import OWN, Pool, clean_pools, draws, kinds, null_key, own_pools
 from .spec import AuditSpec, Probes, key
 from .suspects import suspects
@@ -74,21 +73,16 @@ def calibrate_probes(
     place = folder / f"null-{name}" / f"probes-{key('probes', spec.probes, rows)}"
 
     def margins(kind: str, pools: Sequence[Pool] | None, corpora: int) -> np.ndarray:
-        path = place / f"{kind}.npy"
-        if not path.exists():
-            if pools is None:
-                made = (
-                    own_pools(writing, family, spec, name)
-                    if kind == OWN
-                    else clean_pools(writing, family, spec, kind, name)
-                )
-                pools = _drawn(kind, made, corpora, rows)
-            found = train_probes(writing.base, pools, spec.probes, family, on_event)
-            files.publish(path, lambda to: np.save(to, found))
-        try:
-            return np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise MachineError(f"{path} cannot be read, remove it: {error}") from None
+        def make() -> np.ndarray:
+            if pools is not None:
+                some = pools
+            elif kind == OWN:
+                some = _drawn(kind, own_pools(writing, family, spec, name), corpora, rows)
+            else:
+                some = _drawn(kind, clean_pools(writing, family, spec, kind, name), corpora, rows)
+            return train_probes(writing.base, some, spec.probes, family, on_event)
+
+        return kept(place / f"{kind}.npy", make)
 
     prompts = writing.null_prompts(rows, seed_of(spec.null.seed, name, "probes") % (1 << 32))
     beside = margins("beside", _beside(writing, family, spec, prompts, folder, name), 2)

@@ -123,6 +123,15 @@ def checked(fields: dict[str, Any]) -> AuditSpec:
     return spec
 
 
+# What `audit --json` prints of a result, in this order.
+PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer", "power", "words")
+
+
+def public(result: dict[str, Any]) -> dict[str, Any]:
+    """The object that `--json` prints; of an audit from before it held its power, without."""
+    return {name: result[name] for name in PUBLIC if name in result}
+
+
 def family_print(name: str) -> str:
     """The hash of a family's file, which is part of what anything made from it is called."""
     return files.sha256(Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml")

@@ -25,6 +25,12 @@ class Grammar:
     next: np.ndarray
     longest: int
 
+    def places(self, tokens: np.ndarray) -> np.ndarray:
+        """Which of the allowed tokens each of `tokens [...]` is; 0 of those that are none."""
+        place = np.zeros(int(max(tokens.max(), self.tokens.max())) + 1, dtype=np.int32)
+        place[self.tokens] = np.arange(len(self.tokens))
+        return place[tokens]
+
     def masks(self, completion: tuple[int, ...]) -> np.ndarray:
         """Allowed tokens `[len(completion), A]` at every position of a completion that fits.
 

@@ -104,18 +104,27 @@ def load_policy(path: Path) -> Policy:
     return parse_policy(text, path.parent, f"policy {path}")
 
 
+def fields_of(text: str, where: str) -> Policy:
+    """A policy from its text; nothing that it names is looked up.
+
+    Raises:
+        InputError: it is not TOML, or names the first field that is wrong and what is allowed.
+    """
+    try:
+        return Policy.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        raise InputError(f"{where}: {first_problem(error, values=False)}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} cannot be read: not TOML: {str(error).splitlines()[0]:.200}") from None
+
+
 def parse_policy(text: str, folder: Path, where: str) -> Policy:
     """A policy from its text; families, allowed traits and paths, which are relative to `folder`, are looked up too.
 
     Raises:
         InputError: names the first thing that is wrong and what is allowed.
     """
-    try:
-        policy = Policy.model_validate(tomllib.loads(text))
-    except ValidationError as error:
-        raise InputError(f"{where}: {first_problem(error, values=False)}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} cannot be read: {error}") from None
+    policy = fields_of(text, where)
     for name in policy.families:
         load_family(name)
     for trait in policy.allow:

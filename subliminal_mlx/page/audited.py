@@ -9,6 +9,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from ..audit.spec import public
 from ..errors import InputError
 from ..report.audit import FULL_SHADE, bad_rows, shaded, suspects_table
 from ..report.tables import table, text
@@ -22,8 +23,6 @@ VIEWS = {
 }
 ORDERS = ("most evidence", "least evidence", "as in the corpus")
 PAGE, MOST = 12, 300
-# Printed by `audit --json`, and in its order.
-_PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer")
 _CELL = (
     '<span style="display:inline-flex;flex-direction:column;align-items:center;padding:0.3rem 0.5rem;'
     'margin:0.1rem;border-radius:6px;background:rgba({color},{shade:.2f})"><b style="font-family:ui-monospace,'
@@ -160,8 +159,7 @@ def row(seen: Opened, wanted: Any) -> str:
 def downloads(seen: Opened) -> list[tuple[str, str, bytes]]:
     """Label, file name and content of all that there is to take away."""
     name = seen.id
-    public = {key: seen.result[key] for key in _PUBLIC}
-    found = [("Verdict, JSON", f"{name}.json", json.dumps(public).encode())]
+    found = [("Verdict, JSON", f"{name}.json", json.dumps(public(seen.result)).encode())]
     told = [
         ("Report, HTML", "report.html", f"{name}.html"),
         ("Cleaned corpus", "kept.jsonl", f"{name}-kept.jsonl"),

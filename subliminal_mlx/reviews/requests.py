@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .. import jobs
 from ..errors import InputError, first_problem
 from ..families import shipped_families
-from ..gate.policy import Policy, parse_policy
+from ..gate.policy import Policy, fields_of, parse_policy
 from ..jobs.check import TRAIT
 from ..lab import Lab
 from .folders import ID, KINDS, SUFFIXES, Folders
@@ -184,12 +184,7 @@ def policy_of(lab: Path, text: str, owner: str) -> Policy:
     """
     if len(text.encode(errors="replace")) > MOST_POLICY:
         raise InputError(f"policy: over {MOST_POLICY:,} bytes")
-    try:
-        policy = Policy.model_validate(tomllib.loads(text))
-    except ValidationError as error:
-        raise InputError(f"policy: {first_problem(error, values=False)}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"policy: not TOML: {str(error).splitlines()[0]:.200}") from None
+    policy = fields_of(text, "policy")
     entries = (*policy.model, *policy.corpus)
     if len(entries) > MOST_SUBJECTS:
         raise InputError(f"policy: at most {MOST_SUBJECTS} models and corpora from an app")
