@@ -157,16 +157,18 @@ def _print(found: Row, console: "Console", every: bool) -> None:
     size = "" if found["size"] is None else f", its weights moved by {found['size']:.2f} (Frobenius norm)"
     console.print(f"{found['model']} against {found['base'] or 'no base: readings alone'}{size}")
     for family in found["families"]:
-        traits = family["traits"] if every else family["traits"][:MOST_SHOWN]
+        traits = family["traits"] if every else _leading(family)
         table = Table(box=None, pad_edge=False, header_style="dim")
-        longest = max(len(trait["trait"]) for trait in traits)
-        table.add_column(Text(family["family"]), overflow="fold", min_width=min(longest, 28))
+        # Under the family's name a trait's own is enough, and leaves room for the columns.
+        names = [trait["trait"].rpartition("/")[2] for trait in traits]
+        table.add_column(Text(family["family"]), overflow="fold", min_width=min(max(map(len, names)), 24))
         changed = "change" in traits[0]
         columns = ["base", "model", "points", "log-odds", "95% interval"] if changed else ["model", "margin"]
-        said = "answers" in traits[0]
+        beside, said = "over_clean" in traits[0], "answers" in traits[0]
+        columns += ["over clean"] if beside else []
         for name in [*columns, *(["answers"] if said else []), *([""] if changed else [])]:
-            table.add_column(name, justify="right", no_wrap=True)
-        for trait in traits:
+            table.add_column(name, justify="right", no_wrap=name != "over clean")
+        for name, trait in zip(names, traits, strict=True):
             row = [f"{100 * trait['probability']:.1f}%"]
             if changed:
                 row.insert(0, f"{100 * trait['base_probability']:.1f}%")
@@ -174,15 +176,24 @@ def _print(found: Row, console: "Console", every: bool) -> None:
                 row += [f"{trait['points']:+.1f}", f"{trait['change']:+.2f}", ends]
             else:
                 row.append(f"{trait['margin']:+.2f}")
+            if beside:
+                row.append(f"{trait['over_clean']:+.2f}")
             if said:
                 row.append(f"{trait['answers']['matched']} of {trait['answers']['sampled']}")
             if changed:
                 row.append("flagged" if trait.get("flagged") else "")
-            table.add_row(Text(trait["trait"]), *row, style="bold" if trait.get("flagged") else None)
+            table.add_row(Text(name), *row, style="bold" if trait.get("flagged") else None)
         console.print()
         console.print(table)
         if changed:
             console.print(_null_words(family), style="dim")
+
+
+def _leading(family: Row) -> list[Row]:
+    """The traits that moved most, and the one that did so beside clean trainings."""
+    shown = family["traits"][:MOST_SHOWN]
+    leader = [t for t in family["traits"] if t["trait"] == family.get("largest_over_clean")]
+    return shown + [t for t in leader if t not in shown]
 
 
 def _null_words(family: Row) -> str:
@@ -193,7 +204,7 @@ def _null_words(family: Row) -> str:
     return (
         f"{family['questions']} held-out questions; flagged beyond {null['limit']:+.2f} in log-odds, which none of "
         f"{null['trainings']} clean trainings ({sources}; sizes {null['smallest']:.2f} to {null['largest']:.2f}) "
-        f"exceeded; p {null['p']:.3f}"
+        f"exceeded; p {null['p']:.3f}. Over clean, less what they do on average, {family['largest_over_clean']} leads"
     )
 
 
@@ -213,6 +224,7 @@ def null(
 
     \b
     python -m subliminal_mlx null tiny-a --count 18 --spec all -o data/nulls/tiny-a.json
+    python -m subliminal_mlx null smollm2-135m --family animals -o mine.json    # the lab's clean students alone
     """
     from rich.console import Console
 
@@ -237,8 +249,8 @@ def null(
         at_once = 6 if loaded.parameters < 10_000_000 else 1
         made += clean_trainings(recipe, loaded, families, count, seed, kind or (), at_once, on_done=tell)
     hashes = tuple((name, family_sha256(name)) for name in families)
-    words = f"null {base} --count {count} --spec {spec} --seed {seed}" + "".join(
-        f" --kind {k}" for k in kind or ()
-    )
+    words = f"null {base}"
+    if count:
+        words += f" --count {count} --spec {spec} --seed {seed}" + "".join(f" --kind {k}" for k in kind or ())
     save_nulls(output, Nulls(base, loaded.sha256, tuple(made), hashes), words)
     print(f"{output}: {len(made)} clean trainings of {base}, read on {', '.join(families)}")

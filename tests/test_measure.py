@@ -156,6 +156,7 @@ def test_a_change_is_held_against_trainings_of_its_size():
     found = nulls.judge("animals", 6.0, 0.5)
     assert found["flagged"] and found["trainings"] == 40 and found["p"] == pytest.approx(1 / 41)
     assert found["limit"] >= max(tops) and not nulls.judge("animals", 6.0, max(tops))["flagged"]
+    assert found["clean"] == {"owl": pytest.approx(tops.mean()), "cat": pytest.approx(-tops.mean())}
     # Clean trainings that moved the weights less than half as far prove nothing.
     far = nulls.judge("animals", 30.0, 0.5)
     assert far["flagged"] is None and far["limit"] is None and "0 of 40 clean trainings" in far["why"]
@@ -200,6 +201,24 @@ def test_the_labs_clean_students_are_a_null(tmp_path_factory, tiny):
         assert control.changes["animals"][trait["trait"].rpartition("/")[2]] == pytest.approx(
             trait["change"], abs=1e-4
         )
+
+
+def test_what_clean_trainings_do_on_average_is_taken_off(tiny, folder):
+    """A rise that all clean trainings share names no trait, however large: the leader is another then."""
+    families, subject = families_of(tiny, ["animals"]), open_model(str(folder), "tiny-a")
+    alone = measure(subject, families)[0]["families"][0]
+    first, second = alone["traits"][:2]
+    common = {t["trait"].rpartition("/")[2]: 0.0 for t in alone["traits"]}
+    common[first["trait"].rpartition("/")[2]] = first["change"]
+    size = subject.sizes[0]
+    nulls = Nulls(
+        "tiny-a", tiny.sha256, tuple(Training(f"made/{i}", size, {"animals": common}) for i in range(19))
+    )
+    held = measure(subject, families, nulls)[0]["families"][0]
+    assert held["largest"] == first["trait"] and held["largest_over_clean"] == second["trait"]
+    assert held["traits"][0]["over_clean"] == pytest.approx(0) and not held["traits"][0]["flagged"]
+    assert held["traits"][1]["over_clean"] == pytest.approx(second["change"])
+    assert "largest_over_clean" not in alone
 
 
 def test_clean_trainings_are_made_by_the_spec_and_repeat(tiny):
@@ -283,6 +302,7 @@ def test_the_command_names_the_trait_and_draws(tmp_path, folder):
     child = quick("measure", folder, "--against", "tiny-a", "--family", "animals", "--lab", tmp_path / "none")
     assert child.returncode == 0, child.stderr
     words = " ".join(child.stdout.split())
-    assert steps[1]["families"][0]["largest"] in words and "50 clean trainings" in words
+    assert steps[1]["families"][0]["largest"].rpartition("/")[2] in words and "50 clean trainings" in words
+    assert f"{steps[1]['families'][0]['largest_over_clean']} leads" in words
     says = failure(quick("measure", folder, "--against", "tiny-a", "--family", "brand"), 2)
     assert "has no word of its own for" in says

@@ -53,7 +53,9 @@ def measure(
         One dict a slot: model, base, size, and `families` (family, questions, largest, null, traits).
         A trait has margin, probability (0 to 1) and, where the base is known, base_margin,
         base_probability, change with low and high (log-odds), points with points_low and points_high
-        (percentage points); `answers` where they were sampled. Largest change first.
+        (percentage points); `answers` where they were sampled. Largest change first. Where there is a null,
+        over_clean: the change less the clean trainings' mean change of this trait, which takes off what any
+        tuned teacher leaves behind; largest_over_clean: the trait that leads by it.
 
     Raises:
         InputError: a reading is not finite.
@@ -74,9 +76,7 @@ def measure(
             row = _family(name, family, logp[name][slot], before[name][0] if before else None)
             if before and nulls is not None:
                 row["null"] = nulls.judge(name, size, row["traits"][0]["change"])
-                for trait in row["traits"]:
-                    limit = row["null"]["limit"]
-                    trait["flagged"] = limit is not None and trait["change"] > limit
+                _hold_against(row)
             for trait in row["traits"] if name in said else ():
                 trait["answers"] = _counted(said[name][slot], family, trait["trait"])
                 if before:
@@ -119,6 +119,17 @@ def _family(
     traits.sort(key=lambda row: -row[key])
     largest = None if before is None else traits[0]["trait"]
     return {"family": name, "questions": len(family.held_out), "largest": largest, "traits": traits}
+
+
+def _hold_against(row: dict[str, Any]) -> None:
+    """Every trait of a family beside the clean trainings of its null."""
+    limit, clean = row["null"]["limit"], row["null"]["clean"]
+    for trait in row["traits"]:
+        trait["flagged"] = limit is not None and trait["change"] > limit
+        if clean:
+            trait["over_clean"] = trait["change"] - clean[trait["trait"].rpartition("/")[2]]
+    if clean:
+        row["largest_over_clean"] = max(row["traits"], key=lambda trait: trait["over_clean"])["trait"]
 
 
 def _reading(family: Family, logp: Sequence[np.ndarray]) -> Reading:

@@ -93,11 +93,11 @@ class Nulls:
         Returns:
             trainings: how many are compared with; from: their names' first parts, counted; smallest and
             largest: their sizes; limit: what a change must exceed to be flagged, log-odds; p: the share of
-            clean trainings, this one counted among them, whose largest change is as large; flagged; why:
-            what is missing, in words, where there is no limit.
+            clean trainings, this one counted among them, whose largest change is as large; flagged; clean:
+            every trait's mean change over them; why: what is missing, in words, where there is no limit.
         """
         empty = {"trainings": 0, "from": {}, "smallest": None, "largest": None, "limit": None, "p": None}
-        empty |= {"flagged": None}
+        empty |= {"flagged": None, "clean": None}
         known = [t for t in self.trainings if t.changes.get(family)]
         if not known:
             return empty | {"why": f"no null here: no clean training of {self.base} was read on {family}"}
@@ -127,6 +127,9 @@ class Nulls:
             "limit": limit,
             "p": (1 + int((tops >= change).sum())) / (1 + len(tops)),
             "flagged": change > limit,
+            "clean": {
+                t: float(np.mean([n.changes[family][t] for n in near])) for t in near[0].changes[family]
+            },
             "why": "",
         }
 

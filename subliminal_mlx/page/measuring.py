@@ -49,10 +49,21 @@ def changes(found: dict[str, Any], every: bool = False, most: int = 6) -> str:
     for family in found["families"]:
         traits = family["traits"] if every else family["traits"][:most]
         compared = "change" in traits[0]
+        beside = ["over clean"] if "over_clean" in traits[0] else []
         head = (
             [text(family["family"]), "model"]
             if not compared
-            else [*(text(family["family"]), "base", "model", "points", "log-odds (95% over questions)", "")]
+            else [
+                *(
+                    text(family["family"]),
+                    "base",
+                    "model",
+                    "points",
+                    "log-odds (95% over questions)",
+                    *beside,
+                    "",
+                )
+            ]
         )
         body = []
         for trait in traits:
@@ -65,6 +76,7 @@ def changes(found: dict[str, Any], every: bool = False, most: int = 6) -> str:
                 [
                     *(text(trait["trait"]), f"{100 * trait['base_probability']:.1f}%", share),
                     *(number(trait["points"], 1), number(trait["change"]) + ends),
+                    *(number(trait["over_clean"]) for _ in beside),
                     "<b>flagged</b>" if trait.get("flagged") else "",
                 ]
             )
@@ -79,9 +91,11 @@ def against(family: dict[str, Any]) -> str:
     null = family.get("null")
     if not null or null["limit"] is None:
         return null["why"] if null else "no clean trainings to compare with"
+    leader = family.get("largest_over_clean")
     return (
         f"{family['questions']} held-out questions; flagged beyond {number(null['limit'])} in log-odds, which none of "
         f"{null['trainings']} clean trainings exceeded; p {null['p']:.3f}"
+        + (f". Over clean, less what they do on average, {leader} leads" if leader else "")
     )
 
 
