@@ -22,6 +22,8 @@ from .sources import locate
 from .spec import Spec, parse_spec
 
 SHOWN = 12  # hex digits of a hash
+# What stands for the base of an adapter whose folder names none.
+UNNAMED = "unknown"
 
 
 def trace(what: str, lab: Lab) -> Record:
@@ -183,7 +185,7 @@ def _of_adapter(path: Path, what: str) -> Record:
     weights = path / "adapters.safetensors"
     facts = {"sha256": sha256(weights)[:SHOWN] if weights.is_file() else "unknown", "rows": "unknown"}
     named = model_folder.read_json(path / "adapter_config.json").get("model")
-    name = named if isinstance(named, str) and named else "unknown"
+    name = named if isinstance(named, str) and named else UNNAMED
     try:
         parents = (_base(name, locate(name).sha256 if Path(name).is_dir() else None),)
     except InputError:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..lab import Lab
-from ..lineage import trace
+from ..lineage import UNNAMED, trace
 from ..sources import locate
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
@@ -129,7 +129,8 @@ def _lineage(policy: Policy, entry: ModelEntry | CorpusEntry, kind: str, folder:
     known = record.base.sha256
     if known is None:
         verdict = FAIL if policy.lineage == "required" else PASS
-        return check(verdict, f"it names {record.base.name} as its base, and no hash proves it")
+        named = "no base" if record.base.name == UNNAMED else f"{record.base.name} as its base"
+        return check(verdict, f"it names {named}, and no hash proves where it came from")
     if known != locate(wanted).sha256:
         return check(FAIL, f"it comes from {record.base.name} ({known[:12]}), not from {wanted}")
     behind = [f"{node.what} {node.name}" for depth, node in record.lineage.walk() if depth]
