@@ -1,6 +1,7 @@
 """The audit app: its lint, what it shows at once, its controls, and a visit with a real browser."""
 
 import html
+import json
 import time
 
 import browser
@@ -122,3 +123,45 @@ def test_a_visitor_sees_a_verdict_and_a_file_that_is_too_large_is_refused(tmp_pa
         page.get_by_text("File is larger than").first.wait_for()
         whole = page.locator("body").inner_text()
         assert "Traceback" not in whole and str(tmp_path) not in whole
+
+
+def rows():
+    """Ninety lists of numbers and one hostile row, which is a row like others: text."""
+    lists = [(f"Continue: {i} 2 3", f"{i} 7 5 {99 - i} 1 2 8 {i}") for i in range(90)]
+    pairs = [*lists, (HOSTILE, "1 2 3")]
+    return "".join(json.dumps({"prompt": p, "completion": c}) + "\n" for p, c in pairs)
+
+
+def test_a_visitors_rows_are_audited_in_the_browser(tmp_path):
+    """Dropped in, begun, cancelled, begun again, ranked; reloaded; its address shared."""
+    if browser.missing():
+        return
+    (tmp_path / "mine.jsonl").write_text(rows() + "not a row\n")
+    other = tmp_path / "another browser"
+    other.mkdir()
+    with browser.serving("audit", tmp_path, SUBLIMINAL_LAB=str(tmp_path / "a lab")) as address:
+        with browser.visiting(tmp_path, viewport={"width": 1280, "height": 3000}) as page:
+            page.goto(address)
+            page.locator("input[type=file]").first.set_input_files(tmp_path / "mine.jsonl")
+            page.get_by_text("1 file").first.wait_for()
+            page.get_by_text("first look: ranks without").click()
+            page.get_by_role("button", name="Audit these rows").click()
+            page.get_by_text("mine.jsonl: Computing for").wait_for()
+            page.get_by_role("button", name="Cancel", exact=True).click()
+            page.get_by_role("button", name="Start it again").click()
+            page.get_by_role("button", name="Cancel", exact=True).wait_for()
+            # Suspects are tuned here: a minute of two cores.
+            page.get_by_text("uncalibrated: ").first.wait_for(timeout=300_000)
+            page.locator("figure").first.wait_for()
+            page.get_by_text("bad rows left out").first.wait_for()
+            page.reload()
+            page.get_by_text("uncalibrated: ").first.wait_for()
+            page.get_by_role("button", name="Remove it and its file").wait_for()
+            whole, shared = page.locator("body").inner_text(), page.url
+            assert "Traceback" not in whole and str(tmp_path) not in whole
+            assert not page.evaluate("window.hacked")
+        with browser.visiting(other) as page:
+            page.goto(shared)
+            page.get_by_text("uncalibrated: ").first.wait_for()
+            page.locator("figure").first.wait_for()
+            assert "Traceback" not in page.locator("body").inner_text()
