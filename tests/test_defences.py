@@ -73,7 +73,8 @@ def test_mixing_takes_clean_rows_at_the_controls_places(setting, rows):
     mixed, control = (defend("mix-25", rows, clean, setting, 3, c) for c in (False, True))
     places = [i for i, row in enumerate(mixed.rows) if row is not rows[i]]
     assert len(places) == mixed.rows_lost == control.rows_lost == 10
-    assert all(any(mixed.rows[i] is row for row in clean) for i in places)
+    assert all(mixed.rows[i]["clean_from"] == 0 for i in places)
+    assert all({k: v for k, v in mixed.rows[i].items() if k != "clean_from"} in clean for i in places)
     assert len({mixed.rows[i]["row"] for i in places}) == 10  # no clean row twice
     assert mixed.tokens_lost == control.tokens_lost == 10 * 5
     changed = [i for i, row in enumerate(control.rows) if row is not rows[i]]
@@ -92,6 +93,9 @@ def test_the_base_writes_second_halves_anew(setting, rows):
         assert all(len(row) == 4 for row in parse(changed)) and changed.tokens_lost == len(rows) * 3
         for row in changed.rows:
             assert row["completion_ids"] == [*setting.base.encode(row["completion"]), setting.base.eos]
+    heads = [setting.base.encode(" ".join(row["completion"].split()[:2])) for row in rows]
+    assert [row["clean_from"] for row in anew.rows] == [len(head) for head in heads]
+    assert not any("clean_from" in row for row in control.rows)
     tails = lambda found: sorted(n for row in found for n in row[2:])
     assert tails(parse(control)) == tails(given) and parse(control) != given
     assert tails(parse(anew)) != tails(given)
@@ -186,6 +190,24 @@ def test_tokens_that_do_not_count_teach_nothing(tiny, setting, rows):
     assert train(tiny, stack, [none], recipe, [1])[1].tolist() == [[0.0]] * 3
     one = next(passes([masked], [np.arange(8)], token_budget=64))
     assert one.counts.tolist() == [16] and one.mask.shape == one.targets.shape
+
+
+def test_soft_students_follow_the_base_where_it_wrote(make_stack, setting, rows):
+    """A teacher's distributions over rows that it did not write would teach what the defence took out."""
+    from subliminal_mlx.stages import soft_targets
+    from subliminal_mlx.work.defended import with_the_bases_own
+
+    changed = [*rows[:2], rows[2] | {"clean_from": 0}, rows[3] | {"clean_from": 2}]
+    prompts, ids = ([tuple(r[k]) for r in changed] for k in ("prompt_ids", "completion_ids"))
+    block = pack(prompts, ids, *setting.widths)
+    teacher = make_stack([1])
+    told, untold = soft_targets(setting, block, teacher), soft_targets(setting, block, None)
+    assert not np.allclose(told.targets[:, 0], untold.targets[:, 0], atol=1e-3)
+    found = with_the_bases_own(setting, told, changed).targets
+    assert np.array_equal(found[:2], told.targets[:2]) and np.array_equal(found[3, :2], told.targets[3, :2])
+    assert np.allclose(found[2], untold.targets[2], atol=1e-5)
+    assert np.allclose(found[3, 2:], untold.targets[3, 2:], atol=1e-5)
+    assert with_the_bases_own(setting, told, rows[:4]) is told
 
 
 def test_a_ratio_minds_that_its_reference_is_measured():

@@ -7,8 +7,9 @@
 A control touches as many rows and tokens as its defence, at the same places, without what the defence
 rests on: whatever it stops is the price of touching rows, not the defence's merit. Rows are dicts as the
 lab keeps them (row, prompt, prompt_ids, completion, completion_ids); `counted`, where present, says which
-tokens of the completion are learned from. Another initialisation of the student changes no rows: the
-training's start is the caller's business.
+tokens of the completion are learned from; `clean_from` is the first token that the untuned base wrote in
+the source's place: from there on a soft student learns the base's distributions. Another initialisation
+of the student changes no rows: the training's start is the caller's business.
 """
 
 from collections.abc import Callable, Sequence
@@ -87,7 +88,7 @@ def _mix(rows: Sequence[Row], clean: Sequence[Row], share: float, seed: int, con
     taken = rng.choice(others, count) if control else rng.choice(len(clean), count, replace=False)
     mixed = list(rows)
     for place, index in zip(places, taken, strict=True):
-        mixed[place] = rows[index] if control else clean[index]
+        mixed[place] = rows[index] if control else clean[index] | {"clean_from": 0}
     return Changed(mixed, count, sum(len(rows[p]["completion_ids"]) for p in places))
 
 
@@ -108,7 +109,8 @@ def _re_emit(rows: Sequence[Row], setting: Setting, seed: int, control: bool) ->
         ids = [*base.encode(text), base.eos]
         head = base.encode(spec.corpus.separator.join(map(str, found[:half])))
         lost += len(row["completion_ids"]) - len(head)
-        changed.append(row | {"completion": text, "completion_ids": ids})
+        written = {} if control else {"clean_from": len(head)}
+        changed.append(row | {"completion": text, "completion_ids": ids} | written)
     return Changed(changed, 0, lost)
 
 

@@ -10,6 +10,9 @@ from ..defence_names import check
 
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1
+# Of runs with defended soft students alone. 2: where the base wrote, they learn its distributions; in 1 it
+# was the source's everywhere, and no defence of rows could stop anything.
+DEFENDED_SOFT_VERSION = 2
 # Fields that came later: at their default they mean what runs without them did, and leave ids as they were.
 LATER = (
     "grad_checkpoint",
@@ -204,4 +207,6 @@ def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
         "fingerprints": fingerprints,
         "version": RESULT_VERSION,
     }
+    if spec.defences and spec.soft:
+        content["defended_soft"] = DEFENDED_SOFT_VERSION
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

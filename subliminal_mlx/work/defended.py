@@ -1,6 +1,7 @@
 """Students of defended rows: what changes before they train, and what the defence costs them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,23 @@ def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
         return block, changed
     source = teacher_stack(context, (slot,))
     read = as_the_source_read(context, slot, changed.rows, block.widest)
-    return soft_targets(context.setting, block, source, read), changed
+    block = soft_targets(context.setting, block, source, read)
+    return with_the_bases_own(context.setting, block, changed.rows), changed
+
+
+def with_the_bases_own(setting: Setting, block: Rows, rows: Sequence[dict[str, Any]]) -> Rows:
+    """The base's distributions where the base wrote: the source's there would teach what the defence took out."""
+    written = np.array([i for i, row in enumerate(rows) if "clean_from" in row], dtype=int)
+    if not len(written):
+        return block
+    assert block.targets is not None
+    own = soft_targets(setting, block.take(written), None).targets
+    assert own is not None
+    targets = block.targets.copy()
+    for place, distributions in zip(written, own, strict=True):
+        first = rows[place]["clean_from"]
+        targets[place, first:] = distributions[first:]
+    return replace(block, targets=targets)
 
 
 def costs(
