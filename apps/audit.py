@@ -529,7 +529,7 @@ def _(audited, seen):
     ]
     _parts = {"All suspects": mo.Html(audited.suspects(seen))}
     if _bad := audited.bad(seen):
-        _parts[f"{seen.result['bad_rows']:,} bad rows, with reasons"] = mo.Html(_bad)
+        _parts[f"Bad rows, with reasons ({seen.result['bad_rows']:,})"] = mo.Html(_bad)
     mo.vstack(
         [
             mo.hstack(_files, justify="start", wrap=True),

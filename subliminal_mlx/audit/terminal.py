@@ -33,7 +33,7 @@ def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, An
     console.print(result["words"], style="bold", soft_wrap=True)
     if result["bad_rows"]:
         shown = ", ".join(f"line {number} ({reason})" for number, reason in result["bad"]["shown"][:3])
-        console.print(f"{result['bad_rows']:,} bad rows left out: {shown}", soft_wrap=True)
+        console.print(f"bad rows left out: {result['bad_rows']:,}, {shown}", soft_wrap=True)
     console.print()
     names = ("ratios", "gradients", "probes")
     lines = {t: _lines(f, i) for f in result["families"] for i, t in enumerate(f["traits"])}

@@ -43,7 +43,7 @@ def trait(seen: Opened) -> str:
 def facts(seen: Opened) -> str:
     """What was read, by what, and what was left out, in a line."""
     result = seen.result
-    left_out = f"; {result['bad_rows']:,} bad rows left out" if result["bad_rows"] else ""
+    left_out = f"; bad rows left out: {result['bad_rows']:,}" if result["bad_rows"] else ""
     sampled = (
         f" of {result['total_rows']:,}"
         if result.get("total_rows", 0) > result["rows"] + result["bad_rows"]
