@@ -36,13 +36,27 @@ def _():
 
     [The blind test](#the-blind-test) · [Your own](#your-own-experiment) · [The run](#the-run) · [Several runs](#several-runs)
 
-    **{_real.base}, {_real.chains} {"chain" if _real.chains == 1 else "chains"}.** {_real.claims[0]}
+    **{_real.base}, {_real.chains} {"chain" if _real.chains == 1 else "chains"}.** {" ".join(_real.claims)}
 
     {mo.Html(figure(results.chart(_real.name, "transfer"), f"transfer of every arm in {_real.base}"))}
 
-    <small>{" ".join(_real.claims[1:])} Against students of the neutral teacher, in log-odds:
-    {"; ".join(_real.controls)}. **Limits.** {_real.limits}</small>
+    <small>Against students of the neutral teacher, in log-odds: {"; ".join(_real.controls)}. **Limits.**
+    {_real.limits}</small>
     """)
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    def _more(told):
+        _chart = figure(results.chart(told.name, "transfer"), f"transfer of every arm in {told.title}")
+        _small = (
+            f"<small>In log-odds: {'; '.join(told.controls)}. {told.limits} Made by `{told.made_by}`.</small>"
+        )
+        return mo.md(f"{' '.join(told.claims)}\n\n{mo.Html(_chart)}\n\n{_small}")
+
+    _others = [headline(_name) for _name in results.real()[1:]]
+    mo.accordion({_told.title: _more(_told) for _told in _others}) if _others else None
     return
 
 

@@ -79,15 +79,17 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/summary.json"))
 
 
-def best_real() -> str | None:
-    """The shipped result of a real language model that rests on most chains; None where there is none.
-
-    Of two with as many chains, the one with more traits.
-    """
+def real() -> list[str]:
+    """Shipped results of real language models, those that rest on most chains first, then on most traits."""
     organisms = {path.name for path in SHIPPED.iterdir()}
     specs = {name: parse_spec((FOLDER / name / "spec.toml").read_text(), where=name) for name in names()}
-    real = {name: spec for name, spec in specs.items() if spec.base not in organisms}
-    return max(real, key=lambda name: (real[name].chains, len(real[name].traits), name), default=None)
+    found = {name: spec for name, spec in specs.items() if spec.base not in organisms and not spec.defences}
+    return sorted(found, key=lambda name: (-found[name].chains, -len(found[name].traits), name))
+
+
+def best_real() -> str | None:
+    """The first of `real`; None where there is none."""
+    return next(iter(real()), None)
 
 
 def chart(name: str, which: str) -> str:

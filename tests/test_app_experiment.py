@@ -35,6 +35,11 @@ def test_the_real_result_stands_first_with_its_limits(opened):
     assert text.index("<figure") > 0 and first < text.index("Which list came from")
     assert "no safety certificate" in text and "control" in text
     assert text.index("smollm2") < text.index("The built-in model, tiny-a, 3 chains")
+    # The others are folded away, each with the chains that are done.
+    assert results.real()[1:] and all(
+        results.read_results(name)["title"] in text for name in results.real()[1:]
+    )
+    assert "run --preset smollm2-longer" in text and "One chain: what happened once" in text
 
 
 def test_ten_guesses_are_scored_beside_the_classifier(app):

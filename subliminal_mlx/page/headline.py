@@ -20,6 +20,7 @@ class Headline:
     """What a result says, a sentence or line each."""
 
     name: str
+    title: str
     base: str
     chains: int
     claims: tuple[str, ...]
@@ -38,10 +39,11 @@ def headline(name: str) -> Headline:
     """
     found = results.read_results(name)
     spec = tomllib.loads(found["spec_toml"])
-    summary, chains = found["summary"], spec["chains"]
+    summary, chains = found["summary"], found.get("chains_done", spec["chains"])
     rows = "filtered number lists" if spec["corpus"].get("filter", "paper") != "none" else "number lists"
     return Headline(
         name,
+        spec.get("title", name),
         spec["base"],
         chains,
         tuple(claim(summary, rows)),
