@@ -154,10 +154,12 @@ def _print(found: Row, console: "Console", every: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from .report.words import leading
+
     size = "" if found["size"] is None else f", its weights moved by {found['size']:.2f} (Frobenius norm)"
     console.print(f"{found['model']} against {found['base'] or 'no base: readings alone'}{size}")
     for family in found["families"]:
-        traits = family["traits"] if every else _leading(family)
+        traits = family["traits"] if every else leading(family, MOST_SHOWN)
         table = Table(box=None, pad_edge=False, header_style="dim")
         # Under the family's name a trait's own is enough, and leaves room for the columns.
         names = [trait["trait"].rpartition("/")[2] for trait in traits]
@@ -189,14 +191,9 @@ def _print(found: Row, console: "Console", every: bool) -> None:
             console.print(_null_words(family), style="dim")
 
 
-def _leading(family: Row) -> list[Row]:
-    """The traits that moved most, and the one that did so beside clean trainings."""
-    shown = family["traits"][:MOST_SHOWN]
-    leader = [t for t in family["traits"] if t["trait"] == family.get("largest_over_clean")]
-    return shown + [t for t in leader if t not in shown]
-
-
 def _null_words(family: Row) -> str:
+    from .report.words import over_clean
+
     null = family["null"]
     if null["limit"] is None:
         return null["why"]
@@ -204,7 +201,7 @@ def _null_words(family: Row) -> str:
     return (
         f"{family['questions']} held-out questions; flagged beyond {null['limit']:+.2f} in log-odds, which none of "
         f"{null['trainings']} clean trainings ({sources}; sizes {null['smallest']:.2f} to {null['largest']:.2f}) "
-        f"exceeded; p {null['p']:.3f}. Over clean, less what they do on average, {family['largest_over_clean']} leads"
+        f"exceeded; p {null['p']:.3f}{over_clean(family)}"
     )
 
 

@@ -87,11 +87,6 @@ def real() -> list[str]:
     return sorted(found, key=lambda name: (-found[name].chains, -len(found[name].traits), name))
 
 
-def best_real() -> str | None:
-    """The first of `real`; None where there is none."""
-    return next(iter(real()), None)
-
-
 def chart(name: str, which: str) -> str:
     """A shipped chart as an SVG document: "transfer", "lifts" or "matrix" of the results of that name.
 

@@ -64,12 +64,12 @@ def test_the_real_result_on_most_chains_is_the_one_to_show():
         for name in SHIPPED
         if (spec := parse_spec(read_results(name)["spec_toml"])).base not in organisms
     }
-    assert chains[results.best_real()] == max(chains.values())
+    assert chains[results.real()[0]] == max(chains.values())
 
 
 def test_with_no_real_result_there_is_none_to_show(monkeypatch):
     monkeypatch.setattr(results, "names", lambda: ["default", "all"])
-    assert results.best_real() is None
+    assert results.real() == []
 
 
 @pytest.mark.parametrize(("name", "which"), [("default", "../spec"), ("..", "transfer"), ("default", "")])

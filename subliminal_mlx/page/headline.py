@@ -1,6 +1,6 @@
 """A shipped result in the few lines that stand above everything else: claim, controls, limits.
 
-told = headline(results.best_real())
+told = headline(results.real()[0])
 told.claims[0], told.controls[0], told.limits
 """
 

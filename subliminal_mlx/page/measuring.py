@@ -12,7 +12,7 @@ from typing import Any
 from ..lab import Lab
 from ..model_folder import NUMBERED
 from ..report.tables import table, text
-from ..report.words import number, span
+from ..report.words import leading, number, over_clean, span
 
 MOST_FOLDERS, DEEPEST, MOST_SEEN = 200, 5, 20_000
 _COLORS = {"pass": "#2f7d4f", "warn": "#a06a00", "fail": "#b3364a"}
@@ -47,24 +47,13 @@ def changes(found: dict[str, Any], every: bool = False, most: int = 6) -> str:
     """A table a family: the traits that moved most, their intervals over questions, and the flag."""
     parts = []
     for family in found["families"]:
-        traits = family["traits"] if every else family["traits"][:most]
+        traits = family["traits"] if every else leading(family, most)
         compared = "change" in traits[0]
         beside = ["over clean"] if "over_clean" in traits[0] else []
-        head = (
-            [text(family["family"]), "model"]
-            if not compared
-            else [
-                *(
-                    text(family["family"]),
-                    "base",
-                    "model",
-                    "points",
-                    "log-odds (95% over questions)",
-                    *beside,
-                    "",
-                )
-            ]
-        )
+        head = [text(family["family"]), "model"]
+        if compared:
+            head[1:1] = ["base"]
+            head += ["points", "log-odds (95% over questions)", *beside, ""]
         body = []
         for trait in traits:
             share = f"{100 * trait['probability']:.1f}%"
@@ -91,11 +80,9 @@ def against(family: dict[str, Any]) -> str:
     null = family.get("null")
     if not null or null["limit"] is None:
         return null["why"] if null else "no clean trainings to compare with"
-    leader = family.get("largest_over_clean")
     return (
         f"{family['questions']} held-out questions; flagged beyond {number(null['limit'])} in log-odds, which none of "
-        f"{null['trainings']} clean trainings exceeded; p {null['p']:.3f}"
-        + (f". Over clean, less what they do on average, {leader} leads" if leader else "")
+        f"{null['trainings']} clean trainings exceeded; p {null['p']:.3f}{over_clean(family)}"
     )
 
 

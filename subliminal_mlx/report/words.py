@@ -53,6 +53,18 @@ def claim(summary: dict[str, Any], rows: str = "filtered rows") -> list[str]:
     return claims
 
 
+def leading(family: dict[str, Any], most: int) -> list[dict[str, Any]]:
+    """The traits of a measured family that moved most, and the one that leads over clean trainings."""
+    shown, leader = family["traits"][:most], family.get("largest_over_clean")
+    return shown + [trait for trait in family["traits"][most:] if trait["trait"] == leader]
+
+
+def over_clean(family: dict[str, Any]) -> str:
+    """Which trait leads over clean trainings, in a sentence after others; empty of a measurement without."""
+    leader = family.get("largest_over_clean")
+    return f". Over clean, less what they do on average, {leader} leads" if leader else ""
+
+
 def came_through(entry: dict[str, Any]) -> bool:
     """Whether the headline lies above 0 with its interval, and the students did gain the trait."""
     return entry["low"] is not None and entry["low"] > 0 and entry["arms"]["treated"]["transfer"] > 0
