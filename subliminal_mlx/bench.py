@@ -95,14 +95,17 @@ def _of_kind(
     arms = [("treated", "none", False)]
     arms += [(defended_arm(d, c), d, c) for d in spec.defences for c in (False, True)]
     moved = {arm: _transfers(spec, kind, arm, readings) for arm, _, _ in arms}
-    losses: dict[int, float] = {}
+    if not moved["treated"]:
+        return
+    # Of a bench under way some arms have chains that others lack: all are shown over the same ones.
+    chains = sorted(set.intersection(*(set(of) for of in moved.values() if of)))
+    losses: list[float] = []
     for arm, defence, control in arms:
-        chains = sorted(moved[arm].keys() & moved["treated"].keys())
-        if not chains:
+        if not moved[arm] or not chains:
             continue
         here, there = (np.array([moved[a][c] for c in chains]) for a in (arm, "treated"))
         cost = {name: [_cost(spec, kind, arm, c, name, paid) for c in chains] for name in COSTS}
-        losses = losses or dict(zip(chains, cost["clean-rows"], strict=True))
+        losses = losses or cost["clean-rows"]
         row: Row = {
             "student": kind,
             "arm": arm,
@@ -124,7 +127,7 @@ def _of_kind(
                 )
             )
         row["clean_loss"] = float(np.mean(cost["clean-rows"]))
-        added = [x - losses[c] for x, c in zip(cost["clean-rows"], chains, strict=True) if c in losses]
+        added = [x - y for x, y in zip(cost["clean-rows"], losses, strict=True)]
         row |= _named("clean_added", "clean_added_", estimate(added))
         row["traits"] = [
             {"trait": trait}

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import duckdb
 import numpy as np
 import pytest
 from mini import failure, quick
@@ -298,3 +299,9 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     assert (tmp_path / "results" / "defences.svg").exists()
     says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
     assert "no file nothing.py" in says
+    # Under way, some arms have chains that others lack: all are shown over the same ones.
+    with duckdb.connect(str(tmp_path / "lab.duckdb")) as con:
+        con.execute("DELETE FROM readouts WHERE arm = 'own-mine-random' AND chain = 1")
+    some = {row["arm"]: row for row in report(lab, identify(spec))}
+    assert some.keys() == rows.keys() and {row["chains"] for row in some.values()} == {1}
+    assert some["treated"]["share"] == 1 and some["treated"]["transfer"] != none["transfer"]
