@@ -239,6 +239,11 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     assert result["done"] == result["planned"] == len(published) and "by estimate" in said[0]
     assert {row["line"] for row in result["by_line"]} == {"ratios", "probes", "combined"}
     assert all(len(row["ranks"]) == own and row["suspects"] == 2 * own for row in result["by_line"])
+    for row in result["by_line"]:
+        largest = [e["largest"][row["line"]] for e in result["corpora"]]
+        places = [1 + sorted([score, *largest[own:]], reverse=True).index(score) for score in largest[:own]]
+        assert row["p_own"] == [place / (1 + result["clean"]) for place in places]
+        assert min(row["p_clean"]) == 1 / result["clean"] and max(row["p_clean"]) <= 1
     assert {row["of"] for row in result["probes_in_family"]} == {16}
     told = []
     assert measure(bench, published.append, told.append)["corpora"] == result["corpora"] and not told

@@ -190,8 +190,13 @@ def _rank(scores: dict[str, float], trait: str) -> int:
     return 1 + sum(score > scores[trait] for score in scores.values())
 
 
+def _p(largest: float, others: list[float]) -> float:
+    """Share of clean corpora, itself counted, whose largest score is no smaller."""
+    return (1 + sum(other >= largest for other in others)) / (1 + len(others))
+
+
 def summary(bench: Bench, found: list[Result], planned: int) -> Result:
-    """All corpora so far, and how each line did."""
+    """All corpora so far, and how each line did; p against the clean corpora, of a clean one the others."""
     own, clean = ([e for e in found if (e["trait"] is None) == none] for none in (False, True))
     lines = list(found[0]["lines"]) if found else []
     by_line = [
@@ -205,6 +210,10 @@ def summary(bench: Bench, found: list[Result], planned: int) -> Result:
             "clean_over": int(
                 sum(e["largest"][line] > min(o["largest"][line] for o in own) for e in clean) if own else 0
             ),
+            "p_own": [_p(e["largest"][line], [c["largest"][line] for c in clean]) for e in own],
+            "p_clean": [
+                _p(e["largest"][line], [c["largest"][line] for c in clean if c is not e]) for e in clean
+            ],
             "largest_own": [round(e["largest"][line], 3) for e in own],
             "largest_clean": [round(e["largest"][line], 3) for e in clean],
         }
