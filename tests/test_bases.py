@@ -313,7 +313,10 @@ def test_a_folder_that_mlx_lm_cannot_load_is_told_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing", "./nothing", "a/b/c", "../x", "no such/thing"])
-def test_an_unknown_name_is_told_with_what_is_here(name):
+def test_an_unknown_name_is_told_with_what_is_here(name, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    # A clone may lie in a folder called x, and then ../x is there.
+    monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(InputError, match="no such base or folder; here without a network: ") as caught:
         bases.locate(name)
     assert "\n" not in str(caught.value)
