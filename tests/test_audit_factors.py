@@ -81,6 +81,12 @@ def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack,
     )
 
 
+@pytest.mark.parametrize(("there", "read"), [(20, 20), (70, 64), (199, 192), (ROWS, ROWS)])
+def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
+    corpus = look(lambda bad: iter(rows[:there]), tiny, Bad())
+    assert Pieces(corpus, checked(FIELDS), tmp_path).rows == read
+
+
 def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
     _, result, _, _ = done
     assert result["method"] == "factors" and result["rows"] == ROWS and result["bad_rows"] == 1

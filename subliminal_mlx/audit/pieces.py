@@ -28,13 +28,14 @@ from .corpus import Corpus
 from .factors import row_ratios
 from .kept import stored
 from .null import Pool, kinds
-from .probes import margins, probe_rows
+from .probes import margins
 from .spec import AuditSpec, family_print, key
 from .suspects import average, load, save, sources, tune
 from .tasks import TRAINED, Task
 from .writing import Writing
 
 DRAWN_AT_ONCE = 128
+SHARED = 32  # rows; corpora are cut down to a multiple
 # Of a tuning question and its answer, for the estimate of time.
 QUESTION_TOKENS = 24
 OWN, BASE, NEUTRAL, TEACHERS = "own", "base", "neutral", "neutral teachers"
@@ -60,10 +61,11 @@ class Pieces:
 
     @cached_property
     def own(self) -> Pool:
-        """As many rows of the corpus's sample as all texts have."""
+        """As many rows of the corpus's sample as all texts have; a few are left out, so that corpora of about
+        one size share their clean corpora."""
         prompts, completions = self.corpus.encoded()
         most = min(self.spec.rows, len(prompts))
-        size = most if most == self.spec.rows else probe_rows(most)
+        size = most if most in (self.spec.rows, most % SHARED) else most - most % SHARED
         return prompts[:size], completions[:size]
 
     @property
