@@ -238,7 +238,7 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     assert [e["trait"] for e in result["corpora"]] == [*done.spec.traits, *[None] * (result["planned"] - own)]
     assert result["done"] == result["planned"] == len(published) and "by estimate" in said[0]
     assert {row["line"] for row in result["by_line"]} == {"ratios", "probes", "combined"}
-    assert all(len(row["ranks"]) == own and row["suspects"] == 2 * own for row in result["by_line"])
+    assert all(len(row["ranks"]) == own and row["suspects"] == [2 * own] * own for row in result["by_line"])
     for row in result["by_line"]:
         largest = [e["largest"][row["line"]] for e in result["corpora"]]
         places = [1 + sorted([score, *largest[own:]], reverse=True).index(score) for score in largest[:own]]

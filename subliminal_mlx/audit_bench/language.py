@@ -163,11 +163,17 @@ def _look(subject: Subject, base: Base) -> Corpus:
 
 
 def _entry(subject: Subject, result: Result) -> Result:
-    """What each line says of one corpus; ranks are of the true trait, among suspects and in its family."""
+    """What each line says of one corpus: of its trait's family, of a clean one of all; ranks of the true
+    trait are among its family's suspects, and of probes in the whole family."""
     known = {f["family"]: f for f in result["families"]}
     family = known[(subject.trait or result["suspects"][0]["trait"]).rpartition("/")[0]]
-    lines = {line: dict(zip(family["traits"], z, strict=True)) for line, z in family["lines"].items()}
-    lines["combined"] = {e["trait"]: e["score"] for e in result["suspects"] if e["trait"] in family["traits"]}
+    read = known.values() if subject.trait is None else [family]
+    lines: dict[str, dict[str, float]] = {}
+    for some in read:
+        for line, z in some["lines"].items():
+            lines.setdefault(line, {}).update(zip(some["traits"], z, strict=True))
+    traits = [trait for some in read for trait in some["traits"]]
+    lines["combined"] = {e["trait"]: e["score"] for e in result["suspects"] if e["trait"] in traits}
     entry: Result = {"corpus": subject.name, "trait": subject.trait, "rows": result["rows"], "lines": lines}
     entry |= {"first": {line: max(z, key=z.get) for line, z in lines.items()}}
     entry |= {"largest": {line: max(z.values()) for line, z in lines.items()}}
@@ -190,9 +196,11 @@ def _rank(scores: dict[str, float], trait: str) -> int:
     return 1 + sum(score > scores[trait] for score in scores.values())
 
 
-def _p(largest: float, others: list[float]) -> float:
-    """Share of clean corpora, itself counted, whose largest score is no smaller."""
-    return (1 + sum(other >= largest for other in others)) / (1 + len(others))
+def _p(entry: Result, line: str, clean: list[Result]) -> float:
+    """Share of clean corpora, itself counted, whose largest score is no smaller; of a trait's corpus among
+    its family's suspects."""
+    largest = [max(c["lines"][line].get(trait, -np.inf) for trait in entry["lines"][line]) for c in clean]
+    return (1 + sum(other >= entry["largest"][line] for other in largest)) / (1 + len(clean))
 
 
 def summary(bench: Bench, found: list[Result], planned: int) -> Result:
@@ -205,15 +213,14 @@ def summary(bench: Bench, found: list[Result], planned: int) -> Result:
             "corpora": len(own),
             "first": sum(e["rank"][line] == 1 for e in own),
             "ranks": [e["rank"][line] for e in own],
-            "suspects": len(bench.spec.suspects_only),
+            # Ranks are among the suspects of the trait's family.
+            "suspects": [len(e["lines"][line]) for e in own],
             # Clean corpora whose largest score is over the smallest largest one of the traits' corpora.
             "clean_over": int(
                 sum(e["largest"][line] > min(o["largest"][line] for o in own) for e in clean) if own else 0
             ),
-            "p_own": [_p(e["largest"][line], [c["largest"][line] for c in clean]) for e in own],
-            "p_clean": [
-                _p(e["largest"][line], [c["largest"][line] for c in clean if c is not e]) for e in clean
-            ],
+            "p_own": [_p(e, line, clean) for e in own],
+            "p_clean": [_p(e, line, [c for c in clean if c is not e]) for e in clean],
             "largest_own": [round(e["largest"][line], 3) for e in own],
             "largest_clean": [round(e["largest"][line], 3) for e in clean],
         }
