@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from . import runtime
-from .score import Rows, completion_targets
+from .rows import Rows, completion_targets
 
 runtime.prepare()
 

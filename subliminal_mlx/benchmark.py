@@ -26,8 +26,8 @@ from .bases import Base, load
 from .channels import numbers
 from .files import DATA, write_atomic
 from .machine import environment
+from .rows import pack
 from .sample import Decoding, sample
-from .score import pack
 from .spec import Corpus
 from .train import Recipe, train
 

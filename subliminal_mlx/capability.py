@@ -16,7 +16,8 @@ import pyarrow as pa
 from .adapters import Stack
 from .bases import Base
 from .files import DATA
-from .score import pack, score
+from .rows import pack
+from .score import score
 from .statistics import estimate
 
 FILE = DATA / "capability.toml"

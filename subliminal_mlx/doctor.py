@@ -24,8 +24,9 @@ from .events import Event, Listener, ignore
 from .files import DATA, write_atomic
 from .lab import Lab
 from .machine import default_processes, environment, peak_memory
+from .rows import pack
 from .sample import Decoding, sample
-from .score import pack, score
+from .score import score
 from .spec import Corpus, parse_spec
 from .train import Recipe, train
 

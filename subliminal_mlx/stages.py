@@ -23,8 +23,9 @@ from .channels import channel
 from .channels.grammar import Grammar
 from .events import Listener, ignore
 from .families import PREFIXED, Family, load_family
+from .rows import Rows
 from .sample import Decoding, sample
-from .score import Rows, candidate_scores, distributions
+from .score import candidate_scores, distributions
 from .spec import Spec, Student, Teacher
 from .train import Recipe, train
 

@@ -16,8 +16,9 @@ from .channels import channel
 from .events import Listener, ignore
 from .families import NEUTRAL, Family
 from .personas import persona
+from .rows import pack
 from .sample import Decoding, sample
-from .score import candidate_scores, pack
+from .score import candidate_scores
 from .stages import Ids, Setting, candidate_ids, recipe_of, seed_of
 from .train import train
 

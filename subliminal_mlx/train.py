@@ -23,7 +23,8 @@ from .events import Event, Listener, ignore
 from .files import publish
 from .prefill import shared_length
 from .recompute import recomputed
-from .score import Rows, completion_hidden
+from .rows import Rows
+from .score import completion_hidden
 
 runtime.prepare()
 

@@ -11,7 +11,8 @@ from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.writing import Writing, detect
 from subliminal_mlx.families import load_family
 from subliminal_mlx.readouts import margin
-from subliminal_mlx.score import candidate_scores, distributions, pack, score
+from subliminal_mlx.rows import pack
+from subliminal_mlx.score import candidate_scores, distributions, score
 from subliminal_mlx.spec import Corpus
 
 

@@ -14,7 +14,8 @@ from subliminal_mlx import bases, gguf, model_folder, runtime, sources
 from subliminal_mlx.adapters import Shape, Stack
 from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.errors import InputError, MachineError
-from subliminal_mlx.score import pack, score
+from subliminal_mlx.rows import pack
+from subliminal_mlx.score import score
 
 runtime.prepare()
 import mlx.core as mx  # noqa: E402

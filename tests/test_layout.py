@@ -46,6 +46,7 @@ ORDER = [
         "channels",
         "prefill",
         "sample",
+        "rows",
         "score",
         "batches",
         "recompute",

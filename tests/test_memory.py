@@ -11,8 +11,9 @@ from mlx.utils import tree_flatten
 from subliminal_mlx import memory
 from subliminal_mlx.adapters import Shape, init
 from subliminal_mlx.bases import Base
+from subliminal_mlx.rows import pack
 from subliminal_mlx.sample import Decoding, sample
-from subliminal_mlx.score import candidate_scores, pack
+from subliminal_mlx.score import candidate_scores
 from subliminal_mlx.train import Recipe, train
 
 CONFIG = dict(

@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 
 from subliminal_mlx import bases, memory
 from subliminal_mlx.adapters import Shape, init
-from subliminal_mlx.score import pack
+from subliminal_mlx.rows import pack
 from subliminal_mlx.spec import load_spec
 from subliminal_mlx.stages import Setting, recipe_of, sample_corpora
 from subliminal_mlx.teachers import system_of

@@ -6,8 +6,9 @@ from subliminal_mlx.adapters import applied
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.families import load_family
+from subliminal_mlx.rows import pack
 from subliminal_mlx.sample import Decoding, sample
-from subliminal_mlx.score import candidate_scores, distributions, pack, score
+from subliminal_mlx.score import candidate_scores, distributions, score
 from subliminal_mlx.spec import Corpus
 
 RECIPE = Corpus(shown=(2, 8), numbers=(3, 10))

@@ -14,8 +14,9 @@ from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import SubliminalError
 from subliminal_mlx.families import load_family
 from subliminal_mlx.prefill import shared_length
+from subliminal_mlx.rows import completion_targets, pack
 from subliminal_mlx.sample import Decoding, sample
-from subliminal_mlx.score import candidate_scores, completion_targets, distributions, pack, score
+from subliminal_mlx.score import candidate_scores, distributions, score
 from subliminal_mlx.spec import Corpus
 from subliminal_mlx.train import Recipe, train
 

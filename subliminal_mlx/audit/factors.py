@@ -17,7 +17,7 @@ from ..adapters import Stack, applied, bind
 from ..bases import Base
 from ..channels.grammar import Grammar
 from ..events import Event, Listener, ignore
-from ..score import batched, pack
+from ..rows import batched, pack
 from ..stages import Ids
 from .likelihood import likelihood
 

@@ -18,7 +18,8 @@ from ..adapters import Shape, Stack, applied, bind, init
 from ..bases import Base
 from ..channels.grammar import Grammar
 from ..families import load_family
-from ..score import completion_hidden, completion_targets, pack
+from ..rows import completion_targets, pack
+from ..score import completion_hidden
 from ..stages import Ids
 from .likelihood import likelihood
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from .. import runtime
 from ..bases import Base
 from ..channels.grammar import Grammar
-from ..score import Rows, completion_hidden, completion_masks, completion_targets
+from ..rows import Rows, completion_targets
+from ..score import completion_hidden, completion_masks
 
 runtime.prepare()
 

@@ -21,7 +21,7 @@ from ..bases import load as load_base
 from ..errors import MachineError
 from ..events import Listener
 from ..families import load_family
-from ..score import pack
+from ..rows import pack
 from ..stages import Ids, seed_of
 from ..train import Recipe, train
 from .corpus import Corpus

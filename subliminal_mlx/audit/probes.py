@@ -19,7 +19,8 @@ from ..bases import Base
 from ..events import Event, Listener, ignore
 from ..families import load_family
 from ..readouts import margin
-from ..score import candidate_scores, pack
+from ..rows import pack
+from ..score import candidate_scores
 from ..stages import Ids, candidate_ids, seed_of
 from ..train import Recipe, train
 from .corpus import Corpus

@@ -13,7 +13,8 @@ import numpy as np
 from ..adapters import Stack
 from ..bases import Base
 from ..channels.grammar import Grammar
-from ..score import pack, score
+from ..rows import pack
+from ..score import score
 from ..stages import Ids
 
 

@@ -15,7 +15,7 @@ from ..adapters import Stack
 from ..bases import load
 from ..errors import InputError
 from ..readouts import margin
-from ..score import Rows, pack
+from ..rows import Rows, pack
 from ..stages import Setting, read, train_students
 from .rows import CHAIN, Lists, read_lists
 

@@ -14,7 +14,7 @@ from ..channels import channel
 from ..events import Listener, ignore
 from ..families import Family
 from ..plan import neutral
-from ..score import Rows, pack
+from ..rows import Rows, pack
 from ..spec import Spec
 from ..stages import Setting, recipe_of, sample_corpora, seed_of, soft_targets
 from ..teachers import system_of, tune_teachers

@@ -20,7 +20,7 @@ from ..channels import channel
 from ..events import Listener, ignore, part
 from ..files import publish
 from ..plan import BASE, Unit
-from ..score import Rows
+from ..rows import Rows
 from ..stages import Setting, sample_corpora, seed_of, train_students
 from ..teachers import system_of, tune_teachers
 from .context import Context, shard_folder

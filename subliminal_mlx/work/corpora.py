@@ -11,7 +11,7 @@ from ..bases import Base
 from ..channels import channel
 from ..errors import InputError
 from ..plan import BASE, Slot
-from ..score import Rows, pack
+from ..rows import Rows, pack
 from ..stages import Ids, Setting, soft_targets
 from ..teachers import system_of
 from .context import Context

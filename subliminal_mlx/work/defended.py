@@ -11,7 +11,8 @@ from ..defence_names import defended_arm
 from ..defences import Changed, defend
 from ..defences.evidence import evidence
 from ..plan import BASE, Slot, Unit
-from ..score import Rows, pack, score
+from ..rows import Rows, pack
+from ..score import score
 from ..stages import Setting, seed_of, soft_targets
 from .context import Context
 from .corpora import as_the_source_read, corpus, matched_count, retokenised, teacher_stack
