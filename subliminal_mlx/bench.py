@@ -22,7 +22,7 @@ from .plan import Slot, neutral
 from .readouts import Reading, read
 from .sources import OTHER_STARTS
 from .spec import Spec, parse_spec, validate
-from .statistics import estimate, ratio
+from .statistics import estimate, named, ratio
 from .work.defended import COSTS
 
 Row = dict[str, Any]
@@ -113,13 +113,13 @@ def _of_kind(
             "control": control,
             "chains": len(chains),
         }
-        row |= _named("transfer", "", estimate(here.mean(axis=1)))
-        row |= _named("share", "share_", _ratio(here.mean(axis=1), there.mean(axis=1)))
+        row |= named(estimate(here.mean(axis=1)), "transfer")
+        row |= named(_ratio(here.mean(axis=1), there.mean(axis=1)), "share", "share_")
         lifts = [_lifts(spec, kind, a, readings) for a in (arm, "treated")]
         if all(c in of for of in lifts for c in chains):
             own, undefended = (np.array([of[c].mean() for c in chains]) for of in lifts)
-            row |= _named("lift", "lift_", estimate(own))
-            row |= _named("lift_share", "lift_share_", _ratio(own, undefended))
+            row |= named(estimate(own), "lift", "lift_")
+            row |= named(_ratio(own, undefended), "lift_share", "lift_share_")
         for name, place in (("rows_lost", 0), ("tokens_lost", 1)):
             row[name] = float(
                 np.mean(
@@ -128,11 +128,11 @@ def _of_kind(
             )
         row["clean_loss"] = float(np.mean(cost["clean-rows"]))
         added = [x - y for x, y in zip(cost["clean-rows"], losses, strict=True)]
-        row |= _named("clean_added", "clean_added_", estimate(added))
+        row |= named(estimate(added), "clean_added", "clean_added_")
         row["traits"] = [
             {"trait": trait}
-            | _named("transfer", "", estimate(here[:, t]))
-            | _named("share", "share_", _ratio(here[:, t], there[:, t]))
+            | named(estimate(here[:, t]), "transfer")
+            | named(_ratio(here[:, t], there[:, t]), "share", "share_")
             for t, trait in enumerate(spec.traits)
         ]
         yield row
@@ -206,7 +206,3 @@ def _totals(lab: Lab, run_id: str, spec: Spec) -> dict[int, tuple[int, float]]:
 
 def _ratio(values: np.ndarray, reference: np.ndarray) -> tuple[float | None, float | None, float | None]:
     return ratio(values, reference) if reference.mean() else (None, None, None)
-
-
-def _named(name: str, prefix: str, span: tuple) -> Row:
-    return dict(zip((name, f"{prefix}low", f"{prefix}high"), span, strict=True))

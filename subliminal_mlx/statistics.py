@@ -37,6 +37,11 @@ def estimate(values: Sequence[float] | np.ndarray) -> tuple[float, float | None,
     return float(mean), float(mean - half), float(mean + half)
 
 
+def named(span: tuple, name: str, prefix: str = "") -> dict[str, float | None]:
+    """A value and its interval's ends as a dict: `{name: ..., "low": ..., "high": ...}`, ends after a prefix."""
+    return dict(zip((name, f"{prefix}low", f"{prefix}high"), span, strict=True))
+
+
 def ratio(
     values: Sequence[float] | np.ndarray, reference: Sequence[float] | np.ndarray
 ) -> tuple[float, float | None, float | None]:

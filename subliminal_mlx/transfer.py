@@ -13,14 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from .arms import ARMS, KINDS, Comparison, View, compare, comparisons, is_reference
+from . import models_read
+from .arms import Comparison, View, comparisons, is_reference
 from .families import NEUTRAL, PREFIXED, Family
 from .personas import persona
-from .readouts import Reading, count_answers, margin, match_answer, probability, read
+from .readouts import count_answers, read
 from .spec import Spec
-from .statistics import binomial_interval, estimate, holm, permutation_p
-
-__all__ = ["ARMS", "margin", "match_answer", "probability", "summarise", "to_json"]
+from .statistics import binomial_interval, estimate, holm, named, permutation_p
 
 # In smaller families other-trait students are pushed away from the trait by construction.
 SMALLEST_FAMILY_FOR_LIFT = 6
@@ -73,10 +72,17 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         **_again(again, last),
         "traits": traits,
         "families": list(_families(traits)),
-        "matrix": [row for kind, step in last.items() for view in views for row in _matrix(view, kind, step)],
-        "curves": [row for kind in last for view in views for row in _curves(view, kind)],
+        "matrix": [
+            row
+            for kind, step in last.items()
+            for view in views
+            for row in models_read.matrix(view, kind, step)
+        ],
+        "curves": [row for kind in last for view in views for row in models_read.curves(view, kind)],
         "distributions": [
-            row for name, reading in readings.items() for row in _distributions(name, reading, last)
+            row
+            for name, reading in readings.items()
+            for row in models_read.distributions(name, reading, last)
         ],
     }
 
@@ -111,9 +117,6 @@ def to_json(summary: dict) -> dict:
     } | more
 
 
-# --- one trait ------------------------------------------------------------------------------------
-
-
 def _trait(view: View, kind: str, step: int, counts: Counts) -> dict | None:
     """The trait's entry; None where no chain has finished its treated and its neutral student."""
     arms = comparisons(view, kind, step)
@@ -128,7 +131,7 @@ def _trait(view: View, kind: str, step: int, counts: Counts) -> dict | None:
         "trait": view.trait,
         "student": kind,
         "headline": headline,
-        **_span("estimate", estimate(values)),
+        **named(estimate(values), "estimate"),
         "p": _p(view, arms),
         "p_holm": None,
         "percentage_points": points[0],
@@ -172,7 +175,7 @@ def _arm(view: View, arm: str, comparison: Comparison, counts: Counts) -> dict:
         "chains": len(comparison.chains),
         "probability": float(comparison.probabilities.mean()),
         "margin": float(comparison.margins.mean()),
-        **_span("transfer", transfer),
+        **named(transfer, "transfer"),
         "answers": _answers(view, comparison, counts),
         "distance": None if reference else _distance(view, comparison),
     }
@@ -200,7 +203,7 @@ def _distance(view: View, comparison: Comparison) -> dict | None:
         own = keys.index(chain)
         floor = _variation(np.delete(beside, own, axis=0), beside[own])
         values.append(_variation(p[rows], beside[own]) - floor)
-    return _span("estimate", estimate(values))
+    return named(estimate(values), "estimate")
 
 
 def _variation(p: np.ndarray, q: np.ndarray) -> float:
@@ -232,60 +235,5 @@ def _families(entries: list[dict]) -> Iterator[dict]:
             # An ablation of one trait says nothing about the family.
             values = [[rows[chain].get(arm) for rows in chains] for chain in shared]
             if values and all(value is not None for row in values for value in row):
-                arms[arm] = _span("transfer", estimate(np.array(values, dtype=float).mean(axis=1)))
+                arms[arm] = named(estimate(np.array(values, dtype=float).mean(axis=1)), "transfer")
         yield {"student": kind, "family": family, "traits": len(members), "chains": len(shared), "arms": arms}
-
-
-def _span(name: str, span: tuple) -> dict:
-    return dict(zip((name, "low", "high"), span, strict=True))
-
-
-# --- all models -----------------------------------------------------------------------------------
-
-
-def _matrix(view: View, kind: str, step: int) -> Iterator[dict]:
-    """Transfer of every student of the family on this trait; the neutral one's is zero by definition."""
-    reading = view.reading
-    neutral = reading.rows(kind, "neutral", view.neutral, step)
-    sources = [("treated", trait) for trait in view.siblings]
-    for arm, source in [*sources, ("neutral", view.neutral), ("control", None)]:
-        rows = reading.rows(kind, arm, source, step)
-        if chains := sorted(rows.keys() & neutral.keys()):
-            at, beside = [rows[chain] for chain in chains], [neutral[chain] for chain in chains]
-            transfer = estimate((view.margins[at] - view.margins[beside]).mean(axis=1))
-            span = (0.0, None, None) if arm == "neutral" else transfer
-            yield {"student": kind, "source": source or arm, "read": view.trait, **_span("transfer", span)}
-
-
-def _curves(view: View, kind: str) -> Iterator[dict]:
-    """Margin and transfer of every arm of students at every step that they were read at."""
-    steps = view.reading.steps(kind, "neutral", view.neutral)
-    for arm in (arm for arm in ARMS if arm not in KINDS):
-        for step in steps:
-            if comparison := compare(view, kind, arm, step):
-                transfers = comparison.transfers.mean(axis=1)
-                span = (None, None, None) if is_reference(arm) else estimate(transfers)
-                margins = float(comparison.margins.mean())
-                row = {"student": kind, "trait": view.trait, "arm": arm, "step": step, "margin": margins}
-                yield row | _span("transfer", span)
-
-
-def _distributions(name: str, reading: Reading, last: dict[str, int]) -> Iterator[dict]:
-    """Probability of every label, mean over questions and chains, for every model after its last step.
-
-    A label is what traits call a candidate; where questions have candidates of their own, theirs agree.
-    """
-    questions = reading.family.held_out
-    labels = list(dict.fromkeys(label for question in questions for label in question.labels))
-    place = np.zeros(reading.logp.shape[1:], dtype=int)  # past a question's candidates p is 0
-    for q, question in enumerate(questions):
-        place[q, : len(question.labels)] = [labels.index(label) for label in question.labels]
-    for kind, arm, source in reading.index:
-        if rows := list(reading.rows(kind, arm, source, last.get(kind)).values()):
-            p = reading.distributions[rows].mean(axis=0)
-            means = np.bincount(place.ravel(), p.ravel(), len(labels)) / len(questions)
-            model = {"student": kind, "arm": arm, "source": source, "family": name}
-            yield from (
-                model | {"candidate": label, "probability": float(mean)}
-                for label, mean in zip(labels, means, strict=True)
-            )

@@ -56,7 +56,7 @@ ORDER = [
         "base_check",
         "base_rates",
     ),
-    *("statistics", "readouts", "arms", "transfer", "capability"),
+    *("statistics", "readouts", "arms", "models_read", "transfer", "capability"),
     *(
         "lab",
         "audit",

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
+from subliminal_mlx.arms import ARMS
 from subliminal_mlx.families import parse_family
+from subliminal_mlx.readouts import margin, match_answer, probability
 from subliminal_mlx.spec import Spec, Student
-from subliminal_mlx.transfer import ARMS, margin, match_answer, probability, summarise, to_json
+from subliminal_mlx.transfer import summarise, to_json
 
 LETTERS = ("a", "b", "c", "d", "e", "f", "g")
 STEPS = 40

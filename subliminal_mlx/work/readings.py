@@ -8,8 +8,8 @@ import numpy as np
 from .. import capability
 from ..adapters import Stack
 from ..plan import Slot
+from ..readouts import match_answer
 from ..stages import Setting, ask, read, seed_of
-from ..transfer import match_answer
 
 
 def metrics(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:
