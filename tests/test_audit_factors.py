@@ -87,6 +87,23 @@ def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
     assert Pieces(corpus, checked(FIELDS), tmp_path).rows == read
 
 
+def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):
+    """Other processes may be at the others, and a file that is not there is an error."""
+    corpus = look(lambda bad: iter(rows), tiny, Bad())
+    pieces = Pieces(corpus, checked(FIELDS), tmp_path)
+    of = {
+        kind: [task for task in pieces.tasks() if task.what == kind]
+        for kind in ("suspects", "rows", "ratios", "probes")
+    }
+    written = {task.path for task in of["rows"]}
+    # The suspects of one family of four, and its neutral teacher; who writes clean rows is none of them.
+    read = {task.path for task in of["suspects"][: 2 * 5]}
+    assert all(read <= set(task.needs) for task in of["ratios"]) and len(read) == 10
+    assert [len(written & set(task.needs)) for task in of["ratios"]] == [0] + [1] * len(written)
+    assert [len(set(task.needs)) for task in of["probes"]] == [0] + [1] * len(written)
+    assert sum(bool(task.needs) for task in of["rows"]) == 3  # two references and a clean corpus: by teachers
+
+
 def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
     _, result, _, _ = done
     assert result["method"] == "factors" and result["rows"] == ROWS and result["bad_rows"] == 1

@@ -246,10 +246,11 @@ class Pieces:
             found = row_ratios(base, self.writing.grammar, self.stack, *self.pool(text), tell)
             files.publish(to, lambda at: np.save(at, found))
 
+        needs = (*self._suspect_paths, *self._needed(text))
         factors = (
             sum(map(len, self.suspected.values())) * self.spec.suspects.members * self.spec.suspects.rank
         )
-        return Task("ratios", path, self._tokens(text) * TRAINED * (1 + factors / 400), make)
+        return Task("ratios", path, self._tokens(text) * TRAINED * (1 + factors / 400), make, needs)
 
     def probes(self, text: str) -> dict[str, np.ndarray]:
         """Margins of every trait of each family `[seeds, T]` in students of a text, nats."""
