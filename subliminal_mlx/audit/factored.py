@@ -53,15 +53,15 @@ def audited(
 def suspects_of(corpus: Corpus, spec: AuditSpec, folder: Path, family: str) -> tuple[list[str], Stack]:
     """A family's suspects and their factors, the neutral teacher's last."""
     pieces = Pieces(corpus, spec, folder)
-    own, beside = pieces.columns(family)
-    return pieces.suspected[family], pieces.stack.select([*own, beside[0]])
+    own, beside = pieces.suspected.columns(family)
+    return pieces.suspected.traits[family], pieces.suspected.stack.select([*own, beside[0]])
 
 
 def promising(corpus: Corpus, spec: AuditSpec, folder: Path, trait: str, count: int) -> list[int]:
     """Places in the sample of the rows with the largest ratio for a trait over its family's suspects."""
     pieces, family = Pieces(corpus, spec, folder), trait.rpartition("/")[0]
-    ratios = pieces.ratios(OWN)[:, pieces.columns(family)[0]]
-    over = ratios[:, pieces.suspected[family].index(trait)] - ratios.mean(axis=1)
+    ratios = pieces.ratios(OWN)[:, pieces.suspected.columns(family)[0]]
+    over = ratios[:, pieces.suspected.traits[family].index(trait)] - ratios.mean(axis=1)
     return np.argsort(-over, kind="stable")[:count].tolist()
 
 
@@ -74,7 +74,7 @@ class FactorFamily:
 
     @property
     def traits(self) -> tuple[str, ...]:
-        return tuple(self.pieces.suspected[self.name])
+        return tuple(self.pieces.suspected.traits[self.name])
 
     @property
     def _chosen(self) -> list[int]:
@@ -110,7 +110,7 @@ class FactorFamily:
         return self.pieces.ratios(text)
 
     def _scale(self, text: str) -> Scale:
-        own, beside = self.pieces.columns(self.name)
+        own, beside = self.pieces.suspected.columns(self.name)
         return scale_of(
             self._ratios(self.pieces.beside(text, self.name)[0]), np.array(own), np.array(beside), 1
         )

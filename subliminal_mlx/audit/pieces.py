@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import files
-from ..adapters import Shape, Stack, concatenate, init
+from ..adapters import Shape, init
 from ..bases import load as load_base
 from ..errors import MachineError
 from ..events import Listener
@@ -30,15 +30,14 @@ from .kept import stored
 from .null import Pool, kinds
 from .probes import margins
 from .spec import AuditSpec, family_print, key
-from .suspects import average, load, save, sources, tune
+from .suspected import NEUTRAL, QUESTION_TOKENS, Suspected
+from .suspects import load
 from .tasks import TRAINED, Task
 from .writing import Writing
 
 DRAWN_AT_ONCE = 128
 SHARED = 32  # rows; corpora are cut down to a multiple
-# Of a tuning question and its answer, for the estimate of time.
-QUESTION_TOKENS = 24
-OWN, BASE, NEUTRAL, TEACHERS = "own", "base", "neutral", "neutral teachers"
+OWN, BASE, TEACHERS = "own", "base", "neutral teachers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +53,8 @@ class Pieces:
     folder: Path
 
     @cached_property
-    def suspected(self) -> dict[str, list[str]]:
-        """Suspects by family."""
-        only = self.spec.suspects_only
-        return {f: [t for t in sources(f)[:-1] if not only or t in only] for f in self.spec.families}
+    def suspected(self) -> Suspected:
+        return Suspected(self.writing.base, self.spec, self.folder)
 
     @cached_property
     def own(self) -> Pool:
@@ -100,58 +97,12 @@ class Pieces:
         if clean:
             every += [text for f in families for text in self.beside("null/", f)]
         texts = list(dict.fromkeys([*every, *clean]))
-        found = [task for f in families for task in self._suspect_tasks(f)]
+        found = [task for f in families for task in self.suspected.tasks(f)]
         found += [self._written(text) for text in texts if text != OWN]
         found += [self._ratios(text) for text in texts]
         if self.spec.lines == "all":
             found += [self._probe(text, s) for text in texts for s in range(self.spec.probes.seeds)]
         return found
-
-    # --- suspects ---------------------------------------------------------------------------------
-
-    @cached_property
-    def stack(self) -> Stack:
-        """One slot a suspect, family after family, each family's neutral teacher after its suspects."""
-        members = range(self.spec.suspects.members)
-        return concatenate(
-            [average([load(self._teacher(f, source, m)) for m in members]) for f, source in self._slots]
-        )
-
-    @property
-    def _slots(self) -> list[tuple[str, str]]:
-        return [(f, s) for f, traits in self.suspected.items() for s in (*traits, f"{f}/{NEUTRAL}")]
-
-    @cached_property
-    def _suspect_paths(self) -> tuple[Path, ...]:
-        members = range(self.spec.suspects.members)
-        return tuple(self._teacher(f, source, m) for f, source in self._slots for m in members)
-
-    def columns(self, family: str) -> tuple[list[int], list[int]]:
-        """Places in the ratios of a family's suspects, and of its neutral teacher and the base's likelihood."""
-        places = [i for i, (f, _) in enumerate(self._slots) if f == family]
-        return places[:-1], [places[-1], -1]
-
-    def _teacher(self, family: str, source: str, member: object) -> Path:
-        parts = (self.writing.base.sha256, family_print(family), self.spec.suspects, source, member)
-        return self.folder / f"teacher-{key('teacher', *parts)}.safetensors"
-
-    def _suspect_tasks(self, family: str) -> list[Task]:
-        recipe, base = self.spec.suspects, self.writing.base
-        wanted = [
-            (s, m) for s in (*self.suspected[family], f"{family}/{NEUTRAL}") for m in range(recipe.members)
-        ]
-        # Those who write clean rows are no suspects.
-        wanted += [(f"{family}/{NEUTRAL}", f"null {i}") for i in range(self.spec.null.corpora)]
-
-        def made(source: str, member: object) -> Task:
-            seed = seed_of(recipe.seed, "suspect", member)
-            make = lambda to, tell: save(
-                to, tune(base, family, recipe, [source], seed, tell, share_prefix=True)
-            )
-            cost = recipe.steps * recipe.batch * QUESTION_TOKENS * TRAINED
-            return Task("suspects", self._teacher(family, source, member), cost, make)
-
-        return [made(source, member) for source, member in wanted]
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -186,10 +137,10 @@ class Pieces:
         """Kind of a text that is written here, and the teacher that writes it; None where a base does."""
         kind, _, rest = text.removeprefix("null/").partition("/")
         if kind == NEUTRAL:
-            return kind, self._teacher(rest, f"{rest}/{NEUTRAL}", 0)
+            return kind, self.suspected.teacher(rest, f"{rest}/{NEUTRAL}", 0)
         if kind == TEACHERS:
             family, _, number = rest.rpartition("/")
-            return kind, self._teacher(family, f"{family}/{NEUTRAL}", f"null {number}")
+            return kind, self.suspected.teacher(family, f"{family}/{NEUTRAL}", f"null {number}")
         return kind, None
 
     def _written(self, text: str) -> Task:
@@ -236,19 +187,21 @@ class Pieces:
             base.sha256,
             self._name(text),
             self.spec.suspects,
-            self.suspected,
+            self.suspected.traits,
             prints,
             self.writing.words,
         )
         path = self.folder / f"ratios-{key('ratios', *parts)}.npy"
 
         def make(to: Path, tell: Listener) -> None:
-            found = row_ratios(base, self.writing.grammar, self.stack, *self.pool(text), tell)
+            found = row_ratios(base, self.writing.grammar, self.suspected.stack, *self.pool(text), tell)
             files.publish(to, lambda at: np.save(at, found))
 
-        needs = (*self._suspect_paths, *self._needed(text))
+        needs = (*self.suspected.paths, *self._needed(text))
         factors = (
-            sum(map(len, self.suspected.values())) * self.spec.suspects.members * self.spec.suspects.rank
+            sum(map(len, self.suspected.traits.values()))
+            * self.spec.suspects.members
+            * self.spec.suspects.rank
         )
         return Task("ratios", path, self._tokens(text) * TRAINED * (1 + factors / 400), make, needs)
 
