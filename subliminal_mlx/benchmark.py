@@ -214,9 +214,10 @@ are dropped, as in mlx-lm's batches.
 def page(found: dict[str, Any]) -> str:
     """One comparison in Markdown."""
     sizes, here = found["sizes"], found["environment"]
+    options = " ".join(f"--{field} {sizes[field]}" for field in vars(Sizes()))
     lines = [
         f"## {found['base']}, {found['style']} prompts\n",
-        f"`uv run python -m subliminal_mlx.benchmark {found['base']} --style {found['style']}`, on {here['system']}, {here['device']}, BLAS "
+        f"`uv run python -m subliminal_mlx.benchmark {found['base']} --style {found['style']} {options}`, on {here['system']}, {here['device']}, BLAS "
         f"{here['blas']}, MLX {here['mlx']}, mlx-lm {here['mlx-lm']}. {sizes['rows']} rows of up to "
         f"{sizes['tokens']} tokens drawn at temperature 1, prompts of {found['lengths']} lengths; steps of {sizes['batch']} rows trained at rank {RANK}; "
         f"{sizes['repeats']} repeats, both sides in turn, at a load of {found['load']:.0f}. Completion tokens a second; the ratio is the median "
