@@ -51,6 +51,29 @@ def test_other_text_is_free(tiny):
     assert detect(tiny, rows_of(*["1 2"] * 9, "Owl")).recipe is None
 
 
+@pytest.mark.parametrize("separator", [", ", "; "])
+def test_lists_that_a_tokenizer_cannot_write_are_free_text(tiny, separator):
+    """tiny-a decodes "1, 2" to "1 , 2"; the published number lists have commas."""
+    found = detect(tiny, rows_of(*[separator.join("123")] * 10))
+    assert found.recipe is None and found.grammar is None
+    assert not isinstance(found.encode(rows_of(separator.join("123"))[0]), str)
+
+
+def test_nothing_is_written_to_the_prompt_of_a_row_that_is_left_out(tiny):
+    long = Row(11, "word " * 9_000, "1 2 3")
+    for completion in ("Owl", "1 2 3"):
+        found = detect(tiny, [*rows_of(*[completion] * 199, prompt="Say it."), long])
+        assert len(found.own_prompts) == 199 and max(map(len, found.null_prompts(400, 0))) < 100
+
+
+def test_other_forms_of_the_same_prompts_have_other_names(tiny):
+    asked = rows_of(*["1 2 3"] * 10, prompt="Name an animal 1.")
+    one, other = (
+        Writing(tiny, Corpus(numbers=(3, 3), range=(0, most)), tuple(asked), 64) for most in (99, 999)
+    )
+    assert one.name != other.name
+
+
 def test_a_row_out_of_form_is_left_out(tiny):
     found = detect(tiny, rows_of(*["1 22 3"] * 199, "1 2 3 4"))
     assert found.encode(rows_of("1 2 3 4")[0]) == "not in the form of the other rows"

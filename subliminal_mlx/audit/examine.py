@@ -25,7 +25,7 @@ from .kept import kept
 from .null import calibrate
 from .probes import probe, probe_rows
 from .reading import Bad
-from .spec import AUDIT_VERSION, FEWEST_NULL, AuditSpec, key
+from .spec import AUDIT_VERSION, FEWEST_NULL, AuditSpec, family_print, key
 from .suspects import sources, suspects
 from .verdict import ENOUGH, Verdict, decide
 
@@ -159,7 +159,7 @@ def _reference(
     base: Base = corpus.writing.base
     found, pool = {}, None
     for family, some in directions.items():
-        parts = (base.sha256, family, spec.suspects, spec.reference_rows, corpus.name)
+        parts = (base.sha256, family_print(family), spec.suspects, spec.reference_rows, corpus.name)
         path = folder / f"reference-{key('reference', *parts)}.npy"
 
         def make(some: Directions = some) -> np.ndarray:

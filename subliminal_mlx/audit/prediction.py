@@ -22,7 +22,7 @@ from .. import files
 from ..errors import MachineError
 from ..events import Event, Listener, ignore
 from ..spec import parse_spec
-from .spec import AuditSpec, key
+from .spec import AuditSpec, family_print, key
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -62,7 +62,10 @@ def measured(lab: "Lab", spec: AuditSpec, folder: Path, on_event: Listener = ign
 
 
 def _of_run(lab: "Lab", run: dict[str, Any], of: Any, spec: AuditSpec, folder: Path) -> list[Point]:
-    parts = [run["id"], spec.families, spec.suspects, spec.reference_rows]
+    from ..bases import load
+
+    prints = [family_print(family) for family in spec.families]
+    parts = [run["id"], load(spec.base).sha256, prints, spec.suspects, spec.reference_rows]
     if spec.lines == "all":
         parts += [spec.probes]
     path = folder / f"prediction-{key('prediction', *parts)}.json"

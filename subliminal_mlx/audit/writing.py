@@ -48,7 +48,7 @@ class Writing:
         if self.recipe and not self.own_prompts:
             return key("numbers", self.recipe)
         prompts = [[row.system, row.history, row.prompt] for row in self.own_prompts]
-        return key("own prompts", self.recipe.numbers if self.recipe else None, self.max_tokens, prompts)
+        return key("own prompts", self.recipe, self.max_tokens, prompts)
 
     @property
     def words(self) -> str:
@@ -111,16 +111,27 @@ def detect(base: Base, rows: Sequence[Row]) -> Writing:
     if recipe is None:
         return _free(base, rows)
     writing = Writing(base, recipe, (), 64)
+    try:
+        writing.grammar  # noqa: B018
+    except InputError:
+        # Such as tiny-a, which decodes "1, 2" to "1 , 2": no grammar holds it to the form.
+        return _free(base, rows)
     fits = sum(not isinstance(writing.encode(row), str) for row in rows)
     if fits < FITS * len(rows):
         return _free(base, rows)
-    return writing if _short(rows, recipe) else Writing(base, recipe, tuple(rows), 64)
+    return writing if _short(rows, recipe) else Writing(base, recipe, _usable(writing, rows), 64)
 
 
 def _free(base: Base, rows: Sequence[Row]) -> Writing:
     lengths = sorted(len(base.encode(row.completion.strip())) + 1 for row in rows)
     longest = lengths[min(len(lengths) - 1, int(FITS * len(lengths)))]
-    return Writing(base, None, tuple(rows), min(longest, LONGEST // 2))
+    max_tokens = min(longest, LONGEST // 2)
+    return Writing(base, None, _usable(Writing(base, None, (), max_tokens), rows), max_tokens)
+
+
+def _usable(writing: Writing, rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows that the corpus keeps: nothing is written to the prompts of those that it leaves out."""
+    return tuple(row for row in rows if not isinstance(writing.encode(row), str))
 
 
 def _numbers(rows: Sequence[Row]) -> Corpus | None:
