@@ -10,6 +10,8 @@ import pytest
 from subliminal_mlx.audit.reading import HOPELESS, LONGEST_LINE, SHOWN_BAD, Bad, Row, parse, read
 from subliminal_mlx.errors import InputError
 
+CHAT = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+
 
 def lines(path, *entries):
     path.write_bytes(b"\n".join(e if isinstance(e, bytes) else json.dumps(e).encode() for e in entries))
@@ -54,6 +56,8 @@ def test_chat_keeps_system_and_history():
         ({"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}, "in turn"),
         ({"text": 3}, "completion is no text"),
         ({"prompt": [1], "completion": [2]}, "a message holds no text"),
+        ({"prompt": "a", "completion": "b\ud800"}, "completion holds half a character"),
+        ({"messages": [{"role": "system", "content": "\udfff"}, *CHAT]}, "a message holds half a character"),
     ],
 )
 def test_a_bad_row_says_why(entry, reason):
@@ -121,6 +125,14 @@ def test_what_is_no_data_set_ends_in_one_line(tmp_path, content, name, words, on
     with pytest.raises(InputError) as error:
         list(read(tmp_path / name, Bad()))
     assert words in one_line(error)
+
+
+def test_a_text_that_is_no_utf8_is_one_bad_row(tmp_path):
+    texts = pa.array([b"2 3", b"\xff\xfe", b"4 5"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"prompt": ["a"] * 3, "completion": texts}), tmp_path / "torn.parquet")
+    bad = Bad()
+    assert [row.number for row in read(tmp_path / "torn.parquet", bad)] == [1, 3]
+    assert bad.total == 1 and list(bad.reasons) == ["not UTF-8"]
 
 
 def test_missing_files_and_columns_end_in_one_line(tmp_path, one_line):

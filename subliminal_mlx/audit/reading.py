@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ..lab import Lab
 
 LONGEST_LINE = 1 << 20
@@ -130,7 +132,18 @@ def _texts(prompt: Any, completion: Any) -> str | None:
             return f"{name} is empty"
         if len(value) > LONGEST_TEXT:
             return f"{name} is over {LONGEST_TEXT:,} characters"
+        if _torn(value):
+            return f"{name} holds half a character"
     return None
+
+
+def _torn(text: str) -> bool:
+    """Whether it holds half of a surrogate pair, which JSON can write and no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _chat(messages: Any) -> Parsed | str:
@@ -141,6 +154,8 @@ def _chat(messages: Any) -> Parsed | str:
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
             return "a message holds no text"
+        if _torn(message["content"]):
+            return "a message holds half a character"
         turns.append((message.get("role"), message["content"]))
     system = turns.pop(0)[1] if turns[0][0] in ("system", "developer") else None
     if len(turns) % 2 or any(role != ("user", "assistant")[i % 2] for i, (role, _) in enumerate(turns)):
@@ -200,11 +215,24 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             raise InputError(f"{path} has no column of {FORMATS}")
         number = 0
         for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
-            for entry in batch.to_pylist():
+            for entry in _entries(batch):
                 number += 1
-                yield number, {name: value for name, value in entry.items() if value is not None}
+                yield number, entry
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is no Parquet file: {str(error).splitlines()[0]:.200}") from None
+
+
+def _entries(batch: "pa.RecordBatch") -> Iterator[dict[str, Any] | str]:
+    """Rows of a batch; where a text in it is no UTF-8, one by one."""
+    try:
+        entries = batch.to_pylist()
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            yield "not UTF-8"
+        else:
+            yield from (entry for i in range(batch.num_rows) for entry in _entries(batch.slice(i, 1)))
+        return
+    yield from ({name: value for name, value in entry.items() if value is not None} for entry in entries)
 
 
 def _most(bad: Bad) -> str:
