@@ -5,11 +5,13 @@ import pytest
 
 from subliminal_mlx.adapters import Stack
 from subliminal_mlx.audit import evidence, gradients, null, probes, suspects
+from subliminal_mlx.audit.asked import asked_spec
+from subliminal_mlx.audit.family import FamilyAudit, Probed
 from subliminal_mlx.audit.reading import Row
-from subliminal_mlx.audit.spec import FEWEST_NULL, Probes, Suspects
+from subliminal_mlx.audit.spec import ALPHA, FEWEST_NULL, Probes, Suspects, fewest_null
 from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.writing import Writing, detect
-from subliminal_mlx.families import load_family
+from subliminal_mlx.families import load_family, shipped_families
 from subliminal_mlx.readouts import margin
 from subliminal_mlx.rows import pack
 from subliminal_mlx.score import candidate_scores, distributions, score
@@ -145,6 +147,8 @@ def test_blocks_do_not_depend_on_their_neighbours(tiny, writing, pool, make_stac
     last = gradients.block_scores(tiny, writing.grammar, directions, pool[0][30:], pool[1][30:])
     assert np.allclose(whole[3], last[0], rtol=1e-4, atol=1e-4)
     few = gradients.block_scores(tiny, writing.grammar, directions, pool[0][:3], pool[1][:3])
+    # What is left over is not counted as read: scores of 29 rows would seem surer than those of 20 are.
+    assert [gradients.whole(rows) for rows in (3, 10, 19, 29, 40)] == [3, 10, 10, 20, 40]
     assert few.shape == (1, 2)
 
 
@@ -248,6 +252,37 @@ def test_power_counts_what_would_be_named_rightly():
     assert null.power(made, 500, 1_000.0, 0.8) == 0 and null.power(made, 500, 4.0, 1.01) == 0
 
 
+def test_a_score_over_the_threshold_has_p_under_alpha_and_no_other():
+    chance = np.random.default_rng(8).normal(size=400)
+    for families in (1, 2, 3):
+        bar = null.threshold(chance, families)
+        above = np.sort(chance)[np.sort(chance) > bar]
+        p = families * null.p_values(np.array([*above, bar + 1e-9, bar]), chance)
+        assert (p[:-1] < ALPHA).all() and p[-1] >= ALPHA
+    # 3 of 201, or 1 of 100, are no less than ALPHA: nothing can be carried.
+    assert null.threshold(chance[:200], 3) == null.threshold(chance[:99], 1) == float("inf")
+    assert null.threshold(chance[:100], 1) == chance[:100].max()
+    assert null.threshold(np.array([]), 1) == float("inf")
+
+
+@pytest.mark.parametrize("families", [1, 2, 3, 7])
+def test_more_families_need_and_get_more_clean_corpora(families):
+    chance = np.random.default_rng(8).normal(size=fewest_null(families) + (families == 1))
+    assert null.threshold(chance, families) < float("inf")
+    some = shipped_families()[:families]
+    for fast in (True, False):
+        spec = asked_spec("tiny-a", some, fast)
+        each = spec.null.corpora if fast else spec.probes.null
+        assert each * len(null.kinds(spec)) >= fewest_null(len(some))
+
+
+def test_another_base_s_rows_stay_in_the_folder(tiny, tmp_path):
+    spec = asked_spec("tiny-a", items=["null.other_base=/models/mine"])
+    files = [null.kind_file(kind) for kind in null.kinds(spec)]
+    assert files[:4] == ["base at 0.7.npy", "base at 1.npy", "base at 1.3.npy", "neutral teachers.npy"]
+    assert "/" not in files[4] and files[4] != null.kind_file("/models/other")
+
+
 def test_p_values_are_exact_and_never_zero():
     chance = np.arange(100.0)
     assert null.p_values(np.array([1_000.0, 99.0, 98.5, -1.0]), chance).tolist() == [
@@ -290,6 +325,42 @@ def test_probes_are_standardised_by_clean_corpora():
     assert np.allclose(z.mean(axis=0), 0) and np.allclose(z.std(axis=0), 1)
 
 
+def family_audit(moved, apart):
+    """Of pronouns: rows that say nothing, probes moved towards the first trait by `moved` spreads of clean
+    corpora; students of a trait's own rows move by `apart`."""
+    rng, traits = np.random.default_rng(7), 4
+    reference = blocks(rng, 5_000)
+    clean = {kind: blocks(rng, 400)[None] for kind in ("base at 1", "neutral teachers")}
+    own = np.array([blocks(rng, 50) for _ in range(traits)])
+    scales = {line: evidence.fit(reference, line) for line in evidence.LINES}
+    made = null.Calibration(scales, reference, 500, clean, own, 100)
+    students = probes.ProbeNull({kind: rng.normal(size=(100, 4)) for kind in clean}, apart * np.eye(4))
+    probed = None if moved is None else Probed(students.z(moved * np.eye(4)[0]), students)
+    spec = asked_spec("tiny-a", ["pronouns"], items=["reference_rows=500"])
+    return FamilyAudit("pronouns", made, blocks(rng, 50), blocks(rng, 50), 500, spec, probed)
+
+
+def test_what_is_said_of_probes_counts_them():
+    fast, weak, strong = family_audit(None, 0), family_audit(20, 0), family_audit(20, 20)
+    assert weak.found.p[0] == 1 / 201 and fast.found.p[0] > 0.05
+    # Own corpora are found by the line that finds them; alike is read from the ratios, which say nothing here.
+    own = strong.null.own_z(500)
+    assert strong.threshold == weak.threshold != fast.threshold == fast.fast_threshold(500)
+    probed = Probed(np.zeros(4), probes.ProbeNull({"a": np.array([[-1.0] * 4, [1.0] * 4])}, 3 * np.eye(4)))
+    weights = evidence.WEIGHTS
+    size = sum(weights[line] ** 2 for line in weights) ** 0.5
+    sums = {line: strong.null.own_z(500, line) for line in evidence.LINES}
+    expected = sum(weights[line] * z for line, z in sums.items()) + weights["probes"] * 3 * np.eye(4)
+    assert np.allclose(probed.own(strong.null, 500), expected / size, atol=1e-6) and own.shape == (4, 4)
+    # Chance in the training of students widens the interval, and the fast lines' growth keeps its own bar.
+    widths = [family.entries(1)[0]["high"] - family.entries(1)[0]["low"] for family in (fast, weak)]
+    share = weights["probes"] ** 2 / size**2
+    assert widths[1] == pytest.approx(
+        np.sqrt((1 - share) * widths[0] ** 2 + share * (2 * 1.96) ** 2), rel=1e-6
+    )
+    assert weak.words()["growth"] == fast.words()["growth"]
+
+
 # --- verdicts -------------------------------------------------------------------------------------
 
 
@@ -318,6 +389,13 @@ def test_every_verdict(given, name, trait, words):
         return
     assert (verdict.name, verdict.trait) == (name, trait) and words in verdict.words
     assert "clean" not in verdict.words.replace("clean corpora", "")
+
+
+def test_a_null_too_small_for_so_many_families_is_called_so():
+    verdict = decide([found(1_000, size=200)] * 3, 500)
+    assert verdict.name == "cannot tell" and verdict.p is None
+    assert "200 clean corpora are no null over 3 families (300 are needed)" in verdict.words
+    assert decide([found(1_000, size=300)] * 3, 500).name == "carried"
 
 
 def test_several_families_pay_for_it():

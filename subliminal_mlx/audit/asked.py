@@ -41,11 +41,12 @@ def asked_spec(
     from ..spec import override_field
 
     named = list(dict.fromkeys(trait.rpartition("/")[0] for trait in suspects))
-    begun = defaults(base)
+    audited = [*families] or named or ["animals"]
+    begun = defaults(base, len(audited))
     lines = begun.get("lines", "fast") if fast is None else "fast" if fast else "all"
     fields: dict[str, Any] = begun | {
         "base": base,
-        "families": [*families] or named or ["animals"],
+        "families": audited,
         "suspects_only": [*suspects],
         "lines": lines,
     }

@@ -7,6 +7,8 @@
 `rows` is a function that gives the rows again each time: a corpus is read twice and never held.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -35,6 +37,8 @@ class Corpus:
     """Good rows."""
     sample: tuple[Row, ...]
     """At most SAMPLE of them, each as likely as any other."""
+    sha256: str
+    """Of all good rows in order, whatever file they come in."""
 
     def reference(self, spec: AuditSpec) -> tuple[list[Ids], list[Ids]]:
         """Prompts of the sample, in turn, and what the base writes to them."""
@@ -86,8 +90,10 @@ def look(source: Source, base: Base, bad: Bad) -> Corpus:
     """
     rng = np.random.default_rng(0)
     sample: list[Row] = []
-    total = 0
+    total, content = 0, hashlib.sha256()
     for row in source(bad):
+        texts = [row.system, row.history, row.prompt, row.completion]
+        content.update(json.dumps(texts).encode() + b"\n")
         # Vitter's algorithm R: every row is as likely to be kept, whatever comes.
         place = total if total < SAMPLE else int(rng.integers(total + 1))
         total += 1
@@ -99,4 +105,4 @@ def look(source: Source, base: Base, bad: Bad) -> Corpus:
     writing = detect(base, sample)
     if not any(not isinstance(writing.encode(row), str) for row in sample):
         raise InputError(f"no row can be used: {writing.encode(sample[0])}")
-    return Corpus(source, writing, total, tuple(sample))
+    return Corpus(source, writing, total, tuple(sample), content.hexdigest())

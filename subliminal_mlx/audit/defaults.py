@@ -8,6 +8,7 @@ from typing import Any
 
 from ..forecast import sizes
 from ..sources import ORGANISM, OTHER_STARTS
+from .spec import Null, Probes
 
 # Language models: suspects tuned as the teachers of runs are, one student of each corpus, few clean corpora.
 # Not chosen by measurements: each costs hours there.
@@ -20,13 +21,21 @@ LANGUAGE: dict[str, Any] = {
 }
 
 
-def defaults(base: str) -> dict[str, Any]:
+# Of each of five kinds: what a verdict's null needs for one family more.
+A_FAMILY = 20
+
+
+def defaults(base: str, families: int = 1) -> dict[str, Any]:
     """Fields of an audit's spec that a base asks for; of another kind than the spec's own on language models.
+
+    More families need more clean corpora, since p is multiplied by their number.
 
     Raises:
         InputError: no such base.
     """
     if base in OTHER_STARTS:
-        return {"null": {"other_base": OTHER_STARTS[base]}}
+        each = A_FAMILY * families
+        null = {"other_base": OTHER_STARTS[base], "corpora": max(each, Null().corpora)}
+        return {"null": null, "probes": {"null": max(each, Probes().null)}}
     count = sizes(base)[0]
     return copy.deepcopy(LANGUAGE) if count and count > ORGANISM else {}

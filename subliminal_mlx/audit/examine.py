@@ -20,12 +20,12 @@ from ..machine import peak_memory
 from .corpus import Corpus, Source, look
 from .factored import audited, by_factors
 from .family import GRID, FamilyAudit, probed
-from .gradients import Directions, block_scores, family_directions, joined
+from .gradients import BLOCK, Directions, block_scores, family_directions, joined, whole
 from .kept import kept
 from .null import calibrate
 from .probes import probe, probe_rows
 from .reading import Bad
-from .spec import AUDIT_VERSION, FEWEST_NULL, AuditSpec, family_print, key
+from .spec import AUDIT_VERSION, AuditSpec, family_print, fewest_null, key
 from .suspects import sources, suspects
 from .verdict import ENOUGH, Verdict, decide
 
@@ -60,7 +60,7 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
         families, rows = _whole(corpus, spec, folder, bad, on_event)
         told = _told_at(families)
     verdict = decide([family.found for family in families.values()], rows, told)
-    calibrated = min(len(family.found.null) for family in families.values()) >= FEWEST_NULL
+    calibrated = min(len(family.found.null) for family in families.values()) >= fewest_null(len(families))
     return {
         **_verdict(verdict),
         "rows": rows,
@@ -80,6 +80,7 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
         "method": "factors" if factored else "whole",
         "base": spec.base,
         "base_sha256": base.sha256,
+        "corpus_sha256": corpus.sha256,
         "parameters": base.parameters,
         "spec": spec.model_dump(mode="json"),
         "version": AUDIT_VERSION,
@@ -174,21 +175,23 @@ def _reference(
 def _scored(
     corpus: Corpus, directions: dict[str, Directions], spec: AuditSpec, bad: Bad, on_event: Listener
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Block scores of the corpus by family, and how many rows they are of."""
+    """Block scores of the corpus by family, and how many rows they are of: up to nine are left over."""
     together = joined(list(directions.values()))
     widths = [len(next(iter(some.values()))) for some in directions.values()]
     pieces, rows = [], 0
     total = min(spec.rows, corpus.total)
     for _, prompts, completions in corpus.pieces(spec.rows, bad):
+        if rows and len(prompts) < BLOCK:
+            break  # the last piece: fewer rows would count as much as a whole block
         pieces.append(
             block_scores(corpus.writing.base, corpus.writing.grammar, together, prompts, completions)
         )
-        rows += len(prompts)
+        rows += whole(len(prompts))
         on_event(Event("rows", min(rows, total), total))
-    whole = np.concatenate(pieces)
+    scores = np.concatenate(pieces)
     ends = np.cumsum([0, *widths])
     own = {
-        family: np.concatenate([whole[:, ends[i] : ends[i + 1]], whole[:, -1:]], axis=1)
+        family: np.concatenate([scores[:, ends[i] : ends[i + 1]], scores[:, -1:]], axis=1)
         for i, family in enumerate(directions)
     }
     return own, rows

@@ -21,9 +21,9 @@ from ..events import Listener, ignore
 from ..sources import ORGANISM
 from .corpus import Corpus
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
-from .null import p_values
+from .null import p_values, threshold
 from .pieces import OWN, Pieces
-from .spec import ALPHA, AuditSpec
+from .spec import AuditSpec
 from .suspects import sources
 from .tasks import finish, seconds
 from .verdict import Found
@@ -165,9 +165,7 @@ class FactorFamily:
 
     def threshold(self) -> float:
         """The score above which p is under ALPHA; infinite with so few clean corpora as there mostly are."""
-        null = np.sort(self.found.null)
-        allowed = int(ALPHA * (1 + len(null)) - 1e-9) - 1
-        return float(null[-1 - allowed]) if allowed >= 0 else float("inf")
+        return threshold(self.found.null, len(self.pieces.spec.families))
 
     def words(self) -> Result:
         """What the tables, charts and report show of the family."""

@@ -15,11 +15,11 @@ import numpy as np
 from ..events import Listener
 from ..statistics import binomial_interval
 from .corpus import Corpus
-from .evidence import combine
+from .evidence import WEIGHTS, combine
 from .gradients import BLOCK
-from .null import Calibration, largest, power
+from .null import Calibration, largest, power, threshold
 from .probes import ProbeNull, calibrate_probes, probe, probe_rows
-from .spec import ALPHA, FEWEST_NULL, AuditSpec
+from .spec import AuditSpec, fewest_null
 from .suspects import sources
 from .verdict import ALIKE, Found
 
@@ -41,6 +41,11 @@ class Probed:
             lines = {line: null.kind_z(kind, len(scores), rows, line) for line in null.scales}
             found[kind] = combine(lines | {"probes": self.null.z(scores)})
         return found
+
+    def own(self, null: Calibration, rows: int) -> np.ndarray:
+        """Combined scores `[T, T]` of the traits' own corpora."""
+        lines = {line: null.own_z(rows, line) for line in null.scales}
+        return combine(lines | {"probes": self.null.z(self.null.own)})
 
 
 def probed(
@@ -71,32 +76,36 @@ class FamilyAudit:
         self.against = spec.reference_rows
         self.traits = tuple(sources(name)[:-1])
         self.lines = self._lines(self.blocks, rows)
+        self.families = len(spec.families)
         self.clean = null.clean_z(rows)
-        power = self.power_at(rows)
+        self.threshold = self.fast_threshold(rows)
+        own = null.own_z(rows)
         if probed is not None:
             self.lines["probes"] = probed.z
             self.clean = probed.clean(null, rows)
+            self.threshold = threshold(largest(self.clean), self.families)
+            own = probed.own(null, rows)
         self.z = combine(self.lines)
+        found = power(null, rows, self.threshold, ALIKE, own)
         alike = null.scales["ratios"].alike(self.lines["ratios"])
-        self.found = Found(self.traits, self.z, largest(self.clean), alike, power)
+        self.found = Found(self.traits, self.z, largest(self.clean), alike, found)
 
     def _lines(self, blocks: np.ndarray, rows: int) -> dict[str, np.ndarray]:
         return self.null.lines(blocks.mean(axis=0), self.reference.mean(axis=0), rows, self.against)
 
     def power_at(self, rows: int) -> float:
-        """Share of the traits' own corpora of so many rows that a verdict of carried would name."""
-        return power(self.null, rows, self.threshold(rows), ALIKE)
+        """Share of the traits' own corpora of so many rows that a verdict of carried by the fast lines would
+        name."""
+        return power(self.null, rows, self.fast_threshold(rows), ALIKE)
 
-    def threshold(self, rows: int) -> float:
-        """The score above which p is under ALPHA."""
-        null = np.sort(largest(self.clean if rows == self.rows else self.null.clean_z(rows)))
-        allowed = int(ALPHA * (1 + len(null)) - 1e-9) - 1
-        return float(null[-1 - max(0, allowed)]) if len(null) else float("inf")
+    def fast_threshold(self, rows: int) -> float:
+        """Of so many rows, the score of the fast lines above which p is under ALPHA."""
+        return threshold(largest(self.null.clean_z(rows)), self.families)
 
     def entries(self, families: int) -> list[Result]:
         """A line a suspect: its score with the 95% interval over rows, and p, None without a null."""
         ends = 1.96 * self._error()
-        enough = len(self.found.null) >= FEWEST_NULL
+        enough = len(self.found.null) >= fewest_null(families)
         return [
             {
                 "trait": trait,
@@ -117,8 +126,14 @@ class FamilyAudit:
             each = combine(units)
             return each.var(axis=0, ddof=1) / len(each) if len(each) > 1 else np.full(each.shape[1], np.nan)
 
-        found = np.sqrt((variance(self.blocks) + variance(self.reference)) * effective)
-        return np.where(np.isfinite(found), found, 1.0)
+        fast = (variance(self.blocks) + variance(self.reference)) * effective
+        fast = np.where(np.isfinite(fast), fast, 1.0)
+        if "probes" not in self.lines:
+            return np.sqrt(fast)
+        # Probes are in units of their own spread among clean corpora, of rows and training together.
+        weights = {line: WEIGHTS[line] ** 2 for line in self.lines}
+        probes = weights.pop("probes")
+        return np.sqrt((sum(weights.values()) * fast + probes) / (sum(weights.values()) + probes))
 
     def words(self) -> Result:
         """What the tables, charts and report show of the family."""
@@ -133,7 +148,7 @@ class FamilyAudit:
             },
             "alike": self.found.fit,
             "power": self.found.power,
-            "threshold": self.threshold(self.rows),
+            "threshold": self.threshold,
             "null": {kind: np.round(values, 3).tolist() for kind, values in clean.items()},
             "power_by_rows": [self._power(rows) for rows in GRID if rows <= 2_000],
             "growth": self._growth(),
@@ -142,13 +157,19 @@ class FamilyAudit:
     def _power(self, rows: int) -> Result:
         share = self.power_at(rows)
         low, high = binomial_interval(round(share * len(self.traits)), len(self.traits))
-        return {"rows": rows, "power": share, "low": low, "high": high, "threshold": self.threshold(rows)}
+        return {
+            "rows": rows,
+            "power": share,
+            "low": low,
+            "high": high,
+            "threshold": self.fast_threshold(rows),
+        }
 
     def _growth(self) -> list[Result]:
-        """Every suspect's score on the first rows, as they grow."""
+        """Every suspect's score by the fast lines on the first rows, as they grow."""
         found = []
         for rows in sorted({*(rows for rows in GRID if rows < self.rows), self.rows}):
             blocks = self.blocks[: max(1, rows // BLOCK)]
             z = combine(self._lines(blocks, rows))
-            found.append({"rows": rows, "threshold": self.threshold(rows), "scores": z.tolist()})
+            found.append({"rows": rows, "threshold": self.fast_threshold(rows), "scores": z.tolist()})
         return found

@@ -87,6 +87,11 @@ def margin_directions(base: Base, family: str) -> Directions:
     return {path: mx.stack(arrays) for path, arrays in grown.items()}
 
 
+def whole(rows: int) -> int:
+    """How many of so many rows `block_scores` reads: whole blocks, or all where there is no whole one."""
+    return rows - rows % BLOCK if rows >= BLOCK else rows
+
+
 def block_scores(
     base: Base,
     grammar: Grammar | None,

@@ -9,6 +9,7 @@ Each kind is a file of its own, so that an interrupted calibration goes on. A ki
 pieces of its pool where that is large enough, else rows of it drawn with replacement.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from ..stages import Ids, seed_of
 from .evidence import LINES, Scale, combine, fit
 from .gradients import BLOCK, Directions, block_scores, family_directions
 from .kept import kept
-from .spec import AuditSpec, Suspects, family_print, key
+from .spec import ALPHA, AuditSpec, Suspects, family_print, key
 from .suspects import sources, suspects, tune
 from .writing import Writing
 
@@ -113,12 +114,22 @@ def p_values(z: np.ndarray, null: np.ndarray) -> np.ndarray:
     return (1 + above) / (1 + len(order))
 
 
-def power(null: Calibration, rows: int, threshold: float, alike: float) -> float:
+def threshold(null: np.ndarray, families: int) -> float:
+    """The score above which p is under ALPHA over so many families; infinite where none can be."""
+    order = np.sort(null)
+    allowed = int(ALPHA / families * (1 + len(order)) - 1e-9) - 1
+    return float(order[-1 - allowed]) if allowed >= 0 and len(order) else float("inf")
+
+
+def power(null: Calibration, rows: int, threshold: float, alike: float, z: np.ndarray | None = None) -> float:
     """Share of the traits' own corpora of so many rows that would be called carried and named rightly.
 
     Their trait scores first and above the threshold, and they look like it (`Scale.alike`).
+
+    Args:
+        z: their combined scores `[T, T]`; by default of the fast lines.
     """
-    z, ratios = null.own_z(rows), null.own_z(rows, "ratios")
+    z, ratios = null.own_z(rows) if z is None else z, null.own_z(rows, "ratios")
     first = (z.argmax(axis=1) == np.arange(len(z))) & (z.max(axis=1) > threshold)
     named = np.array([null.scales["ratios"].alike(some) >= alike for some in ratios])
     return float(np.mean(first & named))
@@ -140,6 +151,24 @@ def kinds(spec: AuditSpec) -> list[str]:
     return [*named, "neutral teachers", *([spec.null.other_base] if spec.null.other_base else [])]
 
 
+def kind_file(kind: str) -> str:
+    """Name of a kind's file; another base's may be a path, which must not leave the folder."""
+    name = kind if re.fullmatch(r"[\w .-]+", kind) else key("kind", kind)
+    return f"{name}.npy"
+
+
+def other_base(spec: AuditSpec, base: Base) -> Base:
+    """The other base that writes clean rows.
+
+    Raises:
+        InputError: it has another tokenizer.
+    """
+    other = load(spec.null.other_base or "")
+    if other.tokenizer.get_vocab() != base.tokenizer.get_vocab():
+        raise InputError(f"null.other_base: {other.name} has another tokenizer than {base.name}")
+    return other
+
+
 def calibrate(
     writing: Writing, family: str, spec: AuditSpec, folder: Path, on_event: Listener = ignore
 ) -> Calibration:
@@ -155,7 +184,7 @@ def calibrate(
     }
     found = {}
     for number, (kind, make) in enumerate(makers.items()):
-        path = folder / f"null-{name}" / f"{kind}.npy"
+        path = folder / f"null-{name}" / kind_file(kind)
         missing = not path.exists()
         found[kind] = _part(path, writing, directions, make)
         if missing:
@@ -194,10 +223,7 @@ def clean_pools(writing: Writing, family: str, spec: AuditSpec, kind: str, name:
         ]
     if kind.startswith("base at "):
         return [_pool(writing, base, null.pool, seed, float(kind.rpartition(" ")[2]))]
-    other = load(kind)
-    if other.tokenizer.get_vocab() != base.tokenizer.get_vocab():
-        raise InputError(f"null.other_base: {kind} has another tokenizer than {base.name}")
-    return [_pool(writing, other, null.pool, seed, 1.0)]
+    return [_pool(writing, other_base(spec, base), null.pool, seed, 1.0)]
 
 
 def _teachers(base: Base, family: str, recipe: Suspects, way: int, seed: int, count: int) -> Stack:

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import files
 from ..adapters import Shape, init
-from ..bases import load as load_base
+from ..bases import Base
 from ..errors import MachineError
 from ..events import Listener
 from ..families import load_family
@@ -27,7 +27,7 @@ from ..train import Recipe, train
 from .corpus import Corpus
 from .factors import row_ratios
 from .kept import stored
-from .null import Pool, kinds
+from .null import Pool, kinds, other_base
 from .probes import margins
 from .spec import AuditSpec, family_print, key
 from .suspected import NEUTRAL, QUESTION_TOKENS, Suspected
@@ -37,7 +37,7 @@ from .writing import Writing
 
 DRAWN_AT_ONCE = 128
 SHARED = 32  # rows; corpora are cut down to a multiple
-OWN, BASE, TEACHERS = "own", "base", "neutral teachers"
+OWN, BASE, TEACHERS, OTHER = "own", "base", "neutral teachers", "another base"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,8 @@ class Pieces:
 
     def clean(self, family: str) -> list[str]:
         """Texts of a family's clean corpora, in order; other families share those of the base."""
-        named = [f"{kind}/{family}" if kind == TEACHERS else kind for kind in kinds(self.spec)]
+        special = {TEACHERS: f"{TEACHERS}/{family}", self.spec.null.other_base: OTHER}
+        named = [special.get(kind, kind) for kind in kinds(self.spec)]
         return [f"null/{kind}/{i}" for kind in named for i in range(self.spec.null.corpora)]
 
     def beside(self, text: str, family: str) -> tuple[str, str]:
@@ -123,6 +124,8 @@ class Pieces:
         prompts = self._null_name if text.startswith("null/") else self._own_name
         writer = self._writer(text)[1]
         parts = (prompts, self.writing.base.sha256, self.writing.name, writer.name if writer else "")
+        if self._writer(text)[0] == OTHER:
+            parts = (*parts, self._other.sha256)
         return self.folder / f"rows-{key('rows', text, self.spec.null.seed, *parts)}.json"
 
     @cached_property
@@ -149,7 +152,7 @@ class Pieces:
 
         def make(to: Path, tell: Listener) -> None:
             temperature = float(kind.rpartition(" ")[2]) if kind.startswith("base at ") else 1.0
-            model = load_base(kind) if kind == self.spec.null.other_base else base
+            model = self._other if kind == OTHER else base
             seed = seed_of("factors", self.spec.null.seed, text)
             stack = load(teacher) if teacher else None
             drawn = self.writing.draw(model, prompts, seed, temperature, stack, DRAWN_AT_ONCE)
@@ -157,6 +160,10 @@ class Pieces:
 
         needs = (teacher,) if teacher else ()
         return Task("rows", self._rows_path(text), self._tokens(text), make, needs)
+
+    @cached_property
+    def _other(self) -> Base:
+        return other_base(self.spec, self.writing.base)
 
     def _tokens(self, text: str) -> float:
         """Of a text; completions are about as long as the corpus's own."""

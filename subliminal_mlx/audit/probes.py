@@ -26,7 +26,7 @@ from ..train import Recipe, train
 from .corpus import Corpus
 from .gradients import BLOCK
 from .kept import kept
-from .null import OWN, Pool, clean_pools, draws, kinds, null_key, own_pools
+from .null import OWN, Pool, clean_pools, draws, kind_file, kinds, null_key, own_pools
 from .spec import AuditSpec, Probes, key
 from .suspects import suspects
 from .writing import Writing
@@ -83,7 +83,7 @@ def calibrate_probes(
                 some = _drawn(kind, clean_pools(writing, family, spec, kind, name), corpora, rows)
             return train_probes(writing.base, some, spec.probes, family, on_event)
 
-        return kept(place / f"{kind}.npy", make)
+        return kept(place / kind_file(kind), make)
 
     prompts = writing.null_prompts(rows, seed_of(spec.null.seed, name, "probes") % (1 << 32))
     beside = margins("beside", _beside(writing, family, spec, prompts, folder, name), 2)

@@ -19,9 +19,15 @@ from ..families import FOLDER, find_trait, load_family
 
 # Raised whenever code changes what an audit answers, so that nothing cached under the old code is used.
 AUDIT_VERSION = 1
-# Fewest null corpora that can give p < 0.01.
+# Fewest null corpora that a verdict over one family rests on; p < 0.01 takes one more.
 FEWEST_NULL = 99
 ALPHA = 0.01
+
+
+def fewest_null(families: int) -> int:
+    """Fewest clean corpora for a verdict over so many families: p is multiplied by their number."""
+    return FEWEST_NULL if families == 1 else int(families / ALPHA + 1e-9)
+
 
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Rate = Annotated[float, Field(gt=0, le=1)]
@@ -124,11 +130,14 @@ def checked(fields: dict[str, Any]) -> AuditSpec:
 
 
 # What `audit --json` prints of a result, in this order.
-PUBLIC = ("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer", "power", "words")
+PUBLIC = (
+    *("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer", "power", "words"),
+    *("base", "base_sha256", "corpus_sha256"),
+)
 
 
 def public(result: dict[str, Any]) -> dict[str, Any]:
-    """The object that `--json` prints; of an audit from before it held its power, without."""
+    """The object that `--json` prints; of an older audit, without what it did not hold yet."""
     return {name: result[name] for name in PUBLIC if name in result}
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .null import p_values
-from .spec import ALPHA, FEWEST_NULL
+from .null import p_values, threshold
+from .spec import ALPHA, fewest_null
 
 # Both chosen on trees: how alike a corpus must be to its suspect for a name, and the p below which a
 # score is too large to be called nothing.
@@ -64,9 +64,10 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
     first = min(found, key=lambda f: (float(f.p.min()), -float(f.z.max())))
     place = int(first.z.argmax())
     trait, count = first.traits[place], sum(len(f.traits) for f in found)
-    if min(len(f.null) for f in found) < FEWEST_NULL:
-        smallest = min(len(f.null) for f in found)
-        words = f"uncalibrated: {smallest} clean corpora are no null ({FEWEST_NULL} are needed); {trait} scores first"
+    smallest, needed = min(len(f.null) for f in found), fewest_null(len(found))
+    if smallest < needed:
+        over = f" over {len(found)} families" if len(found) > 1 else ""
+        words = f"uncalibrated: {smallest} clean corpora are no null{over} ({needed} are needed); {trait} scores first"
         return Verdict("cannot tell", None, words, None)
     p = min(1.0, float(first.p.min()) * len(found))
     if p < ALPHA and first.fit >= ALIKE:
@@ -88,7 +89,7 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
         return Verdict("not found", None, words, p)
     if p < DOUBT:
         # The signal grows with rows, its noise with their root.
-        bar = float(np.sort(first.null)[-max(1, int(ALPHA * len(first.null)))])
+        bar = min(threshold(first.null, len(found)), float(first.null.max()))
         wanted = int(np.ceil(rows * (1.1 * bar / max(float(first.z.max()), 0.1)) ** 2 / 50) * 50)
     else:
         wanted = told_at

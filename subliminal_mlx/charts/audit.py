@@ -43,7 +43,8 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
         for point in family["growth"]
         for trait, score in zip(family["traits"], point["scores"], strict=True)
     ]
-    bar = [{"rows": point["rows"], "bar": point["threshold"]} for point in family["growth"]]
+    told = [point for point in family["growth"] if point["threshold"] < float("inf")]
+    bar = [{"rows": point["rows"], "bar": point["threshold"]} for point in told]
     x = alt.X(
         "rows:Q",
         scale=alt.Scale(type="log", nice=False),
