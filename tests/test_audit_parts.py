@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subliminal_mlx.adapters import Stack
-from subliminal_mlx.audit import evidence, gradients, null, probes, suspects
+from subliminal_mlx.audit import clean_rows, evidence, gradients, null, probes, suspects
 from subliminal_mlx.audit.asked import asked_spec
 from subliminal_mlx.audit.family import FamilyAudit, Probed
 from subliminal_mlx.audit.reading import Row
@@ -273,14 +273,14 @@ def test_more_families_need_and_get_more_clean_corpora(families):
     for fast in (True, False):
         spec = asked_spec("tiny-a", some, fast)
         each = spec.null.corpora if fast else spec.probes.null
-        assert each * len(null.kinds(spec)) >= fewest_null(len(some))
+        assert each * len(clean_rows.kinds(spec)) >= fewest_null(len(some))
 
 
 def test_another_base_s_rows_stay_in_the_folder(tiny, tmp_path):
     spec = asked_spec("tiny-a", items=["null.other_base=/models/mine"])
-    files = [null.kind_file(kind) for kind in null.kinds(spec)]
+    files = [clean_rows.kind_file(kind) for kind in clean_rows.kinds(spec)]
     assert files[:4] == ["base at 0.7.npy", "base at 1.npy", "base at 1.3.npy", "neutral teachers.npy"]
-    assert "/" not in files[4] and files[4] != null.kind_file("/models/other")
+    assert "/" not in files[4] and files[4] != clean_rows.kind_file("/models/other")
 
 
 def test_p_values_are_exact_and_never_zero():

@@ -17,12 +17,12 @@ from ..bases import Base, load
 from ..errors import InputError
 from ..events import Event, Listener, ignore
 from ..machine import peak_memory
+from .clean_rows import calibrate
 from .corpus import Corpus, Source, look
 from .factored import audited, by_factors
 from .family import GRID, FamilyAudit, probed
 from .gradients import BLOCK, Directions, block_scores, family_directions, joined, whole
 from .kept import kept
-from .null import calibrate
 from .probes import probe, probe_rows
 from .reading import Bad
 from .spec import AUDIT_VERSION, AuditSpec, family_print, fewest_null, key

@@ -24,10 +24,10 @@ from ..families import load_family
 from ..rows import pack
 from ..stages import Ids, seed_of
 from ..train import Recipe, train
+from .clean_rows import Pool, kinds, other_base
 from .corpus import Corpus
 from .factors import row_ratios
 from .kept import stored
-from .null import Pool, kinds, other_base
 from .probes import margins
 from .spec import AuditSpec, family_print, key
 from .suspected import NEUTRAL, QUESTION_TOKENS, Suspected

@@ -23,10 +23,11 @@ from ..rows import pack
 from ..score import candidate_scores
 from ..stages import Ids, candidate_ids, seed_of
 from ..train import Recipe, train
+from .clean_rows import Pool, clean_pools, kind_file, kinds, null_key, own_pools
 from .corpus import Corpus
 from .gradients import BLOCK
 from .kept import kept
-from .null import OWN, Pool, clean_pools, draws, kind_file, kinds, null_key, own_pools
+from .null import OWN, draws
 from .spec import AuditSpec, Probes, key
 from .suspects import suspects
 from .writing import Writing

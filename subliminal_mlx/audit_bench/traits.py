@@ -19,9 +19,10 @@ import numpy as np
 
 from .. import files
 from ..adapters import Stack
+from ..audit.clean_rows import calibrate, kinds
 from ..audit.evidence import LINES
 from ..audit.gradients import BLOCK, Directions, block_scores, family_directions
-from ..audit.null import Calibration, calibrate, kinds
+from ..audit.null import Calibration
 from ..audit.spec import AuditSpec, checked
 from ..audit.suspects import sources, suspects, tune
 from ..audit.trial import Trial
