@@ -21,6 +21,8 @@ import psutil
 from .errors import BusyError
 
 POLL_SECONDS = 0.02
+# How long who only looks may keep a lock from being taken, and how soon it is tried again.
+LOOKED_AT_SECONDS, GLANCE_SECONDS = 0.1, 0.001
 # Behind the pid a lock's owner may write what it is about.
 PID_WIDTH = 11
 # Processes that take turns wait for milliseconds: nobody wants to read about those.
@@ -40,8 +42,10 @@ class HeldError(Exception):
 def acquire(path: Path) -> int:
     """Take the lock file at `path`, made if missing, and write our pid in it; its file descriptor.
 
-    Raises HeldError at once if it is held, OSError if the file cannot be opened.
+    Raises HeldError at once if it is held, OSError if the file cannot be opened. Processes that only ask who
+    holds it (`holder`) share it for an instant: they are waited out, up to LOOKED_AT_SECONDS.
     """
+    latest = time.monotonic() + LOOKED_AT_SECONDS
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -50,9 +54,13 @@ def acquire(path: Path) -> int:
                 _write_pid(descriptor)
                 return descriptor
         except BlockingIOError:
-            held = HeldError(_read_pid(descriptor))
+            looked_at = _is_shared(descriptor)
+            held = HeldError(None if looked_at else _read_pid(descriptor))
             os.close(descriptor)
-            raise held from None
+            if not looked_at or time.monotonic() > latest:
+                raise held from None
+            time.sleep(GLANCE_SECONDS)
+            continue
         except BaseException:
             os.close(descriptor)
             raise
@@ -115,6 +123,15 @@ def _described(pid: int | None) -> str:
         return f"pid {pid} ({psutil.Process(pid).name()})"
     except (psutil.Error, ValueError):
         return f"pid {pid}"
+
+
+def _is_shared(descriptor: int) -> bool:
+    # With an owner nobody else gets it, not even a share of it.
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
