@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from subliminal_mlx import adapters
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.families import load_family
 from subliminal_mlx.lab import Lab
-from subliminal_mlx.measure import families_of, measure, open_model
+from subliminal_mlx.measure import families_of, measure, null, open_model
 from subliminal_mlx.measure.clean import clean_trainings
 from subliminal_mlx.measure.drift import checkpoints, follow, is_whole
 from subliminal_mlx.measure.models import delta_norms
@@ -181,6 +182,35 @@ def test_a_null_is_read_back_and_is_of_its_base_and_families(tmp_path, tiny, one
     assert "no file of clean trainings" in one_line(error)
 
 
+def test_a_training_counts_once_whatever_was_read_beside(tmp_path, tiny, monkeypatch):
+    """A file of one family's changes, and the same trainings read on two."""
+    monkeypatch.setattr(null, "FOLDER", tmp_path / "none ship")
+    families, paths = families_of(tiny, ["animals", "trees"]), []
+    hashes = {name: null.family_sha256(name) for name in families}
+    both = [
+        # Of a run these are not rounded, and their traits may come in another order.
+        Training(
+            f"run a/{i}", 6 + i / 7, {"trees": {"oak": i / 9}, "animals": {"owl": i / 900, "cat": -i / 70}}
+        )
+        for i in range(12)
+    ]
+    alone = [
+        replace(t, source=f"made/{i}", changes={"animals": dict(sorted(t.changes["animals"].items()))})
+        for i, t in enumerate(both)
+    ]
+    for name, trainings, read in (("animals", alone, ["animals"]), ("both", both, ["trees", "animals"])):
+        paths.append(tmp_path / f"{name}.json")
+        told = tuple((family, hashes[family]) for family in read)
+        save_nulls(paths[-1], Nulls("tiny-a", tiny.sha256, tuple(trainings), told), "null tiny-a")
+    for order in (paths, paths[::-1]):
+        found = Nulls.gather(tiny, families, None, order).judge("animals", 7.0, 3.0)
+        assert (found["trainings"], found["limit"], found["p"]) == (12, None, None)
+        assert "12 of 12 clean trainings" in found["why"] and "19 are needed" in found["why"]
+        assert Nulls.gather(tiny, families, None, order).judge("trees", 7.0, 3.0)["trainings"] == 12
+    whole = Nulls("tiny-a", tiny.sha256, (*load_nulls(paths[0]).trainings, *both))
+    assert whole.judge("animals", 7.0, 3.0)["trainings"] == 12
+
+
 def test_the_shipped_null_covers_tiny_a(tiny):
     nulls = Nulls.gather(tiny, families_of(tiny))
     assert len(nulls.trainings) >= 64
@@ -211,10 +241,8 @@ def test_what_clean_trainings_do_on_average_is_taken_off(tiny, folder):
     first, second = alone["traits"][:2]
     common = {t["trait"].rpartition("/")[2]: 0.0 for t in alone["traits"]}
     common[first["trait"].rpartition("/")[2]] = first["change"]
-    size = subject.sizes[0]
-    nulls = Nulls(
-        "tiny-a", tiny.sha256, tuple(Training(f"made/{i}", size, {"animals": common}) for i in range(19))
-    )
+    sizes = subject.sizes[0] + np.arange(19) / 1_000  # those of one size would be one training
+    nulls = Nulls("tiny-a", tiny.sha256, tuple(Training(f"made/{s}", s, {"animals": common}) for s in sizes))
     held = measure(subject, families, nulls)[0]["families"][0]
     assert held["largest"] == first["trait"] and held["largest_over_clean"] == second["trait"]
     assert held["traits"][0]["over_clean"] == pytest.approx(0) and not held["traits"][0]["flagged"]

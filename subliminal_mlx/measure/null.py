@@ -55,6 +55,7 @@ class Nulls:
     base: str
     base_sha256: str
     trainings: tuple[Training, ...] = ()
+    """As they were found: one that is in two places is here twice, and counts once where it is judged by."""
     families: tuple[tuple[str, str], ...] = ()
     """Name and hash of every family's file that the changes were read on."""
 
@@ -62,7 +63,7 @@ class Nulls:
     def gather(
         cls, base: Base, families: dict[str, Family], lab: Lab | None = None, paths: Sequence[Path] = ()
     ) -> "Nulls":
-        """All clean trainings of this base that were read on these families: shipped, in `paths`, in `lab`.
+        """All clean trainings of this base that were read on any of these families: shipped, in `paths`, in `lab`.
 
         Raises:
             InputError: a file in `paths` is no null, or another base's.
@@ -80,12 +81,7 @@ class Nulls:
             found += _confined(nulls.trainings, same)
         if lab is not None and lab.exists:
             found += trainings_in(lab, base, families)
-        # The same training may be in a file and in the lab, or in two runs.
-        keyed = {
-            (round(t.size, 4), *(round(x, 4) for c in t.changes.values() for x in c.values())): t
-            for t in found
-        }
-        return cls(base.name, base.sha256, tuple(keyed.values()), tuple(wanted.items()))
+        return cls(base.name, base.sha256, tuple(found), tuple(wanted.items()))
 
     def judge(self, family: str, size: float | None, change: float) -> dict[str, Any]:
         """How a family's largest change compares.
@@ -98,7 +94,7 @@ class Nulls:
         """
         empty = {"trainings": 0, "from": {}, "smallest": None, "largest": None, "limit": None, "p": None}
         empty |= {"flagged": None, "clean": None}
-        known = [t for t in self.trainings if t.changes.get(family)]
+        known = self._once(family)
         if not known:
             return empty | {"why": f"no null here: no clean training of {self.base} was read on {family}"}
         if size is None:
@@ -132,6 +128,19 @@ class Nulls:
             },
             "why": "",
         }
+
+    def _once(self, family: str) -> list[Training]:
+        """The trainings that were read on this family, each once.
+
+        The same one may be in a file and in the lab, or in two runs, and with other families beside this one.
+        """
+        keyed: dict[tuple, Training] = {}
+        for t in self.trainings:
+            if changes := t.changes.get(family):
+                # As a file keeps them.
+                read = tuple(sorted((trait, round(x, 4)) for trait, x in changes.items()))
+                keyed.setdefault((round(t.size, 4), read), t)
+        return [*keyed.values()]
 
 
 def trainings_in(lab: Lab, base: Base, families: dict[str, Family]) -> list[Training]:
