@@ -12,12 +12,13 @@ training, traits or files other than adapters.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import runtime
+from . import files, runtime
 from .bases import Base
 from .errors import InputError
 
@@ -178,11 +179,14 @@ def load(folder: Path, file: str = "adapters.safetensors") -> Stack:
         InputError: no adapter there, not LoRA, or weights whose shapes do not go together.
     """
     try:
-        config = json.loads((folder / "adapter_config.json").read_text())
+        config = files.read_object(folder / "adapter_config.json")
         weights = mx.load(str(folder / file))
         if config.get("fine_tune_type", "lora") != "lora":
             raise ValueError(f"its fine_tune_type is {config['fine_tune_type']}")
         rank, scale = config["lora_parameters"]["rank"], config["lora_parameters"]["scale"]
+        if not all(isinstance(x, int | float) and math.isfinite(x) for x in (rank, scale)):
+            raise ValueError(f"its rank is {rank!r:.40}, its scale {scale!r:.40}")
+        layers = config.get("subliminal_mlx", {}).get("layers", config.get("num_layers", 0))
         pairs = {name.rpartition(".lora_")[0] for name in weights}
         if not pairs or set(weights) != {f"{path}.lora_{kind}" for path in pairs for kind in "ab"}:
             raise ValueError("its weights are not pairs of lora_a and lora_b")
@@ -192,13 +196,12 @@ def load(folder: Path, file: str = "adapters.safetensors") -> Stack:
                 raise ValueError(
                     f"{path} has lora_a {list(a)} and lora_b {list(b)}, which do not go together"
                 )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{folder.name} is no LoRA adapter folder: {error}") from None
     arrays: dict[str, dict[str, mx.array]] = {}
     for name, array in weights.items():
         path, _, kind = name.rpartition(".lora_")
         arrays.setdefault(path, {})[kind] = array[None]
-    layers = config.get("subliminal_mlx", {}).get("layers", config.get("num_layers", 0))
     return Stack(Shape(rank, scale, layers), dict(sorted(arrays.items())))
 
 

@@ -1,22 +1,27 @@
-"""Files that exist whole or not at all, and hashes that say which they are.
+"""Files that exist whole or not at all, hashes that say which they are, and JSON that may be anybody's.
 
     write_atomic(path, "text")      # temporary name, sync, rename, sync of the folder
     sha256(folder)                  # of every file under it, names included
+    read_object(path)               # OSError or ValueError, whatever the file holds
 
 Every file the project writes goes through here, so that a kill at any moment leaves either the
 old file or the new one.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 # Bases, families, specs and results that ship: beside the package in a checkout, inside it in a wheel.
 DATA = next(folder for folder in (PACKAGE / "data", PACKAGE.parent / "data") if folder.is_dir())
+
+LARGEST_JSON = 16 << 20
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -82,3 +87,32 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_object(path: Path, largest: int = LARGEST_JSON) -> dict[str, Any]:
+    """The JSON object in a file that somebody else may have written.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it has more than `largest` bytes, or as `json_object`.
+    """
+    with open(path, "rb") as file:
+        data = file.read(largest + 1)  # its size is not asked for: a device's is 0
+    if len(data) > largest:
+        raise ValueError(f"over {largest >> 20} MB")
+    return json_object(data)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A JSON object from its UTF-8 text.
+
+    Raises:
+        ValueError: it is not UTF-8, not JSON, nested too deeply, or another thing than an object.
+    """
+    try:
+        content = json.loads(data.decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    return content

@@ -132,10 +132,9 @@ def cache_folder() -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; empty where there is none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return files.read_object(path)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _model_files(folder: Path) -> list[Path]:
@@ -148,6 +147,6 @@ def _header(path: Path) -> dict[str, Any]:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
             raise ValueError(f"{path}: no safetensors file")
-        header = json.loads(file.read(length))
+        header = files.json_object(file.read(length))
     header.pop("__metadata__", None)
     return header

@@ -81,12 +81,10 @@ def read(path: Path) -> Record:
         InputError: it cannot be read, was edited, or a file or base is not the one that it speaks of.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(f"over {LARGEST_FILE >> 20} MB")
-        record = Record.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        record = Record.model_validate(files.read_object(path, LARGEST_FILE))
     except ValidationError as error:
         raise InputError(f"{path}: no provenance file: {first_problem(error, values=False)}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: no provenance file: {error}") from None
     if (
         sum(1 for _ in record.lineage.walk()) > MOST_NODES
@@ -146,7 +144,6 @@ def _seal(record: Record) -> str:
 def _fields(path: Path) -> dict[str, Any]:
     """A JSON object's fields; a file that is broken counts as a record, so that `read` says what is wrong."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return files.read_object(path, LARGEST_FILE)
     except (OSError, ValueError):
         return {"lineage": None}
-    return content if isinstance(content, dict) else {"lineage": None}

@@ -136,3 +136,31 @@ def test_the_hash_of_a_folder_says_what_is_in_it(tmp_path):
 def test_the_hash_of_a_file_is_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a":' * 200_000, "nested too deeply"),
+        (b"[]", "no JSON object"),
+        (b'{"a": "\xff"}', "utf-8"),
+        (b"{" + b" " * 1_000 + b"}", "over 0 MB"),
+        (b'{"a": ' + b"1" * 5_000 + b"}", "over 0 MB"),
+        (b"{", "Expecting"),
+        (None, "over 0 MB"),
+    ],
+)
+def test_json_of_anybodys_is_an_object_or_a_value_error(tmp_path, content, says):
+    path = tmp_path / "a.json"
+    if content is None:
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=says):
+        files.read_object(path, 1_000 if says.startswith("over") else files.LARGEST_JSON)
+    path.unlink()
+    with pytest.raises(OSError):
+        files.read_object(path)
+    path.write_text('{"a": [1]}')
+    assert files.read_object(path) == {"a": [1]}

@@ -76,6 +76,8 @@ def test_other_arms_name_what_they_were_made_from(tmp_path_factory):
         ("edited", "edited since it was written"),
         ("gone", "is not there"),
         ("binary", "no provenance file"),
+        ("nested", "no provenance file: nested too deeply"),
+        ("large", "no provenance file: over 1 MB"),
         ("deep", "levels"),
         ("base", "made from another tiny-a"),
     ],
@@ -95,6 +97,10 @@ def test_tampering_is_one_line(tmp_path, tmp_path_factory, exported, one_line, c
         (folder / "adapter_config.json").unlink()
     elif change == "binary":
         path.write_bytes(b"\xff\x00\x01")
+    elif change == "nested":
+        path.write_text("[" * 200_000)
+    elif change == "large":
+        path.write_text('{"lineage": 1}' + " " * provenance.LARGEST_FILE)
     elif change == "deep":
         node = Node(what="base", name="x")
         for _ in range(15):

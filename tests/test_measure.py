@@ -176,10 +176,18 @@ def test_a_null_is_read_back_and_is_of_its_base_and_families(tmp_path, tiny, one
     with pytest.raises(InputError) as error:
         Nulls.gather(tiny, {}, None, [path])
     assert "another base" in one_line(error)
-    path.write_text('{"format": 1, "trainings": [{}]}')
-    with pytest.raises(InputError) as error:
-        load_nulls(path)
-    assert "no file of clean trainings" in one_line(error)
+    whole = path.read_text()
+    for bad in (
+        '{"format": 1, "trainings": [{}]}',
+        "[" * 200_000,
+        whole.replace('"size": 6.0', f'"size": {10**400}'),
+        whole.replace('"size": 6.0', '"size": 1e999'),
+    ):
+        assert bad != whole
+        path.write_text(bad)
+        with pytest.raises(InputError) as error:
+            load_nulls(path)
+        assert "no file of clean trainings" in one_line(error)
 
 
 def test_a_training_counts_once_whatever_was_read_beside(tmp_path, tiny, monkeypatch):

@@ -7,12 +7,12 @@ Models are measured here, lineages read and verified, audits taken from what the
 that no check of this policy failed, among the families it names: no more than that.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..errors import InputError
 from ..lab import Lab
 from ..lineage import UNNAMED, trace
@@ -200,10 +200,8 @@ def read_audit(path: Path) -> dict[str, Any]:
         InputError: it is no audit's.
     """
     try:
-        if path.stat().st_size > LARGEST_AUDIT:
-            raise ValueError(f"over {LARGEST_AUDIT >> 20} MB")
-        return _told(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return _told(files.read_object(path, LARGEST_AUDIT))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error}"
         ) from None

@@ -31,7 +31,7 @@ from ..spec import parse_spec
 from .models import delta_norms
 
 FOLDER = DATA / "nulls"
-FORMAT = 1
+FORMAT, LARGEST_FILE = 1, 64 << 20
 # Fewer say too little about their largest; more of other sizes say too little about this one.
 FEWEST, MOST = 19, 64
 # Beyond what one clean training in a thousand does, were they normal, and beyond every one that was seen.
@@ -187,20 +187,20 @@ def load_nulls(path: Path) -> Nulls:
         InputError: it is none.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = files.read_object(Path(path), LARGEST_FILE)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, this version reads {FORMAT}")
         trainings = tuple(
             Training(str(t["source"]), float(t["size"]), {f: dict(c) for f, c in t["changes"].items()})
             for t in content["trainings"]
         )
-        if not all(
-            math.isfinite(x) and t.size > 0 for t in trainings for c in t.changes.values() for x in c.values()
-        ):
+        if not all(0 < t.size < math.inf for t in trainings):
+            raise ValueError("a size is no finite number above 0")
+        if not all(math.isfinite(x) for t in trainings for c in t.changes.values() for x in c.values()):
             raise ValueError("a change is not finite")
         families = tuple((str(n), str(d)) for n, d in content["families"].items())
         return Nulls(str(content["base"]), str(content["base_sha256"]), trainings, families)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"null {path}: no file of clean trainings: {type(error).__name__}: {error}"
         ) from None
