@@ -8,10 +8,13 @@ Trees of a run come from its spec and its plan; those of exported files from the
 verified. What is not known is said to be unknown.
 """
 
+import os
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from . import model_folder, provenance
-from .errors import InputError, MachineError, SubliminalError
+from .errors import InputError, MachineError, SubliminalError, first_problem
 from .families import FOLDER as FAMILIES
 from .files import sha256
 from .identity import identify, stack_size
@@ -34,9 +37,12 @@ def trace(what: str, lab: Lab) -> Record:
     Raises:
         InputError: nothing of that name, nothing known of it, or what is known does not fit the files.
     """
-    path = Path(what).expanduser()
-    if path.exists():
-        return _of_path(path, what)
+    path = Path(os.path.expanduser(what))
+    if os.path.exists(path):
+        try:
+            return _of_path(path, what)
+        except ValidationError as error:  # a path may be longer than a name in a lineage
+            raise InputError(f"{what}: {first_problem(error, values=False)}") from None
     run, _, name = what.partition("/")
     if name and lab.exists and (run == "latest" or set(run) <= set("0123456789abcdef")):
         return of_run(lab, lab.resolve(run), name)
@@ -184,10 +190,9 @@ def _of_adapter(path: Path, what: str) -> Record:
     """Another program's adapter: it may name its base, and nothing else is known."""
     weights = path / "adapters.safetensors"
     facts = {"sha256": sha256(weights)[:SHOWN] if weights.is_file() else "unknown", "rows": "unknown"}
-    named = model_folder.read_json(path / "adapter_config.json").get("model")
-    name = named if isinstance(named, str) and named else UNNAMED
+    name = model_folder.named_base(path) or UNNAMED
     try:
-        parents = (_base(name, locate(name).sha256 if Path(name).is_dir() else None),)
+        parents = (_base(name, locate(name).sha256 if os.path.isdir(name) else None),)
     except InputError:
         parents = (_base(name, None),)
     return Record(

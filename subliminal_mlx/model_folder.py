@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from . import files
+from .errors import InputError
 
 # What decides a model's outputs: a model card may change without making another base.
 MODEL_FILES = ("*.json", "model*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
 # A checkpoint of a training, as mlx-lm names it.
 NUMBERED = re.compile(r"(\d{1,12})_adapters\.safetensors")
+LONGEST_NAME = 500  # characters of a base's name
 REMEMBER_ABOVE = 16 << 20  # bytes from which a file's hash is remembered; less is read again in no time
 
 
@@ -47,6 +49,28 @@ def is_model(folder: Path) -> bool:
 def config(folder: Path) -> dict[str, Any]:
     """Its config.json; empty where there is none that can be read."""
     return read_json(folder / "config.json")
+
+
+def named_base(folder: Path) -> str | None:
+    """The base that an adapter's folder says it was made for, as mlx-lm writes it; None where it names none.
+
+    Raises:
+        InputError: what it names is longer than a name or a path can be, or no text.
+    """
+    path = folder / "adapter_config.json"
+    name = read_json(path).get("model")
+    if not isinstance(name, str) or not name:
+        return None
+    try:
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"over {LONGEST_NAME} characters")
+        os.stat(name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # a base that is not here has a name all the same
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: model {name!r:.60}: no base has such a name: {reason}") from None
+    return name
 
 
 def has_chat_template(folder: Path) -> bool:

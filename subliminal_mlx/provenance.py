@@ -10,6 +10,7 @@ may claim anything. Knows nothing about labs, runs or models.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -124,7 +125,7 @@ def beside(path: Path) -> Record | None:
 
 
 def _check_base(path: Path, base: BaseNamed) -> None:
-    if base.sha256 is None or (HUB_NAME.fullmatch(base.name) and not Path(base.name).exists()):
+    if base.sha256 is None or (HUB_NAME.fullmatch(base.name) and not os.path.exists(base.name)):
         return  # nothing is downloaded to read a few lines
     try:
         here = locate(base.name).sha256

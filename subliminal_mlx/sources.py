@@ -9,6 +9,7 @@ hash them, so that commands that only read stay fast.
 """
 
 import importlib.util
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ WHEEL_CONFIG = {
 OTHER_STARTS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
 ORGANISM = 10_000_000  # below this many parameters a model is a model organism, not a language model
 HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
+LONGEST_HUB_NAME = 200  # characters, a revision's included; a repo id has at most 96
 HUB_TIMEOUT = 8.0  # seconds after which a hub that has not answered counts as out of reach
 
 Kind = Literal["shipped", "wheel", "folder", "hub"]
@@ -68,16 +70,19 @@ def locate(name: str) -> Location:
         return Location(name, SHIPPED / name, model_folder.sha256(SHIPPED / name), "shipped")
     if name == WHEEL:
         return _wheel_location()
-    folder = Path(name).expanduser()
-    if folder.exists():
+    # Of os.path: what is too long, or not ours to look into, is not there; Path raises.
+    folder = Path(os.path.expanduser(name))
+    if os.path.exists(folder):
         if missing := model_folder.missing(folder):
             raise InputError(f"base {name!r}: {folder} is no mlx-lm model folder, it has no {missing}")
         return Location(name, folder.resolve(), model_folder.sha256(folder), "folder")
-    if match := HUB_NAME.fullmatch(name):
+    if len(name) <= LONGEST_HUB_NAME and (match := HUB_NAME.fullmatch(name)):
         repo, revision = match.groups(default="main")
         snapshot = _cached_snapshot(repo, revision) or _download(repo, revision)
         return Location(name, snapshot, snapshot.name, "hub")
-    raise InputError(f"base {name!r}: no such base or folder; {_offline()}, or a Hugging Face owner/name")
+    raise InputError(
+        f"base {name!r:.200}: no such base or folder; {_offline()}, or a Hugging Face owner/name"
+    )
 
 
 def listing() -> list[dict[str, Any]]:
@@ -109,7 +114,8 @@ def in_words(count: int) -> str:
 
 def _is_shipped(name: str) -> bool:
     # A plain name only: "../x" or "." must not lead into or out of the shipped bases.
-    return re.fullmatch(r"\w[\w.-]*", name) is not None and model_folder.is_model(SHIPPED / name)
+    plain = re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)
+    return plain is not None and model_folder.is_model(SHIPPED / name)
 
 
 def _wheel_location() -> Location:

@@ -313,7 +313,14 @@ def test_a_folder_that_mlx_lm_cannot_load_is_told_in_one_line(tmp_path):
 # Names
 
 
-@pytest.mark.parametrize("name", ["nothing", "./nothing", "a/b/c", "../x", "no such/thing"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("nothing", "./nothing", "a/b/c", "../x", "no such/thing"),
+        *("a" * 300, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 200, "~nobody-of-that-name/x", "a\0b", "\ud800"),
+        *("../here/" + "b" * 300, "a/" + "b" * 300, f"a/b@{'c' * 300}"),
+    ],
+)
 def test_an_unknown_name_is_told_with_what_is_here(name, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     # A clone may lie in a folder called x, and then ../x is there.

@@ -118,6 +118,8 @@ def test_lineage_is_required_where_the_policy_says(pipeline, tmp_path):
         ("smallest_power = 0.8", 'allow = ["trees/oak"]', "is of no family"),
         ("smallest_power = 0.8", "x = [", "cannot be read"),
         ('path = "control"', 'path = "owl"', "named twice"),
+        ('path = "control"', f'path = "{"a" * 300}"', "is not there"),
+        ('audit = "owl.json"', f'audit = "{"a" * 300}"', "is not there"),
         ('audit = "owl.json"', 'audit = "policy.toml"', "not what `audit --json` prints"),
         ('path = "control"', 'path = "control"\nbase = "tiny-b"', "made for tiny-a"),
     ],
@@ -126,6 +128,29 @@ def test_mistakes_are_one_line(pipeline, one_line, old, new, says):
     assert old in POLICY
     with pytest.raises(InputError) as error:
         _decide(pipeline, POLICY.replace(old, new, 1))
+    assert says in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("adapter_config.json", {"model": "a" * 300}, "no base has such a name: File name too long"),
+        ("adapter_config.json", {"model": "a" * 501}, "no base has such a name: over 500 characters"),
+        ("adapter_config.json", {"model": "\ud800"}, r"model '\ud800': no base has such a name"),
+        ("adapter_config.json", {"model": "~nobody-of-that-name/x", "lora_parameters": {}}, "'rank'"),
+        ("adapter_config.json", "[" * 200_000, "is no LoRA adapter folder: nested too deeply"),
+        ("provenance.json", "[" * 200_000, "no provenance file: nested too deeply"),
+        ("provenance.json", " " * (2 << 20), "no provenance file: over 1 MB"),
+    ],
+)
+def test_hostile_files_beside_a_model_are_one_line(pipeline, tmp_path, one_line, file, content, says):
+    folder = tmp_path / "control"
+    shutil.copytree(pipeline / "control", folder)
+    (folder / "provenance.json").unlink()
+    (folder / file).write_text(content if isinstance(content, str) else json.dumps(content))
+    text = POLICY.partition("[[model]]")[0] + '[[model]]\npath = "control"\n'
+    with pytest.raises(InputError) as error:
+        _decide(tmp_path, text)
     assert says in one_line(error)
 
 

@@ -154,4 +154,11 @@ def test_strangers_adapters_and_bases_say_what_they_can(tmp_path, exported):
     record = trace(str(folder), Lab(tmp_path / "none"))
     assert _names(record) == [(0, "model", str(folder)), (1, "base", "some/model")]
     assert record.lineage.facts["rows"] == "unknown"
+    long = tmp_path.joinpath(*("d" * 200 for _ in range(3)))
+    shutil.copytree(folder, long)
+    with pytest.raises(InputError, match="at most 500 characters"):
+        trace(str(long), Lab(tmp_path / "none"))
+    for name in ("a" * 300, "~nobody-of-that-name/x"):
+        with pytest.raises(InputError, match="no such base or folder"):
+            trace(name, Lab(tmp_path / "none"))
     assert trace("tiny-b", Lab(tmp_path / "none")).lineage.what == "base"

@@ -22,6 +22,7 @@
 No MLX here.
 """
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -132,9 +133,9 @@ def parse_policy(text: str, folder: Path, where: str) -> Policy:
         if trait.rpartition("/")[0] not in policy.families:
             raise InputError(f"{where}: allow: {trait} is of no family in `families`")
     for entry in (*policy.model, *policy.corpus):
-        if not (folder / entry.path).exists():
+        if not os.path.exists(folder / entry.path):
             raise InputError(f"{where}: {entry.path} is not there (paths are relative to {_FROM})")
     for entry in policy.corpus:
-        if entry.audit and not (folder / entry.audit).is_file():
+        if entry.audit and not os.path.isfile(folder / entry.audit):
             raise InputError(f"{where}: {entry.audit} is not there (paths are relative to {_FROM})")
     return policy

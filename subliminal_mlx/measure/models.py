@@ -17,7 +17,7 @@ from ..adapters import Stack
 from ..bases import Base, load, locate
 from ..errors import InputError, SubliminalError
 from ..lab import Lab
-from ..model_folder import read_json
+from ..model_folder import named_base, read_json
 from ..spec import parse_spec
 
 runtime.prepare()
@@ -79,8 +79,8 @@ def claimed_base(folder: Path) -> tuple[str, str | None] | None:
         return record.base.name, record.base.sha256
     if name := _base_in_lab(folder):
         return name, None
-    name = read_json(folder / CONFIG).get("model")
-    return (name, None) if isinstance(name, str) and name else None
+    name = named_base(folder)
+    return (name, None) if name else None
 
 
 def delta_norms(stack: Stack) -> tuple[float, ...]:
