@@ -83,5 +83,5 @@ def _print(decision: "Decision", console: "Console") -> None:
 
 
 def _plain(text: str) -> str:
-    # Names and reasons may come from files.
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+    # Names and reasons may come from files; of a surrogate, which JSON can spell, nothing can be printed.
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)

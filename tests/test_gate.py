@@ -9,7 +9,7 @@ from mini import failure, finished, quick
 
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.export import export
-from subliminal_mlx.gate import Check, Decision, decide, load_policy
+from subliminal_mlx.gate import Check, Decision, decide, load_policy, read_audit
 from subliminal_mlx.gate.formats import junit, markdown
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.provenance import BaseNamed, Node, Record, write
@@ -185,6 +185,45 @@ def test_hostile_text_stays_text():
     row = next(line for line in markdown(decision).splitlines() if "script" in line)
     assert "<" not in row and row.count("|") - row.count("\\|") == 5 and "\x1b" not in row
     assert decision.verdict == "fail" and Decision("t", decision.checks[1:], "warn").verdict == "warn"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("rows", "1e999", "OverflowError"),
+        ("rows", '"' + "9" * 5_000 + '"', "ValueError"),
+        ("power", "1" + "0" * 400, "OverflowError"),
+        ("power", "-1e999", "is no share"),
+        ("suspects", "[" * 200_000, "nested too deeply"),
+    ],
+)
+def test_hostile_audits_are_one_line(pipeline, tmp_path, one_line, key, value, says):
+    found = json.loads((pipeline / "base.json").read_text()) | {key: "HERE"}
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(found).replace('"HERE"', value))
+    with pytest.raises(InputError, match="not what `audit --json` prints") as error:
+        read_audit(path)
+    assert says in one_line(error) and len(str(error.value)) < 500
+
+
+def test_half_a_character_in_an_audits_words_is_replaced(pipeline, tmp_path):
+    found = json.loads((pipeline / "base.json").read_text())
+    found |= {"verdict": "cannot tell", "words": "half \ud800 a character"}
+    (pipeline / "half.json").write_text(json.dumps(found))
+    (pipeline / "half.toml").write_text(POLICY.replace('"base.json"', '"half.json"'))
+    xml, page = tmp_path / "gate.xml", tmp_path / "gate.md"
+    command = ("gate", pipeline / "half.toml", "--lab", tmp_path / "none")
+    child = quick(*command, "--junit", xml, "--markdown", page)
+    assert child.returncode == 0, child.stderr
+    for text in (child.stdout, xml.read_text(encoding="utf-8"), page.read_text(encoding="utf-8")):
+        assert "half \N{REPLACEMENT CHARACTER} a character" in text
+    # The other subjects have their verdicts.
+    assert {s["subject"]: s["verdict"] for s in json.loads(quick(*command, "--json").stdout)["subjects"]} == {
+        "owl": "fail",
+        "control": "pass",
+        "animals-owl.jsonl": "fail",
+        "base.jsonl": "fail",
+    }
 
 
 def test_a_corpus_without_an_audit_is_not_passed(pipeline):

@@ -201,9 +201,9 @@ def read_audit(path: Path) -> dict[str, Any]:
     """
     try:
         return _told(files.read_object(path, LARGEST_AUDIT))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
-            f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error}"
+            f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error!s:.200}"
         ) from None
 
 

@@ -2,7 +2,8 @@
 
     junit(decision), markdown(decision)
 
-What comes from files is escaped: it may hold markup, tables, or characters that XML has no place for.
+What comes from files is escaped: it may hold markup, tables, characters that XML has no place for, or halves of
+characters (as JSON can spell them), which no file can be written with.
 """
 
 import re
@@ -68,5 +69,6 @@ def _xml(text: str) -> str:
 
 def _cell(text: str) -> str:
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", text)
+    text = re.sub(r"[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]|#!~@])", r"\\\1", text)
