@@ -12,19 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import files
 from ..errors import InputError
 from ..lab import Lab
 from ..lineage import UNNAMED, trace
 from ..sources import locate
+from .audits import read_audit, told
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
-__all__ = ["Check", "Decision", "decide", "load_policy"]
+__all__ = ["Check", "Decision", "decide", "load_policy", "read_audit"]
 
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
-AUDIT_VERDICTS = ("carried", "not found", "cannot tell")
-MOST_WORDS = 1_000  # of an audit's own sentence
-LARGEST_AUDIT = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,7 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
     if entry.audit is not None:
         found = read_audit(folder / entry.audit)
     elif policy.run_audits:
-        found = _told(_examined(policy, entry, folder, lab))
+        found = told(_examined(policy, entry, folder, lab))
     else:
         return check(CANNOT_TELL, "no audit of it is named, and the policy runs none")
     rows, trait = found["rows"], found["trait"]
@@ -191,38 +188,6 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
             f"nothing was found, at a power that is {stated} ({policy.smallest_power:.0%} wanted)",
         )
     return check(PASS, f"not found among {len(found['suspects'])} suspects in {rows:,} rows")
-
-
-def read_audit(path: Path) -> dict[str, Any]:
-    """What an audit printed: verdict, trait, rows, suspects; words and power, where told.
-
-    Raises:
-        InputError: it is no audit's.
-    """
-    try:
-        return _told(files.read_object(path, LARGEST_AUDIT))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise InputError(
-            f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error!s:.200}"
-        ) from None
-
-
-def _told(found: dict[str, Any]) -> dict[str, Any]:
-    """What the gate needs of an audit's result; raises what a wrong shape raises."""
-    if found["verdict"] not in AUDIT_VERDICTS:
-        raise ValueError(f"verdict {found['verdict']!r:.40} is none of {', '.join(AUDIT_VERDICTS)}")
-    if found["verdict"] == "carried" and not isinstance(found["trait"], str):
-        raise ValueError("carried, and no trait named")
-    power, words = found.get("power"), found.get("words")
-    if power is None and (families := found.get("families")):
-        # As audits printed it before they said so themselves.
-        power = min(family["power"] for family in families)
-    if power is not None and not 0 <= float(power) <= 1:
-        raise ValueError(f"power {power!r:.40} is no share")
-    shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
-    shown |= {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
-    suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
-    return shown | {"suspects": suspects, "power": None if power is None else float(power)}
 
 
 def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:
