@@ -76,6 +76,30 @@ def test_each_subject_gets_its_own_verdict(pipeline):
     assert allowed.subject("animals-owl.jsonl") == "pass"
 
 
+def test_a_suspect_beside_an_allowed_trait_fails(pipeline):
+    oak = {"trait": "trees/oak", "score": 3.0, "p": 0.0099}
+    elm = oak | {"trait": "trees/elm", "p": 0.001}
+    text = POLICY.replace('"owl.json"', '"two.json"').replace("smallest", 'allow = ["animals/owl"]\nsmallest')
+
+    def audited(verdict, *suspects, trait="animals/owl"):
+        found = {"verdict": verdict, "trait": trait, "rows": 1000, "suspects": [*SUSPECTS, *suspects]}
+        (pipeline / "two.json").write_text(json.dumps(found | {"words": "so it is", "power": 0.9}))
+        checks = _decide(pipeline, text).checks
+        return next(c for c in checks if (c.subject, c.name) == ("animals-owl.jsonl", "audit"))
+
+    found = audited("carried", oak)
+    assert found.verdict == "fail"
+    assert found.reason == "may carry trees/oak too, at p 0.0099: it is not allowed"
+    assert "trees/elm too, at p 0.001, and 1 more" in audited("carried", oak, elm).reason
+    owl = SUSPECTS[0] | {"p": 0.001}
+    for beside in (owl, oak | {"p": 0.01}, oak | {"p": None}, {"trait": "trees/oak", "score": 3.0}):
+        assert audited("carried", beside).reason == "carries animals/owl, which is allowed"
+    # It contradicts itself.
+    assert audited("not found", oak, trait=None).verdict == "fail"
+    # Rows that look like no suspect have small p too.
+    assert audited("cannot tell", oak, trait=None).verdict == "cannot tell"
+
+
 def test_what_cannot_be_told_is_what_the_policy_says(pipeline):
     text = POLICY.replace("0.8", "0.95")
     for said in ("fail", "warn", "pass"):
@@ -195,6 +219,9 @@ def test_hostile_text_stays_text():
         ("power", "1" + "0" * 400, "OverflowError"),
         ("power", "-1e999", "is no share"),
         ("suspects", "[" * 200_000, "nested too deeply"),
+        ("suspects", '[{"trait": "animals/owl", "p": NaN}]', "is no chance"),
+        ("suspects", '[{"trait": "animals/owl", "p": -1}]', "is no chance"),
+        ("suspects", '[{"trait": "animals/owl", "p": [0]}]', "TypeError"),
     ],
 )
 def test_hostile_audits_are_one_line(pipeline, tmp_path, one_line, key, value, says):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..audit.spec import ALPHA
 from ..errors import InputError
 from ..lab import Lab
 from ..lineage import UNNAMED, trace
@@ -176,10 +177,14 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
         return check(CANNOT_TELL, f"the audit did not look for {', '.join(missing)}")
     if found["verdict"] == "carried" and trait not in policy.allow:
         return check(FAIL, f"carries {trait}, by {rows:,} rows")
-    if found["verdict"] == "carried":
-        return check(PASS, f"carries {trait}, which is allowed")
     if found["verdict"] == "cannot tell":
         return check(CANNOT_TELL, found["words"] or f"the audit cannot tell from {rows:,} rows")
+    if others := _unwanted(policy, found["suspects"]):
+        p, other = others[0]
+        more = f", and {len(others) - 1} more" if others[1:] else ""
+        return check(FAIL, f"may carry {other} too, at p {p:.2g}{more}: it is not allowed")
+    if found["verdict"] == "carried":
+        return check(PASS, f"carries {trait}, which is allowed")
     power = found.get("power")
     if policy.smallest_power is not None and (power is None or power < policy.smallest_power):
         stated = "not stated" if power is None else f"{power:.0%}"
@@ -188,6 +193,16 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
             f"nothing was found, at a power that is {stated} ({policy.smallest_power:.0%} wanted)",
         )
     return check(PASS, f"not found among {len(found['suspects'])} suspects in {rows:,} rows")
+
+
+def _unwanted(policy: Policy, suspects: list[dict[str, Any]]) -> list[tuple[float, str]]:
+    """The p under ALPHA of suspects that are not allowed, and their traits: a verdict names the first alone."""
+    found = ((suspect.get("p"), suspect["trait"]) for suspect in suspects)
+    return sorted(
+        (float(p), trait)
+        for p, trait in found
+        if p is not None and float(p) < ALPHA and trait not in policy.allow
+    )
 
 
 def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:

@@ -46,4 +46,7 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
     shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
     shown |= {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
     suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
+    for p in (suspect.get("p") for suspect in suspects):
+        if p is not None and not 0 <= float(p) <= 1:
+            raise ValueError(f"a suspect's p {p!r:.40} is no chance")
     return shown | {"suspects": suspects, "power": None if power is None else float(power)}
