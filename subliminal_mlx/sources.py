@@ -76,13 +76,21 @@ def locate(name: str) -> Location:
         if missing := model_folder.missing(folder):
             raise InputError(f"base {name!r}: {folder} is no mlx-lm model folder, it has no {missing}")
         return Location(name, folder.resolve(), model_folder.sha256(folder), "folder")
-    if len(name) <= LONGEST_HUB_NAME and (match := HUB_NAME.fullmatch(name)):
+    if match := _hub_name(name):
         repo, revision = match.groups(default="main")
         snapshot = _cached_snapshot(repo, revision) or _download(repo, revision)
         return Location(name, snapshot, snapshot.name, "hub")
     raise InputError(
         f"base {name!r:.200}: no such base or folder; {_offline()}, or a Hugging Face owner/name"
     )
+
+
+def is_here(name: str) -> bool:
+    """Whether `locate` needs no network for this name; True also for what it refuses at once."""
+    if os.path.exists(os.path.expanduser(name)) or not (match := _hub_name(name)):
+        return True
+    repo, revision = match.groups(default="main")
+    return _cached_snapshot(repo, revision) is not None
 
 
 def listing() -> list[dict[str, Any]]:
@@ -116,6 +124,10 @@ def _is_shipped(name: str) -> bool:
     # A plain name only: "../x" or "." must not lead into or out of the shipped bases.
     plain = re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)
     return plain is not None and model_folder.is_model(SHIPPED / name)
+
+
+def _hub_name(name: str) -> re.Match[str] | None:
+    return HUB_NAME.fullmatch(name) if len(name) <= LONGEST_HUB_NAME else None
 
 
 def _wheel_location() -> Location:

@@ -7,14 +7,19 @@ from xml.etree import ElementTree
 import pytest
 from mini import failure, finished, quick
 
+from subliminal_mlx import sources
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.export import export
+from subliminal_mlx.files import sha256
 from subliminal_mlx.gate import Check, Decision, decide, load_policy, read_audit
 from subliminal_mlx.gate.formats import junit, markdown
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.provenance import BaseNamed, Node, Record, write
+from subliminal_mlx.sources import locate
 
 SUSPECTS = [{"trait": f"animals/{name}", "score": 0.1, "p": 0.5} for name in ("owl", "cat")]
+# Stand for the hashes of tiny-a and of a corpus.
+HERE, ROWS = "here", "rows"
 POLICY = """
 title = "Before | training"
 base = "tiny-a"
@@ -74,6 +79,53 @@ def test_each_subject_gets_its_own_verdict(pipeline):
     # A trait that is wanted may be there.
     allowed = _decide(pipeline, POLICY.replace("smallest", 'allow = ["animals/owl"]\nsmallest'))
     assert allowed.subject("animals-owl.jsonl") == "pass"
+
+
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [
+        ({}, ""),
+        ({"base": None, "base_sha256": None, "corpus_sha256": None}, ""),
+        ({"base": "tiny-a"}, ""),
+        ({"base": "tiny-a", "base_sha256": HERE, "corpus_sha256": ROWS}, ""),
+        ({"base": "a/copy", "base_sha256": HERE}, ""),
+        ({"base": "tiny-b"}, "made for 'tiny-b', not for tiny-a"),
+        ({"base": "tiny-b", "base_sha256": "1" * 64}, "made for 'tiny-b' ('111111111111'), not for tiny-a ("),
+        ({"base": "tiny-a", "base_sha256": "1" * 64}, "made for 'tiny-a' ('111111111111'), not for tiny-a ("),
+        ({"base_sha256": "\n" * 64}, "made for another base ("),
+        ({"corpus_sha256": "1" * 64}, "of other rows ('111111111111') than "),
+        ({"base": ["tiny-a"]}, "base ['tiny-a'] is no text"),
+    ],
+)
+def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, stated, says):
+    digests = {HERE: locate("tiny-a").sha256, ROWS: sha256(pipeline / "base.jsonl")}
+    stated = {key: digests.get(value, value) if key != "base" else value for key, value in stated.items()}
+    found = json.loads((pipeline / "base.json").read_text()) | stated
+    (pipeline / "of.json").write_text(json.dumps(found))
+    text = POLICY.partition("[[model]]")[0] + '[[corpus]]\npath = "base.jsonl"\naudit = "of.json"\n'
+    if not says:
+        assert _decide(pipeline, text).verdict == "pass"
+        return
+    with pytest.raises(InputError) as error:
+        _decide(pipeline, text)
+    assert "of.json" in one_line(error) and says in one_line(error)
+
+
+def test_a_base_that_is_not_here_is_known_by_its_name(pipeline, monkeypatch):
+    monkeypatch.setattr(sources, "_download", lambda *name: pytest.fail("a download, to read a verdict"))
+    text = POLICY.partition("[[model]]")[0] + '[[corpus]]\npath = "base.jsonl"\naudit = "of.json"\n'
+    text = text.replace('"tiny-a"', '"no-one/nothing"').replace("smallest", 'lineage = "optional"\nsmallest')
+    rows, beside = pipeline / "base.jsonl", pipeline / "base.provenance.json"
+    beside.rename(pipeline / "aside")
+    found = json.loads((pipeline / "base.json").read_text()) | {"base_sha256": "1" * 40}
+    try:
+        (pipeline / "of.json").write_text(json.dumps(found | {"base": "no-one/nothing"}))
+        assert _decide(pipeline, text).subject(rows.name) == "pass"
+        (pipeline / "of.json").write_text(json.dumps(found | {"base": "tiny-a"}))
+        with pytest.raises(InputError, match="made for 'tiny-a', not for no-one/nothing"):
+            _decide(pipeline, text)
+    finally:
+        (pipeline / "aside").rename(beside)
 
 
 def test_a_suspect_beside_an_allowed_trait_fails(pipeline):

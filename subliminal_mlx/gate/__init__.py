@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..lab import Lab
 from ..lineage import UNNAMED, trace
 from ..sources import locate
-from .audits import read_audit, told
+from .audits import check_subject, read_audit, told
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
 __all__ = ["Check", "Decision", "decide", "load_policy", "read_audit"]
@@ -167,6 +167,7 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
     check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
     if entry.audit is not None:
         found = read_audit(folder / entry.audit)
+        check_subject(found, folder / entry.audit, entry.base or policy.base, folder / entry.path)
     elif policy.run_audits:
         found = told(_examined(policy, entry, folder, lab))
     else:

@@ -3,6 +3,8 @@
     found = read_audit(Path("rows.audit.json"))
     found["verdict"], found["trait"], found["rows"]
 
+    check_subject(found, Path("rows.audit.json"), "tiny-a", Path("rows.jsonl"))     # it is an audit of these
+
 What it says of its corpus is judged elsewhere.
 """
 
@@ -11,14 +13,17 @@ from typing import Any
 
 from .. import files
 from ..errors import InputError
+from ..sources import is_here, locate
 
 VERDICTS = ("carried", "not found", "cannot tell")
 MOST_WORDS = 1_000  # of an audit's own sentence
 LARGEST_FILE = 64 << 20
+# What an audit is of; audits did not always say so. Hashes are `locate`'s and that of the file of rows.
+OF = ("base", "base_sha256", "corpus_sha256")
 
 
 def read_audit(path: Path) -> dict[str, Any]:
-    """What an audit printed: verdict, trait, rows, suspects; words and power, where told.
+    """What an audit printed: verdict, trait, rows, suspects; words, power and what it is of, where told.
 
     Raises:
         InputError: it is no audit's.
@@ -29,6 +34,26 @@ def read_audit(path: Path) -> dict[str, Any]:
         raise InputError(
             f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error!s:.200}"
         ) from None
+
+
+def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path) -> None:
+    """See that an audit is of this base and of these rows, as far as it says.
+
+    Raises:
+        InputError: it is of others.
+    """
+    name, digest, rows = (found[key] for key in OF)
+    stated = f"{name!r:.60}" if name else "another base"
+    if digest and is_here(base):
+        if digest != (here := locate(base).sha256):
+            raise InputError(
+                f"audit {path}: made for {stated} ({digest[:12]!r}), not for {base} ({here[:12]!r})"
+            )
+    elif name and name != base:
+        # By name alone: nothing is downloaded to read a verdict.
+        raise InputError(f"audit {path}: made for {stated}, not for {base}")
+    if rows and corpus.is_file() and rows != (here := files.sha256(corpus)):
+        raise InputError(f"audit {path}: of other rows ({rows[:12]!r}) than {corpus} ({here[:12]!r})")
 
 
 def told(found: dict[str, Any]) -> dict[str, Any]:
@@ -49,4 +74,8 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
     for p in (suspect.get("p") for suspect in suspects):
         if p is not None and not 0 <= float(p) <= 1:
             raise ValueError(f"a suspect's p {p!r:.40} is no chance")
+    for name in OF:
+        if not isinstance(found.get(name), str | None):
+            raise ValueError(f"{name} {found[name]!r:.40} is no text")
+        shown[name] = found.get(name)
     return shown | {"suspects": suspects, "power": None if power is None else float(power)}
