@@ -32,10 +32,12 @@ REMEMBER_ABOVE = 16 << 20  # bytes from which a file's hash is remembered; less 
 
 def missing(folder: Path) -> str:
     """What keeps `folder` from being a model, in words; empty where nothing does."""
-    index = folder / "model.safetensors.index.json"
-    shards = set(read_json(index).get("weight_map", {}).values()) or {"model*.safetensors"}
+    index = read_json(folder / "model.safetensors.index.json").get("weight_map")
+    shards = {str(shard) for shard in index.values()} if isinstance(index, dict) else set()
     absent = [] if "model_type" in config(folder) else ["config.json with a model_type"]
-    absent += [shard for shard in sorted(shards) if not any(folder.glob(shard))]
+    absent += [shard or "file of no name" for shard in sorted(shards) if not os.path.isfile(folder / shard)]
+    if not shards and not any(folder.glob("model*.safetensors")):
+        absent.append("model*.safetensors")
     if not any(path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         absent.append("tokenizer.json")
     return ", ".join(absent)
@@ -82,15 +84,15 @@ def has_chat_template(folder: Path) -> bool:
 
 def parameters(folder: Path) -> int | None:
     """Number of weights, counted from the safetensors headers; None where they cannot be read."""
-    bits = (config(folder).get("quantization") or {}).get("bits")
     total = 0
     try:
+        bits = (config(folder).get("quantization") or {}).get("bits")
         for path in folder.glob("model*.safetensors"):
             for name, entry in _header(path).items():
                 packed = entry["dtype"] == "U32"  # mlx-lm packs quantised weights, and nothing else, so
                 if not name.endswith((".scales", ".biases")):
                     total += math.prod(entry["shape"]) * (32 // bits if packed else 1)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return None
     return total
 

@@ -298,6 +298,30 @@ def test_a_folder_that_is_no_model_is_told_with_what_it_lacks(tmp_path, absent, 
         bases.load(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [
+        ({"a": 5}, "5"),
+        ({"a": "/x"}, "/x"),
+        ({"a": "b" * 300}, "bbb"),
+        ({"a": ""}, "file of no name"),
+        ({"a": "x\0"}, "x"),
+        ({"a": ["**"]}, r"\['\*\*'\]"),
+        ({"a": "model-1.safetensors"}, "model-1.safetensors$"),
+    ],
+)
+def test_an_index_may_name_anything(tmp_path, index, told):
+    folder = write_model(tmp_path / "m")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    with pytest.raises(InputError, match=f"no mlx-lm model folder, it has no {told}"):
+        bases.load(str(folder))
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": ["model.safetensors"]}')
+    assert model_folder.is_model(folder)
+    for quantization in ([1], {"bits": 0}, {"bits": "x"}):
+        (folder / "config.json").write_text(json.dumps(CONFIG | {"quantization": quantization}))
+        model_folder.parameters(folder)
+
+
 def test_a_folder_that_mlx_lm_cannot_load_is_told_in_one_line(tmp_path):
     folder = write_model(tmp_path / "m")
     (folder / "config.json").write_text(json.dumps(CONFIG | {"model_type": "abacus"}))
