@@ -8,9 +8,11 @@ import pytest
 from mini import failure, finished, quick
 
 from subliminal_mlx import sources
+from subliminal_mlx.audit.corpus import look
+from subliminal_mlx.audit.reading import Bad, read
+from subliminal_mlx.bases import load
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.export import export
-from subliminal_mlx.files import sha256
 from subliminal_mlx.gate import Check, Decision, decide, load_policy, read_audit
 from subliminal_mlx.gate.formats import junit, markdown
 from subliminal_mlx.lab import Lab
@@ -98,7 +100,10 @@ def test_each_subject_gets_its_own_verdict(pipeline):
     ],
 )
 def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, stated, says):
-    digests = {HERE: locate("tiny-a").sha256, ROWS: sha256(pipeline / "base.jsonl")}
+    digests = {
+        HERE: locate("tiny-a").sha256,
+        ROWS: look(lambda bad: read(pipeline / "base.jsonl", bad), load("tiny-a"), Bad()).sha256,
+    }
     stated = {key: digests.get(value, value) if key != "base" else value for key, value in stated.items()}
     found = json.loads((pipeline / "base.json").read_text()) | stated
     (pipeline / "of.json").write_text(json.dumps(found))
@@ -128,7 +133,7 @@ def test_a_base_that_is_not_here_is_known_by_its_name(pipeline, monkeypatch):
         (pipeline / "aside").rename(beside)
 
 
-def test_a_suspect_beside_an_allowed_trait_fails(pipeline):
+def test_a_suspect_beside_an_allowed_trait_cannot_be_told(pipeline):
     oak = {"trait": "trees/oak", "score": 3.0, "p": 0.0099}
     elm = oak | {"trait": "trees/elm", "p": 0.001}
     text = POLICY.replace('"owl.json"', '"two.json"').replace("smallest", 'allow = ["animals/owl"]\nsmallest')
@@ -140,14 +145,16 @@ def test_a_suspect_beside_an_allowed_trait_fails(pipeline):
         return next(c for c in checks if (c.subject, c.name) == ("animals-owl.jsonl", "audit"))
 
     found = audited("carried", oak)
-    assert found.verdict == "fail"
-    assert found.reason == "may carry trees/oak too, at p 0.0099: it is not allowed"
-    assert "trees/elm too, at p 0.001, and 1 more" in audited("carried", oak, elm).reason
+    assert found.verdict == "cannot tell"
+    assert (
+        found.reason == "carries animals/owl, which is allowed, but trees/oak is above chance too (p 0.0099)"
+    )
+    assert "trees/elm is above chance too (p 0.001, as 1 more)" in audited("carried", oak, elm).reason
     owl = SUSPECTS[0] | {"p": 0.001}
     for beside in (owl, oak | {"p": 0.01}, oak | {"p": None}, {"trait": "trees/oak", "score": 3.0}):
         assert audited("carried", beside).reason == "carries animals/owl, which is allowed"
     # It contradicts itself.
-    assert audited("not found", oak, trait=None).verdict == "fail"
+    assert audited("not found", oak, trait=None).verdict == "cannot tell"
     # Rows that look like no suspect have small p too.
     assert audited("cannot tell", oak, trait=None).verdict == "cannot tell"
 
@@ -161,7 +168,10 @@ def test_what_cannot_be_told_is_what_the_policy_says(pipeline):
         c.reason for c in decision.checks if c.subject == "base.jsonl" and c.name == "audit"
     )
     decision = _decide(pipeline, POLICY.replace('families = ["animals"]', 'families = ["animals", "trees"]'))
-    assert "did not look for trees" in next(c.reason for c in decision.checks if c.name == "audit")
+    reasons = {c.subject: (c.verdict, c.reason) for c in decision.checks if c.name == "audit"}
+    assert reasons["base.jsonl"][0] == "cannot tell" and "did not look for trees" in reasons["base.jsonl"][1]
+    # What was found where was looked fails, whatever was left out.
+    assert reasons["animals-owl.jsonl"] == ("fail", "carries animals/owl, by 1,000 rows")
     decision = _decide(pipeline, POLICY.replace("smallest", "largest_drift = 0.001\nsmallest"))
     assert decision.subject("control") == "fail"
 

@@ -8,7 +8,6 @@
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -92,8 +91,7 @@ def look(source: Source, base: Base, bad: Bad) -> Corpus:
     sample: list[Row] = []
     total, content = 0, hashlib.sha256()
     for row in source(bad):
-        texts = [row.system, row.history, row.prompt, row.completion]
-        content.update(json.dumps(texts).encode() + b"\n")
+        content.update(row.content)
         # Vitter's algorithm R: every row is as likely to be kept, whatever comes.
         place = total if total < SAMPLE else int(rng.integers(total + 1))
         total += 1

@@ -42,6 +42,11 @@ class Row:
     system: str | None = None
     history: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def content(self) -> bytes:
+        """What a corpus is hashed by, whatever file its rows come in."""
+        return json.dumps([self.system, self.history, self.prompt, self.completion]).encode() + b"\n"
+
 
 @dataclass
 class Bad:

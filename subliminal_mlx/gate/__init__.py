@@ -174,16 +174,18 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
         return check(CANNOT_TELL, "no audit of it is named, and the policy runs none")
     rows, trait = found["rows"], found["trait"]
     suspects = {suspect.get("trait", "").rpartition("/")[0] for suspect in found["suspects"]}
-    if missing := [family for family in policy.families if family not in suspects]:
-        return check(CANNOT_TELL, f"the audit did not look for {', '.join(missing)}")
     if found["verdict"] == "carried" and trait not in policy.allow:
         return check(FAIL, f"carries {trait}, by {rows:,} rows")
+    if missing := [family for family in policy.families if family not in suspects]:
+        return check(CANNOT_TELL, f"the audit did not look for {', '.join(missing)}")
     if found["verdict"] == "cannot tell":
         return check(CANNOT_TELL, found["words"] or f"the audit cannot tell from {rows:,} rows")
     if others := _unwanted(policy, found["suspects"]):
+        # Traits that are alike rise together: an owl's rows raise the elephant's score as well.
         p, other = others[0]
-        more = f", and {len(others) - 1} more" if others[1:] else ""
-        return check(FAIL, f"may carry {other} too, at p {p:.2g}{more}: it is not allowed")
+        more = f", as {len(others) - 1} more" if others[1:] else ""
+        first = f"carries {trait}, which is allowed" if trait else "nothing is said to be found"
+        return check(CANNOT_TELL, f"{first}, but {other} is above chance too (p {p:.2g}{more})")
     if found["verdict"] == "carried":
         return check(PASS, f"carries {trait}, which is allowed")
     power = found.get("power")

@@ -8,17 +8,19 @@
 What it says of its corpus is judged elsewhere.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from .. import files
+from ..audit.reading import Bad, read
 from ..errors import InputError
 from ..sources import is_here, locate
 
 VERDICTS = ("carried", "not found", "cannot tell")
 MOST_WORDS = 1_000  # of an audit's own sentence
 LARGEST_FILE = 64 << 20
-# What an audit is of; audits did not always say so. Hashes are `locate`'s and that of the file of rows.
+# What an audit is of; audits did not always say so. Hashes are `locate`'s and `audit.corpus.look`'s.
 OF = ("base", "base_sha256", "corpus_sha256")
 
 
@@ -52,8 +54,15 @@ def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path) ->
     elif name and name != base:
         # By name alone: nothing is downloaded to read a verdict.
         raise InputError(f"audit {path}: made for {stated}, not for {base}")
-    if rows and corpus.is_file() and rows != (here := files.sha256(corpus)):
+    if rows and corpus.is_file() and rows != (here := _of_rows(corpus)):
         raise InputError(f"audit {path}: of other rows ({rows[:12]!r}) than {corpus} ({here[:12]!r})")
+
+
+def _of_rows(corpus: Path) -> str:
+    content = hashlib.sha256()
+    for row in read(corpus, Bad()):
+        content.update(row.content)
+    return content.hexdigest()
 
 
 def told(found: dict[str, Any]) -> dict[str, Any]:
