@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mini import SPEC, failure, finished, quick
 
-from subliminal_mlx import adapters
+from subliminal_mlx import adapters, sources
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.families import load_family
 from subliminal_mlx.lab import Lab
@@ -122,6 +122,21 @@ def test_what_does_not_fit_is_refused_in_a_line(tmp_path, folder, one_line, chan
     with pytest.raises(InputError) as error:
         open_model(str(made), against)
     assert says in one_line(error)
+
+
+def test_a_base_that_a_stranger_s_folder_names_is_not_downloaded(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(sources, "_download", lambda *name: pytest.fail("a download nobody asked for"))
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "provenance.json").unlink(missing_ok=True)
+    config = json.loads((copy / "adapter_config.json").read_text())
+    (copy / "adapter_config.json").write_text(json.dumps(config | {"model": "no-one/nothing"}))
+    assert open_model(str(copy), "tiny-a").base.name == "tiny-a"
+
+
+def test_a_name_that_no_file_can_have_is_refused_in_a_line(one_line):
+    with pytest.raises(InputError) as error:
+        open_model("a" * 300)
+    assert "a" * 20 in one_line(error)
 
 
 def test_dora_and_full_adapters_go_through_mlx_lm(tmp_path, tiny, folder):

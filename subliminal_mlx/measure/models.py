@@ -8,6 +8,7 @@ lab it lies in, or by mlx-lm's own record. Knows nothing about families.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ..bases import Base, load, locate
 from ..errors import InputError, SubliminalError
 from ..lab import Lab
 from ..model_folder import named_base, read_json
+from ..sources import is_here
 from ..spec import parse_spec
 
 runtime.prepare()
@@ -59,10 +61,10 @@ def open_model(model: str, against: str | None = None, files: tuple[str, ...] = 
         InputError: no such model, no base named, a base that is not the one the folder names, or
             weights that do not fit the base or are not finite.
     """
-    folder = Path(model).expanduser()
-    if (folder / CONFIG).exists():
+    folder = Path(os.path.expanduser(model))
+    if os.path.exists(folder / CONFIG):
         return _open_adapter(model, folder, against, files)
-    if folder.is_dir() and any(folder.glob("*adapters.safetensors")):
+    if os.path.isdir(folder) and any(folder.glob("*adapters.safetensors")):
         raise InputError(
             f"model {model!r}: adapters without {CONFIG}, which says what they are: put it there"
         )
@@ -114,8 +116,8 @@ def _open_adapter(model: str, folder: Path, against: str | None, files: tuple[st
 
 
 def _check_claim(model: str, name: str, claimed: str, digest: str | None) -> None:
-    if digest is None and name == claimed:
-        return
+    if digest is None and (name == claimed or not is_here(claimed)):
+        return  # a stranger's folder must not start a download
     try:
         wanted = digest or locate(claimed).sha256
     except SubliminalError:
