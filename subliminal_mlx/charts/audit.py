@@ -68,6 +68,8 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
     words = (
         f"Red: {first}. Dashed: the score above which p is under 0.01. Others of {family['family']} in blue."
     )
+    if "probes" in family["lines"] and len(family["growth"]) > 1:
+        words += " By the two fast lines: probe students are trained once."
     chart = alt.layer(line, limit).properties(width=WIDTH, height=260)
     return finish(chart, "Does the evidence grow with the rows?", words, wide=False)
 
