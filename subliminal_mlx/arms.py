@@ -31,6 +31,11 @@ KINDS = {
 }
 
 
+def on_foreign(arm: str) -> bool:
+    """Whether an arm's students are adapters of the spec's `foreign` base, and not of its `base`."""
+    return arm in ("foreign", "foreign-neutral", "other-init")
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """Every model of a run, read on one trait."""

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from .adapters import Stack
+from .arms import on_foreign
 from .bases import Base
 from .files import DATA
 from .rows import pack
@@ -65,7 +66,7 @@ def summarise(table: pa.Table) -> list[dict[str, Any]]:
         return []
     rows = []
     for (kind, arm), by_chain in losses.items():
-        if arm.startswith("foreign"):
+        if on_foreign(arm):
             continue
         means = np.array([np.mean(by_chain[chain]) for chain in sorted(by_chain)])
         change, low, high = estimate(means - base[0]) if kind != "base" else (0.0, None, None)

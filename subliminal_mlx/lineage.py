@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from . import model_folder, provenance
+from .arms import on_foreign
 from .errors import InputError, MachineError, SubliminalError, first_problem
 from .families import FOLDER as FAMILIES
 from .files import sha256
@@ -88,7 +89,7 @@ class Tracer:
                 self.lab.adapter(run_id=self.run["id"], slot=name)
             except MachineError as error:
                 raise InputError(f"{name}: {error}") from None
-            base = (spec.foreign or spec.base) if slot.arm.startswith("foreign") else spec.base
+            base = (spec.foreign or spec.base) if on_foreign(slot.arm) else spec.base
             return Record(base=self._named(base), lineage=self.model(slot))
         if name in self.sources:
             return Record(base=self._named(spec.base), lineage=self.corpus(name, None))
@@ -102,7 +103,7 @@ class Tracer:
         if slot.kind == "teacher":
             return self.teacher(slot.source, slot.chain)
         student = self.spec.kinds[slot.kind]
-        base = (self.spec.foreign or "") if slot.arm.startswith("foreign") else self.spec.base
+        base = (self.spec.foreign or "") if on_foreign(slot.arm) else self.spec.base
         facts = {
             "kind": slot.kind,
             "arm": slot.arm,

@@ -13,6 +13,7 @@ import numpy as np
 
 from . import adapters
 from .adapters import Stack
+from .arms import on_foreign
 from .bases import Base, load
 from .errors import InputError
 from .families import Family, load_family
@@ -80,7 +81,7 @@ def talk(
             continue
         stack = adapters.load(lab.adapter(run_id, slot.name))
         # A foreign student is an adapter of the other base.
-        owner = load(spec.foreign or "") if slot.arm.startswith("foreign") else base
+        owner = load(spec.foreign or "") if on_foreign(slot.arm) else base
         answers.append(_answer(owner, label, stack, question, family, count))
     return answers
 

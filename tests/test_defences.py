@@ -18,8 +18,10 @@ from subliminal_mlx.channels import channel
 from subliminal_mlx.defences import defend
 from subliminal_mlx.defences.evidence import evidence
 from subliminal_mlx.errors import InputError
+from subliminal_mlx.families import load_family
 from subliminal_mlx.identity import identify, stack_size
 from subliminal_mlx.lab import Lab
+from subliminal_mlx.lineage import trace
 from subliminal_mlx.plan import plan
 from subliminal_mlx.results import write_results
 from subliminal_mlx.rows import Rows, pack
@@ -27,6 +29,7 @@ from subliminal_mlx.sample import sample
 from subliminal_mlx.spec import load_spec, parse_spec, run_id
 from subliminal_mlx.stages import Setting
 from subliminal_mlx.statistics import ratio
+from subliminal_mlx.talk import talk
 
 BENCH = """
 title = "A small bench"
@@ -297,6 +300,21 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     assert [row["arm"] for row in stored] == list(rows)
     assert float(stored[1]["share"]) == pytest.approx(rows[stored[1]["arm"]]["share"], rel=1e-4)
     assert (tmp_path / "results" / "defences.svg").exists()
+    # Students of another initialisation are the other base's: their adapters fit both and mean nothing on ours.
+    of = {arm: trace(f"{identify(spec)}/hard/{arm}/animals/owl/c0", lab) for arm in ("treated", "other-init")}
+    assert [record.base.name for record in of.values()] == ["tiny-a", "tiny-b"]
+    asked = load_family("animals").held_out[0]
+    said = talk(lab, identify(spec), asked.text, "other-init", "animals/owl", "hard", count=1)
+    read = [
+        row["logp"]
+        for row in lab.readouts(identify(spec)).to_pylist()
+        if (row["slot"], row["question"], row["step"]) == ("hard/other-init/animals/owl/c0", asked.id, 10)
+    ]
+    student = next(answer for answer in said if answer.model == "other-init student")
+    assert sorted(student.probabilities.values()) == pytest.approx(sorted(np.exp(read)), rel=1e-3)
+    assert "other-init" not in {
+        row["arm"] for row in lab.run(identify(spec))["summary"].get("capability", [])
+    }
     says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
     assert "no file nothing.py" in says
     # Under way, some arms have chains that others lack: all are shown over the same ones.

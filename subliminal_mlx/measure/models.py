@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import adapters, provenance, runtime
 from ..adapters import Stack
+from ..arms import on_foreign
 from ..bases import Base, load, locate
 from ..errors import InputError, SubliminalError
 from ..lab import Lab
@@ -138,7 +139,7 @@ def _base_in_lab(folder: Path) -> str | None:
             if run is None:
                 return None
             spec = parse_spec(run["spec_toml"], where=f"run {run_id}")
-            return spec.foreign if "/foreign" in f"/{slot}" else spec.base
+            return spec.foreign if any(map(on_foreign, slot.split("/"))) else spec.base
     return None
 
 

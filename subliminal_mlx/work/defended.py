@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..adapters import Stack
+from ..arms import on_foreign
 from ..defence_names import defended_arm
 from ..defences import Changed, defend
 from ..defences.evidence import evidence
@@ -24,7 +25,7 @@ COSTS = ("rows-lost", "tokens-lost", "clean-rows")
 
 def setting_of(context: Context, unit: Unit) -> Setting:
     """What a defended unit's students start from."""
-    return context.foreign if unit.slots[0].arm == "other-init" else context.setting
+    return context.foreign if on_foreign(unit.slots[0].arm) else context.setting
 
 
 def start_of(unit: Unit) -> str:
