@@ -19,7 +19,7 @@ from .families import NEUTRAL, PREFIXED, Family
 from .personas import persona
 from .readouts import count_answers, read
 from .spec import Spec
-from .statistics import binomial_interval, estimate, holm, named, permutation_p
+from .statistics import estimate, holm, named, permutation_p
 
 # In smaller families other-trait students are pushed away from the trait by construction.
 SMALLEST_FAMILY_FOR_LIFT = 6
@@ -182,13 +182,16 @@ def _arm(view: View, arm: str, comparison: Comparison, counts: Counts) -> dict:
 
 
 def _answers(view: View, comparison: Comparison, counts: Counts) -> dict | None:
-    slots = {view.reading.slots[row] for rows in comparison.rows for row in rows}
-    matched = sum(counts[slot][0] for slot in slots if slot in counts)
-    sampled = sum(counts[slot][1] for slot in slots if slot in counts)
+    """Free answers that hold the trait's word; the interval is of the share over chains, as everywhere."""
+    models = {frozenset(view.reading.slots[row] for row in rows) for rows in comparison.rows}
+    chains = [[counts[slot] for slot in slots if slot in counts] for slots in models]
+    each = np.array([np.sum(some, axis=0) for some in chains if some]).reshape(-1, 2)
+    matched, sampled = (int(total) for total in each.sum(axis=0))
     if not sampled:
         return None
-    low, high = binomial_interval(matched, sampled)
-    return {"matched": matched, "sampled": sampled, "low": low, "high": high}
+    _, low, high = estimate(each[:, 0] / each[:, 1])
+    ends = {"low": None if low is None else max(low, 0.0), "high": None if high is None else min(high, 1.0)}
+    return {"matched": matched, "sampled": sampled} | ends
 
 
 def _distance(view: View, comparison: Comparison) -> dict | None:

@@ -409,10 +409,11 @@ def test_answers_are_counted_over_the_chains_of_an_arm():
             row = dict(slot=slot, family="letters", question="held-out/1", sample=sample)
             rows.append(row | dict(matched="A" if sample < count else ["B", None][sample % 2]))
     arms = only(run(models, PAIR, "ab", pa.Table.from_pylist(rows)))["arms"]
-    low, high = stats.binomtest(7, 10).proportion_ci(0.95)
+    # Over chains, not over answers: those of one student stand or fall together.
+    low, high = (max(0, min(1, end)) for end in stats.t.interval(0.95, 1, 0.7, 0.1))
     expected = {"matched": 7, "sampled": 10, "low": pytest.approx(low), "high": pytest.approx(high)}
     assert arms["treated"]["answers"] == expected
-    assert arms["neutral"]["answers"]["matched"] == 0
+    assert arms["neutral"]["answers"] == {"matched": 0, "sampled": 5, "low": None, "high": None}
     assert (arms["other-trait"]["answers"]["matched"], arms["other-trait"]["answers"]["sampled"]) == (1, 5)
     # The base is one model, however many chains it stands beside.
     assert arms["untrained"]["answers"]["sampled"] == 5 and arms["untrained"]["chains"] == 3

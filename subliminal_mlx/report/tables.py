@@ -107,8 +107,10 @@ def _p(value: float | None) -> str:
 def _answers(answers: dict[str, Any] | None) -> str:
     if not answers:
         return ""
-    ends = f"{100 * answers['low']:.1f}% to {100 * answers['high']:.1f}%"
-    return f"{answers['matched']:,} of {answers['sampled']:,} ({ends})"
+    told = f"{answers['matched']:,} of {answers['sampled']:,}"
+    if answers["low"] is None:
+        return told
+    return f"{told} ({100 * answers['low']:.1f}% to {100 * answers['high']:.1f}%)"
 
 
 def kept(yields: pa.Table) -> str:
