@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # who reads shipped results needs no database
 
 FOLDER = DATA / "results"
 CHARTS = ("transfer", "lifts", "matrix")
+WRITTEN = (".toml", ".json", ".csv", ".svg", ".png")
 COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
 DEFENCES = (
     *("student", "arm", "defence", "control", "chains", "transfer", "low", "high"),
@@ -51,14 +52,22 @@ def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = Fals
             run |= {"summary": summary, "chains_done": chains}
         if not chains:
             raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
-    if folder.exists() and not (folder / "summary.json").exists():
-        raise InputError(f"{folder} exists and holds no results: name another folder")
+    if folder.exists() and not _holds_results(folder):
+        # A whole export has a summary.json too, beside its rows and adapters.
+        raise InputError(f"{folder} exists and holds no results, or more than that: name another folder")
     defended: list[dict[str, Any]] = []
     if parse_spec(run["spec_toml"]).defences:
         from . import bench
 
         defended = bench.report(lab, run_id)
     publish(folder, lambda target: _write(run, _yields(lab, run_id, chains), defended, target))
+
+
+def _holds_results(folder: Path) -> bool:
+    """Whether a folder is what `write` makes, and nothing else: it is replaced whole."""
+    if not (folder / "summary.json").exists() or not (folder / "table.csv").exists():
+        return False
+    return all(path.is_file() and path.suffix in WRITTEN for path in folder.iterdir())
 
 
 def read_results(name: str) -> dict[str, Any]:

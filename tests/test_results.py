@@ -4,10 +4,13 @@ import csv
 import json
 
 import pytest
+from mini import finished
 
 from subliminal_mlx import results
 from subliminal_mlx.errors import InputError
-from subliminal_mlx.results import FOLDER, read_results
+from subliminal_mlx.export import export
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.results import FOLDER, read_results, write_results
 from subliminal_mlx.sources import SHIPPED as SHIPPED_BASES
 from subliminal_mlx.spec import parse_spec
 
@@ -77,3 +80,17 @@ def test_only_shipped_charts_are_read(name, which):
     assert results.chart("default", "transfer").startswith("<svg")
     with pytest.raises(InputError, match="transfer, lifts, matrix"):
         results.chart(name, which)
+
+
+def test_results_replace_results_and_nothing_else(tmp_path_factory, tmp_path):
+    done = finished(tmp_path_factory)
+    lab, results, whole = Lab(done.lab), tmp_path / "results", tmp_path / "whole"
+    for _ in range(2):
+        write_results(lab, done.run_id, results)
+    export(lab, done.run_id, whole)
+    (results / "notes.md").write_text("mine")
+    for folder in (results, whole):
+        before = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+        with pytest.raises(InputError, match="holds no results, or more than that"):
+            write_results(lab, done.run_id, folder)
+        assert sorted(path.relative_to(folder) for path in folder.rglob("*")) == before
