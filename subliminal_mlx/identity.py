@@ -20,9 +20,12 @@ def identify(spec: Spec) -> str:
     """The run id of a spec, from the files it names.
 
     Raises:
-        InputError: a base or family that is not there, or two families of one name.
+        InputError: a base or family that is not there, two families of one name, or one base by two names.
     """
     prints = {f"base/{name}": locate(name).sha256 for name in (spec.base, spec.foreign) if name}
+    if spec.foreign and prints[f"base/{spec.base}"] == prints[f"base/{spec.foreign}"]:
+        # Its students would start where the others do, and show transfer where the control must show none.
+        raise InputError(f"foreign: {spec.foreign} is {spec.base} by another name: name another base")
     for name in spec.families:
         path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
         family = load_family(name).name

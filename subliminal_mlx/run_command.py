@@ -65,13 +65,20 @@ def resume(
     \b
     python -m subliminal_mlx resume latest
     """
+    from .identity import identify
     from .lab import Lab
     from .spec import parse_spec
 
     store = Lab(lab)
     found = store.run(store.resolve(run))
     assert found is not None
-    _run(parse_spec(found["spec_toml"], where=f"run {found['id']}"), lab, as_json, processes, force)
+    spec = parse_spec(found["spec_toml"], where=f"run {found['id']}")
+    if (now := identify(spec)) != found["id"]:
+        raise InputError(
+            f"run {found['id']} cannot go on: its base, a family, a defence's file or this version's results "
+            f"changed since, and the same spec is run {now} now. `run` with its spec begins that"
+        )
+    _run(spec, lab, as_json, processes, force)
 
 
 def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:

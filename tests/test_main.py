@@ -362,3 +362,13 @@ def test_a_reader_that_goes_away_is_no_failure_of_ours(done):
     assert "Traceback" not in process.stderr.read()
     process.wait()
     process.stderr.close()
+
+
+def test_a_run_whose_files_changed_is_not_begun_anew_by_resume(done, tmp_path):
+    lab = shutil.copytree(done.lab, tmp_path / "lab")
+    with duckdb.connect(str(lab / "lab.duckdb")) as con:
+        con.execute("UPDATE runs SET spec_toml = replace(spec_toml, 'chains = 1', 'chains = 2')")
+    before = sorted(path.name for path in (lab / "runs").iterdir())
+    says = mini.failure(mini.quick("resume", "latest", "--lab", lab), 2)
+    assert f"run {done.run_id} cannot go on" in says and "`run` with its spec begins that" in says
+    assert sorted(path.name for path in (lab / "runs").iterdir()) == before

@@ -7,6 +7,8 @@ import pytest
 
 from subliminal_mlx import sources
 from subliminal_mlx.errors import InputError
+from subliminal_mlx.identity import identify
+from subliminal_mlx.sources import locate
 from subliminal_mlx.spec import Spec, Student, load_spec, parse_spec, presets, run_id, to_toml, validate
 
 PLAIN = {"hard": {}}
@@ -79,6 +81,11 @@ WRONG = {
     "arms without treated": ('arms = ["neutral"]', "arms: treated"),
     "foreign without base": ('ablations = ["foreign"]', "foreign: "),
     "foreign of itself": ('ablations = ["foreign"]\nforeign = "tiny-a"', "foreign: "),
+    "an ablated trait twice": (
+        'ablations = ["shuffled"]\nablation_traits = ["animals/owl", "animals/owl"]',
+        "ablation_traits: one is named twice",
+    ),
+    "an arm twice": ('arms = ["treated", "neutral", "neutral"]', "arms: one is named twice"),
     "an ablation of a stray trait": ('ablation_traits = ["trees/oak"]', "ablation_traits: trees/oak"),
     "a rate that is no number": ("[soft]\nlr = nan", "soft.lr: "),
     "an infinite scale": ("[soft]\nscale = inf", "soft.scale: "),
@@ -328,3 +335,11 @@ def test_later_fields_leave_the_ids_of_stored_results_as_they_are():
             assert identify(load_spec(path.parent.name)) == stored, path.parent.name
         seen += 1
     assert seen >= 3
+
+
+def test_the_other_base_is_not_the_same_one_by_its_folder():
+    fields = {"traits": ["animals/owl"], "hard": {}, "ablations": ["foreign"]}
+    same = validate(fields | {"foreign": str(locate("tiny-a").path)}, "test")
+    with pytest.raises(InputError, match="is tiny-a by another name"):
+        identify(same)
+    assert identify(validate(fields | {"foreign": "tiny-b"}, "test"))

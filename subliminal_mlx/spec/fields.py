@@ -151,8 +151,9 @@ class Spec(_Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Spec":
-        if len(set(self.traits)) < len(self.traits):
-            raise ValueError("traits: one is named twice")
+        for field in ("traits", "arms", "ablations", "ablation_traits"):
+            if len(set(getattr(self, field))) < len(getattr(self, field)):
+                raise ValueError(f"{field}: one is named twice")
         for required in ("treated", "neutral"):
             if required not in self.arms:
                 raise ValueError(f"arms: {required} is needed: transfer is read against neutral")
