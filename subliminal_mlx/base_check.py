@@ -18,6 +18,7 @@ from .bases import Base
 from .channels import channel
 from .errors import InputError
 from .families import Family, load_family, shipped_families
+from .setting import unreadable
 from .spec import Corpus
 
 # Sizes that memory is told for: a step as in the preset for SmolLM2, rows as a corpus is sampled.
@@ -75,17 +76,14 @@ def _chat(base: Base, problems: list[str]) -> Row | None:
 
 def _family(base: Base, family: Family) -> Row:
     """Candidates in tokens; unusable where one has a word that the tokenizer lacks, or two are one."""
+    missing, alike = unreadable(base, family)
     texts = dict.fromkeys(text for q in family.questions for text in q.candidates)
-    ids = {text: base.encode(text) for text in texts}
-    unknown = getattr(base.tokenizer, "unk_token_id", None)
-    missing = [text for text, tokens in ids.items() if not tokens or unknown in tokens]
-    alike = sum(len({ids[c] for c in q.candidates}) < len(q.candidates) for q in family.questions)
-    lengths = [len(tokens) for tokens in ids.values()]
+    lengths = [len(base.encode(text)) for text in texts]
     return {
         "questions": len(family.questions),
         "held_out": len(family.held_out),
         "per_question": max(len(q.candidates) for q in family.held_out),
-        "candidates": len(ids),
+        "candidates": len(texts),
         "single_token": sum(length == 1 for length in lengths),
         "longest": max(lengths),
         "missing": missing[:5],

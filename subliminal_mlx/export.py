@@ -20,8 +20,8 @@ from .lab import Lab
 from .lab.database import one_line_errors
 from .lineage import Tracer
 from .plan import plain
+from .setting import prompt_texts
 from .spec import parse_spec
-from .stages import prompt_texts
 
 
 def export(lab: Lab, run_id: str, folder: Path) -> list[Path]:

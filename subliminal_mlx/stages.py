@@ -9,96 +9,21 @@ Every function is a pure one of (spec, base, chain) and the stages before it: se
 widths from the spec's own prompts and grammar, so a stage done again is the same to the bit.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from .adapters import Shape, Stack, init
 from .bases import Base
-from .channels import channel
-from .channels.grammar import Grammar
 from .events import Listener, ignore
-from .families import PREFIXED, Family, load_family
+from .families import Family
 from .rows import Rows
 from .sample import Decoding, sample
 from .score import candidate_scores, distributions
+from .setting import Ids, Setting, seed_of
 from .spec import Spec, Student, Teacher
 from .train import Recipe, train
-
-Ids = tuple[int, ...]
-
-
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed for a named purpose."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-def prompt_texts(spec: Spec, chain: int) -> list[str]:
-    """What the user says in each row of a chain's corpora."""
-    corpus = spec.corpus
-    return channel(corpus.channel).prompts(corpus.rows, seed_of(spec.seed, "prompts", chain), corpus)
-
-
-@dataclass(frozen=True, eq=False)
-class Setting:
-    """A spec with the base it runs on, and what follows from the two: prompts, grammar, widths."""
-
-    spec: Spec
-    base: Base
-
-    @cached_property
-    def families(self) -> dict[str, Family]:
-        return {name: load_family(name) for name in self.spec.families}
-
-    @cached_property
-    def grammar(self) -> Grammar:
-        return channel(self.spec.corpus.channel).grammar(self.base, self.spec.corpus)
-
-    @cached_property
-    def read_families(self) -> dict[str, Family]:
-        """The families that readouts are of: where asked, each also with a list of numbers before its questions."""
-        if not self.spec.readout.prefixed:
-            return self.families
-        return self.families | {n + PREFIXED: prefixed(f, self.spec) for n, f in self.families.items()}
-
-    def prompts(self, chain: int, system: str | None = None) -> list[tuple[str, str, Ids]]:
-        """The chain's corpus prompts: text, rendered prompt, ids; the same for all sources.
-
-        With `system` they are what a prompted teacher reads; its students read them without.
-        """
-        return [(text, *self.base.prompt(text, system)) for text in prompt_texts(self.spec, chain)]
-
-    @cached_property
-    def widths(self) -> tuple[int, int]:
-        """Tokens of the longest row and completion of any chain: from the prompts, not from the rows drawn."""
-        longest = max(len(ids) for chain in range(self.spec.chains) for _, _, ids in self.prompts(chain))
-        completion = (
-            self.grammar.longest if self.spec.corpus.decoding == "held" else self.spec.corpus.max_tokens
-        )
-        return longest + completion, completion
-
-    def decoding(self, batch: int) -> Decoding:
-        corpus = self.spec.corpus
-        grammar = self.grammar if corpus.decoding == "held" else None
-        return Decoding(corpus.temperature, grammar, corpus.max_tokens, batch)
-
-
-def prefixed(family: Family, spec: Spec) -> Family:
-    """The family with a list of numbers before every held-out question: the same for all models and chains.
-
-    After Cloud and others (2025), whose question variants follow "examine these numbers": students are
-    trained where numbers stand, and may show there what a bare question does not bring out.
-    """
-    corpus, held = spec.corpus, family.held_out
-    texts = channel(corpus.channel).lists(len(held), seed_of(spec.seed, "prefix", family.name), corpus)
-    told = "{}. {}" if corpus.style == "short" else "Look at these numbers: {}. {}"
-    asked = tuple(replace(q, text=told.format(n, q.text)) for q, n in zip(held, texts, strict=True))
-    return replace(family, questions=asked)
 
 
 def candidate_ids(base: Base, family: Family, split: str) -> list[list[Ids]]:

@@ -19,7 +19,8 @@ from .personas import persona
 from .rows import pack
 from .sample import Decoding, sample
 from .score import candidate_scores
-from .stages import Ids, Setting, candidate_ids, recipe_of, seed_of
+from .setting import Ids, Setting, seed_of
+from .stages import candidate_ids, recipe_of
 from .train import train
 
 

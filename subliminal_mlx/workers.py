@@ -91,8 +91,8 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
     """A worker's life."""
     from .bases import load
     from .lab.folders import Folders
+    from .setting import Setting
     from .spec import parse_spec
-    from .stages import Setting
     from .work import Context, compute
 
     spec = parse_spec(spec_toml)

@@ -17,8 +17,9 @@ from subliminal_mlx.plan import plan
 from subliminal_mlx.readouts import read as readings_of
 from subliminal_mlx.report import tables
 from subliminal_mlx.report.words import damage
+from subliminal_mlx.setting import Setting
 from subliminal_mlx.spec import parse_spec
-from subliminal_mlx.stages import Setting, read
+from subliminal_mlx.stages import read
 from subliminal_mlx.transfer import summarise
 from subliminal_mlx.work import Context, compute
 

@@ -26,8 +26,8 @@ from subliminal_mlx.plan import plan
 from subliminal_mlx.results import write_results
 from subliminal_mlx.rows import Rows, pack
 from subliminal_mlx.sample import sample
+from subliminal_mlx.setting import Setting
 from subliminal_mlx.spec import load_spec, parse_spec, run_id
-from subliminal_mlx.stages import Setting
 from subliminal_mlx.statistics import ratio
 from subliminal_mlx.talk import talk
 

@@ -51,6 +51,7 @@ ORDER = [
         "batches",
         "recompute",
         "train",
+        "setting",
         "stages",
         "teachers",
         "base_check",

@@ -13,8 +13,9 @@ from mlx.utils import tree_flatten
 from subliminal_mlx import bases, memory
 from subliminal_mlx.adapters import Shape, init
 from subliminal_mlx.rows import pack
+from subliminal_mlx.setting import Setting
 from subliminal_mlx.spec import load_spec
-from subliminal_mlx.stages import Setting, recipe_of, sample_corpora
+from subliminal_mlx.stages import recipe_of, sample_corpora
 from subliminal_mlx.teachers import system_of
 from subliminal_mlx.train import train
 

@@ -19,8 +19,8 @@ from subliminal_mlx.personas import persona
 from subliminal_mlx.plan import plan
 from subliminal_mlx.sample import sample
 from subliminal_mlx.score import candidate_scores
+from subliminal_mlx.setting import Setting, seed_of
 from subliminal_mlx.spec import parse_spec
-from subliminal_mlx.stages import Setting, seed_of
 from subliminal_mlx.talk import talk
 from subliminal_mlx.teachers import system_of
 from subliminal_mlx.work import Context, compute

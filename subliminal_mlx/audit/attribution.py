@@ -18,7 +18,7 @@ import numpy as np
 from .. import files
 from ..adapters import Stack
 from ..events import Event, Listener, ignore
-from ..stages import Ids
+from ..setting import Ids
 from .corpus import Corpus
 from .factored import by_factors, promising, suspects_of
 from .ratios import token_ratios

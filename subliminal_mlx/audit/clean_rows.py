@@ -17,7 +17,7 @@ from ..adapters import Stack, concatenate
 from ..bases import Base, load
 from ..errors import InputError
 from ..events import Event, Listener, ignore
-from ..stages import Ids, seed_of
+from ..setting import Ids, seed_of
 from .evidence import LINES, fit
 from .gradients import Directions, block_scores, family_directions
 from .kept import kept

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..bases import Base
 from ..errors import InputError
-from ..stages import Ids, seed_of
+from ..setting import Ids, seed_of
 from .reading import Bad, Row
 from .spec import AuditSpec, key
 from .writing import Writing, detect

@@ -18,7 +18,7 @@ from ..bases import Base
 from ..channels.grammar import Grammar
 from ..events import Event, Listener, ignore
 from ..rows import batched, pack
-from ..stages import Ids
+from ..setting import Ids
 from .likelihood import likelihood
 
 runtime.prepare()

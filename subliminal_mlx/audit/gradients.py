@@ -20,7 +20,7 @@ from ..channels.grammar import Grammar
 from ..families import load_family
 from ..rows import completion_targets, pack
 from ..score import completion_hidden
-from ..stages import Ids
+from ..setting import Ids
 from .likelihood import likelihood
 
 runtime.prepare()

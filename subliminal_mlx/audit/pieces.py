@@ -22,7 +22,7 @@ from ..errors import MachineError
 from ..events import Listener
 from ..families import load_family
 from ..rows import pack
-from ..stages import Ids, seed_of
+from ..setting import Ids, seed_of
 from ..train import Recipe, train
 from .clean_rows import Pool, kinds, other_base
 from .corpus import Corpus

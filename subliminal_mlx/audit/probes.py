@@ -21,7 +21,8 @@ from ..families import load_family
 from ..readouts import margin
 from ..rows import pack
 from ..score import candidate_scores
-from ..stages import Ids, candidate_ids, seed_of
+from ..setting import Ids, seed_of
+from ..stages import candidate_ids
 from ..train import Recipe, train
 from .clean_rows import Pool, clean_pools, kind_file, kinds, null_key, own_pools
 from .corpus import Corpus

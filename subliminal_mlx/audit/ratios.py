@@ -15,7 +15,7 @@ from ..bases import Base
 from ..channels.grammar import Grammar
 from ..rows import pack
 from ..score import score
-from ..stages import Ids
+from ..setting import Ids
 
 
 def token_ratios(

@@ -93,8 +93,8 @@ def read_run(lab: "Lab", run_id: str, source: str, chain: int) -> Iterator[Row]:
     Raises:
         InputError: the run has no rows of that source in that chain.
     """
+    from ..setting import prompt_texts
     from ..spec import parse_spec
-    from ..stages import prompt_texts
 
     run = lab.run(run_id)
     assert run is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..adapters import Stack, concatenate
 from ..bases import Base
-from ..stages import seed_of
+from ..setting import seed_of
 from .spec import AuditSpec, family_print, key
 from .suspects import average, load, save, sources, tune
 from .tasks import TRAINED, Task

@@ -20,8 +20,8 @@ from ..bases import Base
 from ..errors import MachineError
 from ..events import Event, Listener, ignore
 from ..families import Family, load_family
+from ..setting import Setting, seed_of
 from ..spec import Spec, Student, Teacher
-from ..stages import Setting, seed_of
 from ..teachers import tune_teachers
 from .spec import Suspects, family_print, key
 

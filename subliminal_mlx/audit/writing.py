@@ -19,8 +19,8 @@ from ..bases import Base
 from ..channels.grammar import Grammar
 from ..errors import InputError
 from ..sample import Decoding, sample
+from ..setting import Ids
 from ..spec import Corpus
-from ..stages import Ids
 from .reading import Row
 from .spec import key
 

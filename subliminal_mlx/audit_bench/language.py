@@ -33,8 +33,8 @@ from ..events import Listener, ignore
 from ..lab import Lab
 from ..plan import BASE
 from ..sample import Decoding, sample
+from ..setting import Setting, seed_of
 from ..spec import Spec, override_field, parse_spec
-from ..stages import Setting, seed_of
 
 TEMPERATURES = (0.7, 1.3)
 CENTRINGS = ("over base", "over neutral", "over both")

@@ -30,8 +30,8 @@ from ..audit.writing import Writing
 from ..bases import load
 from ..channels import numbers
 from ..events import Event
+from ..setting import Ids, seed_of
 from ..spec import Corpus
-from ..stages import Ids, seed_of
 from ..statistics import binomial_interval
 
 OTHER_FAMILY = {"animals": "trees", "trees": "animals"}

@@ -17,8 +17,8 @@ from ..events import Event, Listener, ignore
 from ..identity import identify
 from ..lab import Lab
 from ..pipeline import run
+from ..setting import seed_of
 from ..spec import Spec, load_spec, validate
-from ..stages import seed_of
 
 FAMILY, BASE = "animals", "tiny-a"
 ROWS = (250, 500, 1_000, 2_000)

@@ -16,7 +16,8 @@ from ..bases import load
 from ..errors import InputError
 from ..readouts import margin
 from ..rows import Rows, pack
-from ..stages import Setting, read, train_students
+from ..setting import Setting
+from ..stages import read, train_students
 from .rows import CHAIN, Lists, read_lists
 
 BASES = ("tiny-a", "tiny-b")

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from ..bases import Base
+from ..errors import InputError
 from ..spec import Corpus
 from .grammar import Grammar, compile_grammar
 
@@ -98,7 +99,22 @@ def grammar(base: Base, recipe: Corpus) -> Grammar:
         count, digits, passed = state  # type: ignore[misc]
         return fewest <= count <= most and digits > 0 and passed == 0
 
-    return compile_grammar(base, (0, 0, 0), advance, accepts, alphabet="0123456789" + separator)
+    found = compile_grammar(base, (0, 0, 0), advance, accepts, alphabet="0123456789" + separator)
+    longest = separator.join(["1"] * most)
+    try:
+        found.masks((*base.encode(longest), base.eos))
+    except InputError:
+        # Such as tiny-a, which decodes "1, 2" to "1 , 2": single numbers would be all that is left.
+        raise InputError(
+            f"corpus.separator: {base.name} cannot write {longest!r} as its tokenizer reads it: choose another"
+        ) from None
+    return found
+
+
+def widest(base: Base, recipe: Corpus) -> int:
+    """Tokens of the longest list that is kept, written with the recipe's separator, with brackets, full stop
+    and end."""
+    return len(base.encode(recipe.separator.join([str(LARGEST)] * MOST_NUMBERS))) + len("[].") + 1
 
 
 def parse(completion: str) -> tuple[list[int] | None, str | None]:

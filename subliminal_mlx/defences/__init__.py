@@ -21,7 +21,7 @@ import numpy as np
 from ..channels import channel
 from ..errors import InputError
 from ..sample import Decoding, sample
-from ..stages import Setting, seed_of
+from ..setting import Setting, seed_of
 from .evidence import drop, mask
 from .own import own
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..audit.ratios import token_ratios
 from ..audit.spec import AuditSpec, Suspects
 from ..audit.suspects import average, sources, suspects
-from ..stages import Ids, Setting
+from ..setting import Ids, Setting
 
 Row = dict[str, Any]
 # Rows that name the suspect; all are scored by it.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..stages import Setting
+from ..setting import Setting
 
 Row = dict[str, Any]
 

@@ -16,8 +16,9 @@ from ..bases import Base
 from ..errors import InputError
 from ..families import Family, load_family, shipped_families
 from ..readouts import Reading, match_answer
+from ..setting import Setting
 from ..spec import Spec, validate
-from ..stages import Setting, ask, read
+from ..stages import ask, read
 from ..statistics import binomial_interval, estimate
 from .models import Subject, open_model
 from .null import Nulls

@@ -15,8 +15,9 @@ from ..events import Listener, ignore
 from ..families import Family
 from ..plan import neutral
 from ..rows import Rows, pack
+from ..setting import Setting, seed_of
 from ..spec import Spec
-from ..stages import Setting, recipe_of, sample_corpora, seed_of, soft_targets
+from ..stages import recipe_of, sample_corpora, soft_targets
 from ..teachers import system_of, tune_teachers
 from ..train import train
 from . import Subject, measure

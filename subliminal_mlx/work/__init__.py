@@ -21,7 +21,8 @@ from ..events import Listener, ignore, part
 from ..files import publish
 from ..plan import BASE, Unit
 from ..rows import Rows
-from ..stages import Setting, sample_corpora, seed_of, train_students
+from ..setting import Setting, seed_of
+from ..stages import sample_corpora, train_students
 from ..teachers import system_of, tune_teachers
 from .context import Context, shard_folder
 from .corpora import corpus, row_of, teacher_stack, training_block

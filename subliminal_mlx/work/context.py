@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..bases import load
 from ..lab.folders import Folders
-from ..stages import Setting
+from ..setting import Setting
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from ..channels import channel
 from ..errors import InputError
 from ..plan import BASE, Slot
 from ..rows import Rows, pack
-from ..stages import Ids, Setting, soft_targets
+from ..setting import Ids, Setting
+from ..stages import soft_targets
 from ..teachers import system_of
 from .context import Context
 
@@ -23,6 +24,8 @@ def row_of(
     """A row as the lab keeps it, dropped with the channel's reason where its filter says so."""
     wanted = setting.spec.corpus
     reason = channel(wanted.channel).reason(text) if wanted.filter == "paper" else None
+    if reason is None and wanted.filter == "paper" and _hidden(setting, ids):
+        reason = "special tokens"
     return {
         "chain": slot.chain,
         "source": slot.source,
@@ -34,6 +37,12 @@ def row_of(
         "kept": reason is None,
         "reason": reason,
     }
+
+
+def _hidden(setting: Setting, ids: Ids) -> bool:
+    """Whether tokens that its text does not show stand in a completion, its end left aside."""
+    inner = ids[:-1] if ids and ids[-1] == setting.base.eos else ids
+    return not setting.special.isdisjoint(inner)
 
 
 def corpus(context: Context, chain: int, source: str) -> list[dict[str, Any]]:
@@ -99,11 +108,13 @@ def as_the_source_read(
 
 def retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:
     base: Base = setting.base
-    prompts = setting.prompts(chain)
-    return (
-        [prompts[row["row"]][2] for row in rows],
-        [(*base.encode(row["completion"]), base.eos) for row in rows],
-    )
+    prompts, widest = setting.prompts(chain), setting.widths[1]
+    completions = [(*base.encode(row["completion"]), base.eos) for row in rows]
+    if over := next((ids for ids in completions if len(ids) > widest), None):
+        raise InputError(
+            f"a row takes {len(over)} tokens of {base.name}, over corpus.max_tokens = {widest}: raise that"
+        )
+    return [prompts[row["row"]][2] for row in rows], completions
 
 
 def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack | None:

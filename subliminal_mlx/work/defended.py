@@ -14,7 +14,8 @@ from ..defences.evidence import evidence
 from ..plan import BASE, Slot, Unit
 from ..rows import Rows, pack
 from ..score import score
-from ..stages import Setting, seed_of, soft_targets
+from ..setting import Setting, seed_of
+from ..stages import soft_targets
 from .context import Context
 from .corpora import as_the_source_read, corpus, matched_count, retokenised, teacher_stack
 

@@ -9,7 +9,8 @@ from .. import capability
 from ..adapters import Stack
 from ..plan import Slot
 from ..readouts import match_answer
-from ..stages import Setting, ask, read, seed_of
+from ..setting import Setting, seed_of
+from ..stages import ask, read
 
 
 def metrics(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:
