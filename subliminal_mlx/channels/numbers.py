@@ -15,7 +15,6 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from ..bases import Base
-from ..errors import InputError
 from ..spec import Corpus
 from .grammar import Grammar, compile_grammar
 
@@ -99,16 +98,12 @@ def grammar(base: Base, recipe: Corpus) -> Grammar:
         count, digits, passed = state  # type: ignore[misc]
         return fewest <= count <= most and digits > 0 and passed == 0
 
-    found = compile_grammar(base, (0, 0, 0), advance, accepts, alphabet="0123456789" + separator)
-    longest = separator.join(["1"] * most)
-    try:
-        found.masks((*base.encode(longest), base.eos))
-    except InputError:
-        # Such as tiny-a, which decodes "1, 2" to "1 , 2": single numbers would be all that is left.
-        raise InputError(
-            f"corpus.separator: {base.name} cannot write {longest!r} as its tokenizer reads it: choose another"
-        ) from None
-    return found
+    of = lambda ends: compile_grammar(base, (0, 0, 0), advance, ends, alphabet="0123456789" + separator)
+    if fewest < most:
+        # Of tiny-a, which decodes "1, 2" to "1 , 2", single numbers would be all that is left: lists of the
+        # full length must be there too, or it is refused.
+        of(lambda state: accepts(state) and state[0] == most)  # type: ignore[index]
+    return of(accepts)
 
 
 def widest(base: Base, recipe: Corpus) -> int:
