@@ -11,8 +11,6 @@ import hashlib
 import os
 import re
 import secrets
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from typing import Any
 from . import jobs
 from .errors import InputError
 from .files import PACKAGE
+from .guesses import Guesses, gives_password, let_in
 from .jobs.access import Access, refusal
 from .jobs.origin import foreign
 
@@ -27,8 +26,6 @@ APPS = next((folder for folder in (PACKAGE / "apps", PACKAGE.parent / "apps") if
 COOKIE = "subliminal_visitor"
 COOKIE_SECONDS = 365 * 24 * 3600
 SHORTEST_PASSWORD = 8
-# Wrong passwords from one address in a minute, after which it waits.
-MOST_WRONG = 10
 PUBLISHED = "This lab is published for reading: nothing can be started from here."
 
 # No other site shows a page of ours as a part of its own, where clicks could be led astray.
@@ -110,7 +107,7 @@ class Application:
     ) -> None:
         self.pages, self.lab, self.base_url = pages, lab, base_url
         self.read_only, self.let_in = read_only, password or trusted
-        self.wrong = _WrongPasswords() if password else None
+        self.guesses = Guesses() if password else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -121,28 +118,36 @@ class Application:
             why = "This page belongs to another site; a proxy in between must pass the Host header on.\n"
             await _refuse(scope, send, 403, why)
             return
-        tries = self.wrong is not None and _gives_password(scope, headers)
         client = (scope.get("client") or ("", 0))[0]
-        if tries and self.wrong.too_many(client):
-            await _refuse(scope, send, 429, "Too many wrong passwords: wait a minute.\n")
-            return
+        attempt = None
+        if self.guesses is not None and gives_password(scope, headers):
+            attempt = self.guesses.begin(client)
+            if attempt is None:
+                await _refuse(scope, send, 429, "Too many wrong passwords: wait a minute.\n")
+                return
         cookie = _cookie(headers)
         token = cookie or secrets.token_urlsafe(24)
         reason = PUBLISHED if self.read_only else "" if self.let_in else refusal(headers)
         visitor = Access(self.lab, not reason, reason, hashlib.sha256(token.encode()).hexdigest()[:32])
 
+        # The pages say in here whom they took the visitor for; an application around this one may have said so too.
+        asked = {**scope, "meta": visitor.to_meta()}
+        asked.pop("auth", None)
+
         async def told(message: MutableMapping[str, Any]) -> None:
+            nonlocal attempt
+            if attempt is not None and let_in(asked, message):
+                self.guesses.take_back(client, attempt)
+                attempt = None
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     self._from_here(scope, *header) for header in message.get("headers", ())
                 ]
-                if tries and _not_let_in(scope, message):
-                    self.wrong.count(client)
                 if _is_page(message):
                     message["headers"] += [FRAME, *([] if cookie else [self._set_cookie(token, scope)])]
             await send(message)
 
-        await self.pages({**scope, "meta": visitor.to_meta()}, receive, told)
+        await self.pages(asked, receive, told)
 
     async def close(self) -> None:
         """Close the pages that are still open: Python would wait for their threads.
@@ -177,34 +182,6 @@ class Application:
         secure = "; Secure" if scope.get("scheme") == "https" else ""
         place = f"Path={self._root(scope) or '/'}; Max-Age={COOKIE_SECONDS}"
         return b"set-cookie", f"{COOKIE}={token}; {place}; HttpOnly; SameSite=Lax{secure}".encode()
-
-
-class _WrongPasswords:
-    """Counts them by address."""
-
-    def __init__(self) -> None:
-        self.times: dict[str, deque[float]] = {}
-
-    def count(self, client: str) -> None:
-        self.times.setdefault(client, deque(maxlen=MOST_WRONG)).append(time.monotonic())
-        if len(self.times) > 10_000:
-            self.times.pop(next(iter(self.times)))
-
-    def too_many(self, client: str) -> bool:
-        times = self.times.get(client, ())
-        return len(times) == MOST_WRONG and time.monotonic() - times[0] < 60
-
-
-def _gives_password(scope: Scope, headers: dict[str, str]) -> bool:
-    login = scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/auth/login")
-    return login or "authorization" in headers or b"access_token=" in scope.get("query_string", b"")
-
-
-def _not_let_in(scope: Scope, message: MutableMapping[str, Any]) -> bool:
-    """Whether an answer to who gave a password says that it was wrong."""
-    asks_again = any(name == b"location" and b"/auth/login" in value for name, value in message["headers"])
-    form_again = scope["path"].endswith("/auth/login") and message["status"] == 200
-    return message["status"] == 401 or asks_again or form_again
 
 
 def _cookie(headers: dict[str, str]) -> str | None:

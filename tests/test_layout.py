@@ -83,6 +83,7 @@ ORDER = [
         "blind",
         "jobs",
         "reviews",
+        "guesses",
         "serve",
         "page",
         "digits",

@@ -25,6 +25,7 @@ from websockets.sync.client import connect
 
 from subliminal_mlx import jobs, serve
 from subliminal_mlx.errors import InputError
+from subliminal_mlx.guesses import MOST_WRONG
 from subliminal_mlx.jobs import origin
 from subliminal_mlx.jobs.access import Access, asks_password
 from subliminal_mlx.jobs.origin import far, foreign, is_loopback, loopback_only
@@ -192,7 +193,7 @@ def test_a_password_is_asked_for_and_wrong_ones_are_counted(servers):
     assert (
         server.ask("/?access_token=guess")[0] == 303 and server.ask("/", Authorization="Bearer x")[0] == 303
     )
-    for _ in range(serve.MOST_WRONG - 3):
+    for _ in range(MOST_WRONG - 3):
         assert login(server, "cats & owls 100%") == 200
         assert server.ask("/", Authorization=f"Bearer {PASSWORD}")[0] == 200, "right ones are not counted"
     # The right one, before there were too many wrong ones.
@@ -399,6 +400,87 @@ def test_where_a_process_listens_decides_who_may_start_runs():
     words = [*command[:2], ASK, "--token-password=x"]
     child = subprocess.run(words, capture_output=True, text=True, cwd=mini.ROOT)
     assert child.stdout.splitlines()[-1] == "False True False False", child.stderr
+
+
+async def answered(app, path="/", query="", body=None, body_comes=None, kind="http", **headers) -> int:
+    """The status that an application answers with, or a web socket's close code (0: it was accepted)."""
+    first = []
+
+    async def receive():
+        if kind == "websocket":
+            return {"type": "websocket.connect"}
+        if body_comes is not None:
+            await body_comes.wait()
+        return {"type": "http.request", "body": urllib.parse.urlencode(body or {}).encode()}
+
+    async def send(message):
+        first.append(message.get("status", message.get("code", 0)))
+
+    scope = {
+        "type": kind,
+        "method": "GET" if body is None else "POST",
+        "path": path,
+        "raw_path": path.encode(),
+    }
+    names = [(name.encode(), value.encode("latin-1")) for name, value in {"host": "h", **headers}.items()]
+    scope |= {"query_string": query.encode(), "headers": names, "client": ("10.0.0.9", 1), "root_path": ""}
+    await app(scope | {"scheme": "ws" if kind == "websocket" else "http"}, receive, send)
+    return first[0]
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """An application that asks for a password, with marimo's real pages behind it."""
+    return serve.create_app("digits", tmp_path, password=PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "guess",
+    [
+        {"query": "access%5Ftoken=guess"},
+        {"query": "access_token=guess&access_token=again"},
+        # It is there for everybody, and sets the cookie of who names the password.
+        {"query": "access_token=guess", "path": "/health"},
+        {"query": "session_id=s&access_token=guess", "path": "/ws", "kind": "websocket"},
+        {"authorization": "Bearer guess"},
+        {"body": {"password": "guess"}, "path": "/auth/login"},
+    ],
+    ids=str,
+)
+def test_every_way_to_guess_is_counted(locked, guess):
+    async def tries():
+        for _ in range(MOST_WRONG):
+            assert await answered(locked, **guess) not in (429, 1008)
+        assert await answered(locked, **guess) == (1008 if "kind" in guess else 429)
+
+    asyncio.run(tries())
+
+
+def test_right_passwords_are_not_counted(locked):
+    async def tries():
+        token = urllib.parse.urlencode({"access_token": PASSWORD})
+        for _ in range(MOST_WRONG):
+            assert await answered(locked, query=token) == 303  # to the address without it
+            assert await answered(locked, authorization=f"Bearer {PASSWORD}") == 200
+            assert await answered(locked, "/auth/login", body={"password": PASSWORD}) == 302
+
+    asyncio.run(tries())
+
+
+def test_guesses_that_come_at_once_are_counted_before_they_are_judged(locked):
+    async def tries():
+        bodies = asyncio.Event()
+        asked = [
+            asyncio.create_task(
+                answered(locked, "/auth/login", body={"password": f"guess {n}"}, body_comes=bodies)
+            )
+            for n in range(100)
+        ]
+        await asyncio.sleep(0.1)
+        bodies.set()
+        return await asyncio.gather(*asked)
+
+    assert sorted(asyncio.run(tries())) == [200] * MOST_WRONG + [429] * (100 - MOST_WRONG)
 
 
 def meta_of(app, **headers: str) -> dict:
