@@ -58,7 +58,7 @@ def create_app(
         base_url: the path under which a proxy passes the app's pages on, such as "/subliminal".
         trusted: the application around this one lets nobody in who may not start runs.
 
-    Raises InputError: no such app, a password that is too short, a base URL that is no path.
+    Raises InputError: no such app, a password that is too short or not ASCII, a base URL that is no path.
     """
     import marimo
 
@@ -66,6 +66,9 @@ def create_app(
         raise InputError(f"no app {name!r}: there are {', '.join(apps())}")
     if password is not None and len(password) < SHORTEST_PASSWORD:
         raise InputError(f"password: at least {SHORTEST_PASSWORD} characters")
+    if password is not None and not password.isascii():
+        # Marimo compares by `compare_digest`, which takes no other text: nobody could log in.
+        raise InputError("password: letters, digits and signs of ASCII only")
     base_url = base_url.rstrip("/")
     if not re.fullmatch(r"(/[\w.~-]+)*", base_url):
         raise InputError(
@@ -133,9 +136,11 @@ class Application:
         # The pages say in here whom they took the visitor for; an application around this one may have said so too.
         asked = {**scope, "meta": visitor.to_meta()}
         asked.pop("auth", None)
+        # An error that answers a try waits until it is known of what kind it is.
+        begun, held = False, []
 
         async def told(message: MutableMapping[str, Any]) -> None:
-            nonlocal attempt
+            nonlocal attempt, begun
             if attempt is not None and let_in(asked, message):
                 self.guesses.take_back(client, attempt)
                 attempt = None
@@ -145,9 +150,23 @@ class Application:
                 ]
                 if _is_page(message):
                     message["headers"] += [FRAME, *([] if cookie else [self._set_cookie(token, scope)])]
+            if attempt is not None and (held or message.get("status") == 500):
+                held.append(message)
+                return
+            begun = True
             await send(message)
 
-        await self.pages(asked, receive, told)
+        try:
+            await self.pages(asked, receive, told)
+        except TypeError:
+            if attempt is None or begun:
+                raise
+            # `compare_digest` was given an umlaut: a wrong password as others are.
+            held.clear()
+            await _refuse(scope, send, 401, "Wrong password: go back and try again.\n")
+        finally:
+            for message in held:
+                await send(message)
 
     async def close(self) -> None:
         """Close the pages that are still open: Python would wait for their threads.

@@ -289,6 +289,7 @@ def test_ctrl_c_ends_the_server_and_a_taken_port_is_one_line(servers):
         ({"name": "../digits"}, "no app '../digits': there are .*digits"),
         ({"password": "short"}, "at least 8"),
         ({"password": ""}, "at least 8"),
+        ({"password": "Grüße an alle"}, "ASCII"),
         ({"base_url": "subliminal"}, "must be a path"),
         ({"base_url": "/a/../b?x"}, "must be a path"),
     ],
@@ -481,6 +482,48 @@ def test_guesses_that_come_at_once_are_counted_before_they_are_judged(locked):
         return await asyncio.gather(*asked)
 
     assert sorted(asyncio.run(tries())) == [200] * MOST_WRONG + [429] * (100 - MOST_WRONG)
+
+
+@pytest.mark.parametrize(
+    ("guess", "said"),
+    [
+        ({"body": {"password": "Grüße"}, "path": "/auth/login"}, 401),
+        ({"query": "access_token=Gr%C3%BC%C3%9Fe"}, 401),
+        ({"authorization": "Bearer Grüße"}, 401),
+        ({"query": "session_id=s&access_token=%C3%BC", "path": "/ws", "kind": "websocket"}, 1008),
+    ],
+    ids=str,
+)
+def test_an_umlaut_is_a_wrong_password_as_others_are(locked, guess, said):
+    async def tries():
+        for _ in range(MOST_WRONG):
+            assert await answered(locked, **guess) == said
+        assert await answered(locked, **guess) == (1008 if "kind" in guess else 429)
+
+    asyncio.run(tries())
+
+
+def test_an_error_that_is_no_wrong_password_stays_one(locked):
+    async def pages(scope, receive, send):
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        raise ValueError("broken")
+
+    told = []
+
+    async def send(message):
+        told.append(message["status"])
+
+    locked.pages = pages
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"access_token=guess",
+        "headers": [],
+    }
+    with pytest.raises(ValueError, match="broken"):
+        asyncio.run(locked(scope, None, send))
+    assert told == [500]
 
 
 def meta_of(app, **headers: str) -> dict:
