@@ -425,6 +425,16 @@ def test_files_in_the_queue_that_are_none_of_ours_are_no_jobs(tmp_path):
     assert Books(tmp_path).jobs("queued") == [good]
 
 
+def test_an_old_run_whose_family_is_gone_hides_no_base(tmp_path, monkeypatch):
+    store, name = Lab(tmp_path / "lab"), "mlx-community/gemma"
+    gone = spec_with(traits=f'["{tmp_path}/gone.toml/owl"]')
+    for number, text in enumerate((spec_with(base=f'"{name}"'), gone)):
+        store.start_run(str(number) * 12, "", text, "{}", {"machine": "this one"})
+    cached = [{"name": "tiny-a", "kind": "shipped"}, {"name": name, "kind": "hub"}]
+    monkeypatch.setattr(check, "listing", lambda: cached)
+    assert jobs.bases(store.path) == ["tiny-a", name]
+
+
 def test_what_is_said_to_strangers_holds_no_folder(tmp_path):
     home = Path.home()
     assert public(f"the lab {tmp_path} is held by pid 7", tmp_path) == "the lab the lab is held by pid 7"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import estimate
-from ..errors import InputError
+from ..errors import InputError, SubliminalError
 from ..families import read_toml, shipped_families
 from ..identity import identify
 from ..sources import HUB_NAME, listing
@@ -83,9 +83,14 @@ def bases(lab: Path) -> list[str]:
 def _used(lab: Path) -> set[str]:
     from ..lab import Lab
 
-    store = Lab(lab)
-    specs = [parse_spec(run["spec_toml"]) for run in store.runs()] if store.exists else []
-    names = {name for spec in specs for name in (spec.base, spec.foreign) if name}
+    store, names = Lab(lab), set()
+    for run in store.runs() if store.exists else []:
+        try:
+            spec = parse_spec(run["spec_toml"])
+        except SubliminalError:
+            # An old run whose family's file is gone by now.
+            continue
+        names |= {name for name in (spec.base, spec.foreign) if name}
     # A name of two words may be a folder from here, and folders are no visitor's to name.
     return {name for name in names if HUB_NAME.fullmatch(name) and not Path(name).exists()}
 
