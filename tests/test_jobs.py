@@ -18,7 +18,7 @@ from subliminal_mlx import jobs, locks, turns
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.jobs import check, work
 from subliminal_mlx.jobs.books import Books, open_books
-from subliminal_mlx.jobs.words import public
+from subliminal_mlx.jobs.words import public, shown
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.spec import Corpus, Readout, Spec, Student, Teacher
 
@@ -443,8 +443,35 @@ def test_what_is_said_to_strangers_holds_no_folder(tmp_path):
         public(f"no room in '{home}/x/y.json' (see /var/log)\n  more", tmp_path)
         == "no room in 'y.json' (see log) more"
     )
+    disk = "/Volumes/My Disk/clients/acme secret/base"
+    assert public(f"no '{disk}' or \"{disk}/\", but '/' and '~/my own/x'", tmp_path) == (
+        "no 'base' or \"a folder\", but 'a folder' and 'x'"
+    )
+    # Where a name is cut, so is its closing quote.
+    assert public(f"base {disk!r:.34} is not here: there are 'a/b'", tmp_path) == (
+        "base 'acme sec is not here: there are 'a/b'"
+    )
     for kept in ("animals/owl", "12 rows/s", "hard/treated/animals/owl/c0", "https://example.org/x"):
         assert public(kept, tmp_path) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tiny-a", "tiny-a"),
+        ("mlx-community/gemma@main", "mlx-community/gemma@main"),
+        ("hard/treated/animals/owl/c0", "hard/treated/animals/owl/c0"),
+        ("/Volumes/My Disk/acme secret/base/", "base"),
+        ("~/clients/acme/base", "base"),
+        ("../clients/acme/base", "base"),
+        (r"C:\Users\ada\base", "base"),
+        ("/clients/acme/pets.toml/owl", "pets/owl"),
+        ("/", "a folder"),
+        ("~", "a folder"),
+    ],
+)
+def test_a_name_that_is_a_path_is_shown_by_its_last_part(name, told):
+    assert shown(name) == told
 
 
 def test_the_books_lock_is_waited_for(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -12,9 +13,10 @@ from subliminal_mlx import adapters, reviews
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.page import measuring, reviewed
-from subliminal_mlx.reviews import Upload
-from subliminal_mlx.reviews.folders import Folders
+from subliminal_mlx.reviews import Upload, make
+from subliminal_mlx.reviews.folders import Folders, Review
 from subliminal_mlx.reviews.requests import MOST_UPLOAD, checked, inside
+from subliminal_mlx.sources import SHIPPED
 
 ADA, BOB = "a" * 32, "b" * 32
 ROWS = "".join(
@@ -167,6 +169,28 @@ def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
     assert [step["step"] for step in steps] == [5, 10] and measuring.drifting(store) == [folder]
     reviews.forget(lab, two.id, BOB)
     assert reviews.view(lab, two.id).state == "empty"
+
+
+def test_a_base_that_an_adapter_names_by_a_path_is_shown_without_it(lab, adapter, tmp_path):
+    base = tmp_path / "My Disk" / "clients" / "acme secret" / "Qwen"
+    shutil.copytree(SHIPPED / "tiny-a", base)
+    folder = put(lab, adapter)
+    config = lab / folder / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model": str(base)}))
+    shutil.copytree(base, lab / "a whole model")
+    policy = POLICY + f'[[model]]\npath = "{folder}"\n[[model]]\npath = "a whole model"\n'
+    for kind, asked in (
+        ("measure", {"folder": folder, "families": ["trees"]}),
+        ("gate", {"policy": policy}),
+    ):
+        folders, target, form = Folders(lab), tmp_path / kind, checked(lab, kind, asked, ADA)
+        target.mkdir()
+        one = Review(id="0" * 24, kind=kind, title="mine", owner=ADA, created=0.0, values={})
+        said = make.MAKERS[kind](folders, one, form, target, lambda event: None)
+        written = [said, *(path.read_text() for path in target.iterdir())]
+        assert "Qwen" in "".join(written)
+        for text in written:
+            assert "acme" not in text and "My Disk" not in text and str(lab) not in text
 
 
 def test_an_audit_is_cancelled_killed_and_started_again(lab):

@@ -88,7 +88,11 @@ class Decision:
 
 
 def decide(
-    policy: Policy, folder: Path, lab: Lab, on_subject: Callable[[str], None] = lambda name: None
+    policy: Policy,
+    folder: Path,
+    lab: Lab,
+    on_subject: Callable[[str], None] = lambda name: None,
+    shown: Callable[[str], str] = str,
 ) -> Decision:
     """Check everything that the policy names.
 
@@ -96,6 +100,7 @@ def decide(
         folder: what its paths are relative to.
         lab: whose clean students and runs count.
         on_subject: sees each path before it is checked.
+        shown: what a reason calls a base, or what else a lineage names; such a name may be somebody's folder.
 
     Raises:
         InputError: a model that does not fit the base it claims, a provenance file that does not fit its
@@ -104,16 +109,23 @@ def decide(
     checks: list[Check] = []
     for entry in policy.corpus:
         on_subject(entry.path)
-        checks.append(_lineage(policy, entry, "corpus", folder, lab))
+        checks.append(_lineage(policy, entry, "corpus", folder, lab, shown))
         checks.append(_audit(policy, entry, folder, lab))
     for entry in policy.model:
         on_subject(entry.path)
-        checks.append(_lineage(policy, entry, "model", folder, lab))
+        checks.append(_lineage(policy, entry, "model", folder, lab, shown))
         checks += _drift(policy, entry, folder, lab)
     return Decision(policy.title, tuple(checks), policy.cannot_tell)
 
 
-def _lineage(policy: Policy, entry: ModelEntry | CorpusEntry, kind: str, folder: Path, lab: Lab) -> Check:
+def _lineage(
+    policy: Policy,
+    entry: ModelEntry | CorpusEntry,
+    kind: str,
+    folder: Path,
+    lab: Lab,
+    shown: Callable[[str], str],
+) -> Check:
     wanted = entry.base or policy.base
     check = lambda verdict, reason: Check(entry.path, kind, "lineage", verdict, reason)
     path = folder / entry.path
@@ -127,11 +139,11 @@ def _lineage(policy: Policy, entry: ModelEntry | CorpusEntry, kind: str, folder:
     known = record.base.sha256
     if known is None:
         verdict = FAIL if policy.lineage == "required" else PASS
-        named = "no base" if record.base.name == UNNAMED else f"{record.base.name} as its base"
+        named = "no base" if record.base.name == UNNAMED else f"{shown(record.base.name)} as its base"
         return check(verdict, f"it names {named}, and no hash proves where it came from")
     if known != locate(wanted).sha256:
-        return check(FAIL, f"it comes from {record.base.name} ({known[:12]}), not from {wanted}")
-    behind = [f"{node.what} {node.name}" for depth, node in record.lineage.walk() if depth]
+        return check(FAIL, f"it comes from {shown(record.base.name)} ({known[:12]}), not from {wanted}")
+    behind = [f"{node.what} {shown(node.name)}" for depth, node in record.lineage.walk() if depth]
     return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind)) or 'nothing'}")
 
 

@@ -1,14 +1,20 @@
 """Messages as strangers may see them: one line, and no path of this machine's.
 
-public("no file /home/ada/lab/x.parquet", lab)      # "no file .../x.parquet"
+public("no file /home/ada/lab/x.parquet", lab)      # "no file x.parquet"
+shown("/home/ada/clients/acme/base")                # "base"
 """
 
 import re
 from pathlib import Path
 
+from ..plan import plain
+
 LONGEST = 500
-# From a slash (or a home) that starts a path to its last part.
-PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/'\":,;()]+/)*([^\s/'\":,;()]*)")
+# From a slash (or a home) that starts a path to its last part. Only quotes tell where a path with spaces ends.
+_PATH = re.compile(r"(?<![\w.:/~])~?/(?:[^\s/'\":,;()]+/)*([^\s/'\":,;()]*)")
+_QUOTED = re.compile(r"""(?<!\w)(['"])~?/(?:(?:\\.|(?!\1).)*/)?(?P<end>\1?)""")
+# What is a path as a whole, also of another system or from where somebody stood.
+_WHOLE = re.compile(r"(?:~|/|\.\.?[/\\]|\w:[/\\]).*", re.DOTALL)
 
 
 def public(message: str, lab: Path) -> str:
@@ -18,5 +24,19 @@ def public(message: str, lab: Path) -> str:
         text = (
             re.sub(re.escape(path) + r"(?=/)", "", text).replace(path, "the lab") if len(path) > 1 else text
         )
-    text = PATH.sub(lambda match: match[1] or "a folder", text)
+    text = cut(text)
     return re.sub(r"[\x00-\x1f\x7f-\x9f\s]+", " ", text).strip()[:LONGEST]
+
+
+def cut(text: str) -> str:
+    """The text with every absolute path cut to its last part."""
+    text = _QUOTED.sub(lambda match: match[1] + (f"a folder{match['end']}" if match["end"] else ""), text)
+    return _PATH.sub(lambda match: match[1] or "a folder", text)
+
+
+def shown(name: str) -> str:
+    """A name, of a base for one, that may be a path: of a path its last part."""
+    name = plain(name)
+    if not _WHOLE.fullmatch(name):
+        return name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1].lstrip("~") or "a folder"

@@ -9,7 +9,7 @@ Specs from a terminal may name a family or a base by its path; a page shows the 
 import re
 from typing import Any
 
-from ..jobs.words import PATH
+from ..jobs.words import cut
 from ..plan import plain
 
 # A string that is a path as a whole, also one without a slash at its start.
@@ -19,7 +19,7 @@ _TRAIT = re.compile(r'"([^"\n]*\.toml/[^"\n]+)"')
 def without_folders(text: str) -> str:
     """The text with every absolute path cut to its last part."""
     text = _TRAIT.sub(lambda found: f'"{plain(found[1])}"', text)
-    return PATH.sub(lambda found: found[1] or "a folder", text)
+    return cut(text)
 
 
 def public_run(run: dict[str, Any]) -> dict[str, Any]:

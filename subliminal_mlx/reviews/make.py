@@ -7,6 +7,7 @@ The numbers and the charts are those of the commands `audit`, `measure` and `gat
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from .. import charts
 from ..errors import InputError
 from ..events import Event, Listener
+from ..jobs.words import public, shown
 from ..lab import Lab
 from .folders import Folders, Review
 from .requests import QUICK, Audit, Drift, Gate, Measure, inside, policy_of
@@ -72,7 +74,7 @@ def measure(folders: Folders, one: Review, asked: Measure, target: Path, on_even
     lab = Lab(folders.lab)
     path = inside(lab.path, asked.folder, one.owner) if asked.folder else lab.adapter(asked.run, asked.slot)
     subject = reading.open_model(str(path), asked.against or None)
-    found = reading.measure(subject, *_what(reading, subject, asked.families, lab))[0] | {"model": one.title}
+    found = _told(reading.measure(subject, *_what(reading, subject, asked.families, lab))[0], one.title)
     _write(target, found)
     _draw(target / "changes.svg", charts.changes(found))
     return _moved(found)
@@ -96,9 +98,7 @@ def drift(folders: Folders, one: Review, asked: Drift, target: Path, on_event: L
         )
     found = reading.measure(subject, *_what(reading, subject, asked.families, lab))
     on_event(Event("checkpoints", len(there), len(there)))
-    steps = [
-        {"step": step} | read | {"model": one.title} for (step, _), read in zip(there, found, strict=True)
-    ]
+    steps = [{"step": step} | _told(read, one.title) for (step, _), read in zip(there, found, strict=True)]
     _write(target, {"checkpoints": steps})
     _draw(target / "drift.svg", charts.drift(steps))
     return f"{len(steps)} checkpoints; at the last, step {steps[-1]['step']:,}: {_moved(steps[-1])}"
@@ -116,7 +116,9 @@ def gate(folders: Folders, one: Review, asked: Gate, target: Path, on_event: Lis
         on_event(Event("checks", seen[0], total))
         seen[0] += 1
 
-    decision = decide(policy, folders.lab, Lab(folders.lab), tell)
+    decision = decide(policy, folders.lab, Lab(folders.lab), tell, shown)
+    checks = tuple(replace(check, reason=public(check.reason, folders.lab)) for check in decision.checks)
+    decision = replace(decision, checks=checks)
     on_event(Event("checks", total, total))
     _write(target, decision.to_json())
     (target / "gate.md").write_text(markdown(decision), encoding="utf-8")
@@ -137,6 +139,17 @@ def _what(reading: Any, subject: Any, names: list[str], lab: Lab) -> tuple[Any, 
         raise InputError(f"no shipped family has answers that {subject.base.name} has words for")
     # No base, nothing to compare.
     return families, Nulls.gather(subject.reference, families, lab) if subject.reference else None
+
+
+def _told(found: dict[str, Any], title: str) -> dict[str, Any]:
+    """A measurement as strangers may see it: an adapter's folder may name its base by a path of anybody's."""
+    name = found["base"]
+    if name is not None:
+        for family in found["families"]:
+            if "null" in family:
+                family["null"]["why"] = family["null"]["why"].replace(name, shown(name))
+        found["base"] = shown(name)
+    return found | {"model": title}
 
 
 def _moved(found: dict[str, Any]) -> str:
