@@ -102,9 +102,17 @@ def _(reviewed, tab):
 
 
 @app.cell
-def _(MOST_UPLOAD, jobs, lab, runs, setup):
-    bases, families = jobs.bases(lab.path), list(setup.traits())
-    done = {_run.label: _run.id for _run in runs.listing(lab) if _run.state == "done"}
+def _(MOST_UPLOAD, jobs, lab, refused, runs, setup):
+    try:
+        bases, families = jobs.bases(lab.path), list(setup.traits())
+    except SubliminalError as _error:
+        mo.stop(True, refused(_error))
+    _told, done = [], {}
+    try:
+        done = {_run.label: _run.id for _run in runs.listing(lab) if _run.state == "done"}
+    except SubliminalError as _error:
+        # Another program has the lab's database open: rows of its runs cannot be chosen, a file's can be audited.
+        _told.append(refused(_error))
     upload = mo.ui.file(
         [".jsonl", ".parquet"],
         kind="area",
@@ -126,24 +134,34 @@ def _(MOST_UPLOAD, jobs, lab, runs, setup):
     )
     run = mo.ui.dropdown(done, searchable=True, label="or rows of a run")
     measure_run = mo.ui.dropdown(done, searchable=True, label="run")
+    mo.vstack(_told)
     return audit_form, bases, done, families, measure_run, run, upload
 
 
 @app.cell
-def _(lab, run):
-    _sources = []
-    if run.value:
-        _kept = [_row["source"] for _row in lab.yields(run.value).to_pylist() if _row["kept"]]
-        _sources = list(dict.fromkeys(_kept))
+def _(lab, refused, run):
+    _sources, _told = [], []
+    try:
+        if run.value:
+            _kept = [_row["source"] for _row in lab.yields(run.value).to_pylist() if _row["kept"]]
+            _sources = list(dict.fromkeys(_kept))
+    except SubliminalError as _error:
+        _told.append(refused(_error))
     source = mo.ui.dropdown(_sources, value=_sources[0] if _sources else None, label="source")
+    mo.vstack(_told)
     return (source,)
 
 
 @app.cell
-def _(lab, measure_run, measuring):
-    _slots = measuring.slots(lab, measure_run.value) if measure_run.value else []
+def _(lab, measure_run, measuring, refused):
+    _slots, _told = [], []
+    try:
+        _slots = measuring.slots(lab, measure_run.value) if measure_run.value else []
+    except SubliminalError as _error:
+        _told.append(refused(_error))
     _first = next((_slot for _slot in _slots if "/treated/" in f"/{_slot}"), _slots[0] if _slots else None)
     slot = mo.ui.dropdown(_slots, value=_first, searchable=True, label="student")
+    mo.vstack(_told)
     return (slot,)
 
 
@@ -307,10 +325,13 @@ def _(
 
 
 @app.cell
-def _(get_changes, kind, lab, reviewed, visitor):
+def _(get_changes, kind, lab, refused, reviewed, visitor):
     get_changes()
     mo.stop(kind == "defend")
-    listed = reviewed.listing(lab, kind, visitor.owner)
+    try:
+        listed = reviewed.listing(lab, kind, visitor.owner)
+    except SubliminalError as _error:
+        mo.stop(True, refused(_error))
     return (listed,)
 
 
@@ -357,9 +378,12 @@ def _(standing):
 
 
 @app.cell(hide_code=True)
-def _(kind, lab, review_id, reviewed, set_changes, standing, tick):
+def _(kind, lab, refused, review_id, reviewed, set_changes, standing, tick):
     _ = tick.value
-    _seen = reviewed.standing(lab, review_id, kind)
+    try:
+        _seen = reviewed.standing(lab, review_id, kind)
+    except SubliminalError as _error:
+        mo.stop(True, refused(_error))
     if _seen.state != standing.state:
         set_changes(lambda count: count + 1)
     _title = plain(_seen.review.title) if _seen.review else ""
@@ -598,9 +622,12 @@ def _(measuring, seen):
 
 
 @app.cell
-def _(defended, kind, lab, query):
+def _(defended, kind, lab, query, refused):
     mo.stop(kind != "defend")
-    _labels = {_bench.label: _bench.id for _bench in defended.benches(lab)}
+    try:
+        _labels = {_bench.label: _bench.id for _bench in defended.benches(lab)}
+    except SubliminalError as _error:
+        mo.stop(True, refused(_error))
     _asked = query.get("bench")
     _now = next((_label for _label, _id in _labels.items() if _id == _asked), next(iter(_labels), None))
     bench = mo.ui.dropdown(

@@ -203,6 +203,11 @@ def _():
     lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)
     query = mo.query_params()
     get_changes, set_changes = mo.state(0)
+
+    def refused(error):
+        """A refusal as a page shows it: text, without folders of this machine."""
+        return mo.callout(mo.md(plain(jobs.public(str(error), lab.path))), kind="danger")
+
     mo.Html(STYLE)
     return (
         charts,
@@ -215,6 +220,7 @@ def _():
         picked,
         query,
         reading,
+        refused,
         runs,
         set_changes,
         setup,
@@ -235,8 +241,11 @@ def _():
 
 
 @app.cell
-def _(jobs, lab, setup):
-    bases = jobs.bases(lab.path)
+def _(jobs, lab, refused, setup):
+    try:
+        bases = jobs.bases(lab.path)
+    except SubliminalError as _error:
+        mo.stop(True, refused(_error))
     _ready = setup.ready(bases)
     preset = mo.ui.dropdown(_ready, value=_ready[0], allow_select_none=False, label="preset")
     return bases, preset
@@ -303,7 +312,7 @@ def _(form, pasted, preset):
 
 
 @app.cell
-def _(form, jobs, lab, pasted, preset, setup):
+def _(form, jobs, lab, pasted, preset, refused, setup):
     # What widgets promise holds in the browser only: every value is checked again here, and once more by the job.
     try:
         if pasted.value.strip():
@@ -312,7 +321,7 @@ def _(form, jobs, lab, pasted, preset, setup):
             _text = setup.to_toml(setup.from_form(preset.value, form.value))
         spec, _ = jobs.checked(lab.path, _text)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(jobs.public(str(_error), lab.path))), kind="danger"))
+        mo.stop(True, refused(_error))
     return (spec,)
 
 
@@ -323,16 +332,20 @@ def _():
 
 
 @app.cell(hide_code=True)
-def _(cost, lab, setup, spec, start, visitor):
+def _(cost, lab, refused, setup, spec, start, visitor):
     _toml = setup.to_toml(spec)
     _may = (
         start
         if visitor.may_start
         else mo.md(f"*Nothing can be started from this page. {plain(visitor.why_not)}*")
     )
+    try:
+        _price = mo.md(cost.cost(lab, spec).words)
+    except SubliminalError as _error:
+        _price = refused(_error)
     mo.vstack(
         [
-            mo.hstack([_may, mo.md(cost.cost(lab, spec).words)], justify="start", gap=1, wrap=True),
+            mo.hstack([_may, _price], justify="start", gap=1, wrap=True),
             mo.md(f"The same from a terminal: `{setup.terminal(spec)}`"),
             mo.hstack(
                 [mo.download(_toml.encode(), filename="my.toml", label="Spec as TOML")], justify="start"
@@ -344,12 +357,12 @@ def _(cost, lab, setup, spec, start, visitor):
 
 
 @app.cell
-def _(jobs, lab, query, set_changes, setup, spec, start, visitor):
+def _(jobs, query, refused, set_changes, setup, spec, start, visitor):
     mo.stop(not start.value or not visitor.may_start)
     try:
         _job = jobs.submit(visitor.lab, setup.to_toml(spec), visitor.owner)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(jobs.public(str(_error), lab.path))), kind="danger"))
+        mo.stop(True, refused(_error))
     query.set("run", _job.run_id)
     set_changes(lambda count: count + 1)
     mo.md(f"Run `{_job.run_id}`: see below. Its address can be shared and reloaded.")
@@ -365,9 +378,13 @@ def _():
 
 
 @app.cell
-def _(get_changes, lab, runs):
+def _(get_changes, lab, refused, runs):
     get_changes()
-    listed = runs.listing(lab)
+    try:
+        listed = runs.listing(lab)
+    except SubliminalError as _error:
+        # Another program has the lab's database open.
+        mo.stop(True, refused(_error))
     return (listed,)
 
 
@@ -394,13 +411,13 @@ def _(listed, query, run_id):
 
 
 @app.cell
-def _(get_changes, lab, run_id, visitor, watch):
+def _(get_changes, lab, refused, run_id, visitor, watch):
     get_changes()
     mo.stop(not run_id)
     try:
         standing = watch.watch(lab, run_id, visitor.owner)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+        mo.stop(True, refused(_error))
     return (standing,)
 
 
@@ -413,9 +430,12 @@ def _(standing):
 
 
 @app.cell(hide_code=True)
-def _(lab, live, run_id, set_changes, standing, tick, visitor, watch):
+def _(lab, live, refused, run_id, set_changes, standing, tick, visitor, watch):
     _ = tick.value
-    _seen = watch.watch(lab, run_id, visitor.owner)
+    try:
+        _seen = watch.watch(lab, run_id, visitor.owner)
+    except SubliminalError as _error:
+        mo.stop(True, refused(_error))
     if _seen.state != standing.state:
         set_changes(lambda count: count + 1)
     _parts = [
@@ -437,13 +457,13 @@ def _(standing):
 
 
 @app.cell
-def _(cancel, jobs, run_id, set_changes, visitor):
+def _(cancel, jobs, refused, run_id, set_changes, visitor):
     mo.stop(not cancel.value)
     try:
         jobs.cancel(visitor.lab, run_id, visitor.owner)
         _told = [mo.md("Cancelled: it ends within seconds.")]
     except SubliminalError as _error:
-        _told = [mo.callout(mo.md(plain(_error)), kind="warn")]
+        _told = [refused(_error)]
     set_changes(lambda count: count + 1)
     mo.vstack(_told)
     return
@@ -459,23 +479,23 @@ def _(standing, visitor):
 
 
 @app.cell
-def _(again, jobs, lab, set_changes, setup, standing, visitor):
+def _(again, jobs, refused, set_changes, setup, standing, visitor):
     mo.stop(not again.value or not standing.spec or not visitor.may_start)
     try:
         jobs.submit(visitor.lab, setup.to_toml(standing.spec), visitor.owner)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(jobs.public(str(_error), lab.path))), kind="danger"))
+        mo.stop(True, refused(_error))
     set_changes(lambda count: count + 1)
     return
 
 
 @app.cell
-def _(lab, reading, run_id, standing):
+def _(lab, reading, refused, run_id, standing):
     mo.stop(standing.state != "done")
     try:
         seen = reading.opened(lab, run_id)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+        mo.stop(True, refused(_error))
     return (seen,)
 
 
@@ -510,11 +530,11 @@ def _(reading, seen, view):
 
 
 @app.cell
-def _(family, kind, reading, seen, view):
+def _(family, kind, reading, refused, seen, view):
     try:
         drawing = reading.drawn(seen, view.value, kind.value, family.value)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+        mo.stop(True, refused(_error))
     chart = mo.ui.altair_chart(drawing, chart_selection=False, legend_selection=False)
     mo.Html(f'<div style="overflow-x:auto;background:#fff;border-radius:8px">{chart}</div>')
     return chart, drawing
@@ -544,22 +564,22 @@ def _(clicked, reading, seen, source):
 
 
 @app.cell
-def _(outcome, reading, seen, source):
+def _(outcome, reading, refused, seen, source):
     try:
         wanted = reading.whose(seen, source.value, outcome.value)
         _, pages = reading.rows(seen, wanted)
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+        mo.stop(True, refused(_error))
     page = mo.ui.number(1, pages, value=1, label=f"page of {pages:,}")
     return page, wanted
 
 
 @app.cell(hide_code=True)
-def _(clicked, outcome, page, reading, seen, source, wanted):
+def _(clicked, outcome, page, reading, refused, seen, source, wanted):
     try:
         _table, _ = reading.rows(seen, wanted, page.value - 1)
     except (SubliminalError, TypeError) as _error:
-        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+        mo.stop(True, refused(_error))
     _mine = clicked and clicked.source == source.value
     _said = reading.said(seen, clicked) if _mine else ""
     _parts = [
@@ -655,12 +675,12 @@ def _(listed):
 
 
 @app.cell(hide_code=True)
-def _(charts, lab, reading, several):
+def _(charts, lab, reading, refused, several):
     mo.stop(len(several.value) < 2, mo.md("Choose two or more to see them beside each other."))
     try:
         _seen = [reading.opened(lab, name) for name in several.value[:5]]
     except SubliminalError as _error:
-        mo.stop(True, mo.callout(mo.md(plain(_error)), kind="danger"))
+        mo.stop(True, refused(_error))
     _titles = {f"{one.run['title'][:24] or one.spec.base} ({one.id[:6]})": one.summary for one in _seen}
     mo.Html(figure(charts.to_svg(charts.compare(_titles)), "transfer in several runs"))
     return

@@ -8,8 +8,9 @@ import browser
 import marimo as mo
 import pytest
 
+from subliminal_mlx.errors import BusyError
 from subliminal_mlx.lab import Lab
-from subliminal_mlx.page import audited, defended, reviewed
+from subliminal_mlx.page import audited, defended, measuring, reviewed, runs
 from subliminal_mlx.reviews.requests import MOST_UPLOAD
 
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script> =HYPERLINK(1) **bold**"
@@ -75,6 +76,26 @@ def test_defences_are_shown_beside_their_controls(app):
     rows, svg = defended.shipped("defences")
     assert "Least is left by" in text and "-random" in text and "<svg" in svg
     assert defended.left(rows).count("<tr>") == 1 + len(rows)
+
+
+def test_a_lab_that_another_program_holds_is_told_and_a_file_can_be_audited(app, monkeypatch, tmp_path):
+    def held(*args):
+        raise BusyError(f"the lab {tmp_path}/a/secret is held by pid 7")
+
+    monkeypatch.setattr(runs, "listing", held)
+    monkeypatch.setattr(defended, "benches", held)
+    outputs, defs = app.run(defs={"kind": "audit"})
+    assert "secret is held by pid 7" in text_of(outputs) and str(tmp_path) not in text_of(outputs)
+    assert "audit_form" in defs and "seen" in defs
+    outputs, _ = app.run(defs={"kind": "defend"})
+    assert "secret is held by pid 7" in text_of(outputs)
+    # Its runs were listed, and then it was held.
+    monkeypatch.setattr(Lab, "yields", held)
+    monkeypatch.setattr(measuring, "slots", held)
+    chosen = mo.ui.dropdown({"x": "0" * 12}, value="x")
+    forms = {"audit_form": None, "bases": ["tiny-a"], "done": {}, "families": ["trees"], "upload": None}
+    outputs, _ = app.run(defs={"kind": "drift", "run": chosen, "measure_run": chosen, **forms})
+    assert text_of(outputs).count("secret is held by pid 7") == 2
 
 
 def test_forged_values_of_controls_are_refused(app, example):

@@ -10,8 +10,10 @@ import mini
 import pytest
 from browser import text_of
 
-from subliminal_mlx import results
+from subliminal_mlx import jobs, results
 from subliminal_mlx.blind import rounds
+from subliminal_mlx.errors import BusyError
+from subliminal_mlx.page import cost, runs
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,20 @@ def test_a_round_shows_two_lists_on_the_same_prompts(opened):
     text, first = text_of(opened[0]), rounds.rounds(7)[0]
     assert "Round 1 of 10" in text
     assert all(row in text for row in (*first.left, *first.right, *first.prompts))
+
+
+def test_a_lab_that_another_program_holds_is_told(app, monkeypatch, tmp_path):
+    def held(*args):
+        raise BusyError(f"the lab {tmp_path}/a/secret is held by pid 7")
+
+    monkeypatch.setattr(runs, "listing", held)
+    monkeypatch.setattr(cost, "cost", held)
+    outputs, defs = app.run(defs={"seed": 7})
+    text = text_of(outputs)
+    assert text.count("secret is held by pid 7") == 2 and str(tmp_path) not in text and "listed" not in defs
+    monkeypatch.setattr(jobs, "bases", held)
+    outputs, defs = app.run(defs={"seed": 7})
+    assert "secret is held by pid 7" in text_of(outputs) and "form" not in defs
 
 
 @pytest.fixture(scope="module")

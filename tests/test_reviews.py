@@ -238,6 +238,27 @@ def test_few_may_wait(lab, monkeypatch, adapter):
     wait(lab, first.id, "cancelled")
 
 
+def test_the_size_of_reviews_is_known_while_others_write(lab, monkeypatch):
+    folders, one = Folders(lab), "0" * 24
+    assert folders.size() == 0
+    folders.review(one).mkdir(parents=True)
+    (folders.review(one) / "rows.jsonl").write_bytes(bytes(9))
+    (folders.review(one) / "gone").symlink_to("nowhere")
+    folders.write_progress(one, {})
+    stat = os.stat
+
+    def renamed(path, *args, **options):
+        """Once it has been looked at, it is there no more."""
+        found = stat(path, *args, **options)
+        if str(path).endswith("progress.json"):
+            os.unlink(path)
+        return found
+
+    monkeypatch.setattr(os, "stat", renamed)
+    assert folders.size() == 9 + len("{}")
+    assert folders.size() == 9
+
+
 def test_the_examples_that_ship_are_whole():
     for kind in reviews.KINDS:
         assert reviewed.examples(kind), kind

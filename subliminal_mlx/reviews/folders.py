@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -141,7 +142,13 @@ class Folders:
 
     def size(self) -> int:
         """Bytes of all reviews."""
-        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+        found = 0
+        for place, _, names in os.walk(self.path):
+            for name in names:
+                # Others' reviews go on meanwhile: what they write is renamed, and what ends is removed.
+                with suppress(OSError):
+                    found += os.stat(os.path.join(place, name)).st_size
+        return found
 
     def remove(self, one: Review) -> None:
         """Remove a review's folder."""
