@@ -183,6 +183,15 @@ def _(bases, families, lab, measuring):
 
 @app.cell
 def _(MOST_POLICY):
+    policy_file = mo.ui.file(
+        [".toml"], max_size=MOST_POLICY, label="Policy from a file, in place of this text"
+    )
+    return (policy_file,)
+
+
+@app.cell
+def _(MOST_POLICY, policy_file):
+    # What is checked is what is read here, and edited: a file's text takes the place of this one.
     _text = """title = "Before training"
 base = "tiny-a"
 families = ["animals"]
@@ -193,9 +202,10 @@ cannot_tell = "warn"      # or "fail", "pass"
 path = "rows.jsonl"       # relative to the lab, and inside of it
 audit = "rows.audit.json" # what `audit --json` printed of it
 """
+    if policy_file.value:
+        _text = policy_file.contents().decode(errors="replace")
     policy = mo.ui.text_area(_text, max_length=MOST_POLICY, rows=12, full_width=True, label="policy, TOML")
-    policy_file = mo.ui.file([".toml"], max_size=MOST_POLICY, label="Policy from a file")
-    return policy, policy_file
+    return (policy,)
 
 
 @app.cell(hide_code=True)
@@ -280,8 +290,8 @@ def _(
     lab,
     measure_form,
     measure_run,
+    measuring,
     policy,
-    policy_file,
     query,
     refused,
     reviews,
@@ -297,21 +307,19 @@ def _(
 
     def _asked():
         # What widgets promise holds in the browser only: `reviews` looks at every value again.
+        # Where two things are chosen, none is read for the other: that is refused.
         if kind == "audit":
-            of_run = (
-                {"run": run.value, "source": source.value or ""} if run.value and not upload.value else {}
-            )
+            of_run = {"run": run.value, "source": source.value or ""} if run.value else {}
             return audit_form.value | of_run
         if kind == "gate":
-            dropped = policy_file.contents() if policy_file.value else None
-            return {"policy": dropped.decode(errors="replace") if dropped else policy.value}
+            return {"policy": policy.value}
         form = measure_form.value if kind == "measure" else drift_form.value
         form = form | {"against": form["against"] or ""}
-        if form["folder"]:
-            return form
         if kind == "drift":
-            return form | {"folder": drift_folder.value or ""}
-        return form | {"run": measure_run.value or "", "slot": slot.value or ""}
+            return form | {"folder": measuring.one_of("training", drift_folder.value, form["folder"])}
+        if measuring.one_of("run", measure_run.value, form["folder"]) == form["folder"]:
+            return form
+        return form | {"run": measure_run.value, "slot": slot.value or ""}
 
     _file = Upload(upload.name(), upload.contents()) if kind == "audit" and upload.value else None
     try:

@@ -3,12 +3,15 @@
 import html
 import json
 import time
+from types import SimpleNamespace
 
 import browser
 import marimo as mo
+import pyarrow as pa
 import pytest
 
-from subliminal_mlx.errors import BusyError
+from subliminal_mlx import reviews
+from subliminal_mlx.errors import BusyError, InputError
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.page import audited, defended, measuring, reviewed, runs
 from subliminal_mlx.reviews.requests import MOST_UPLOAD
@@ -96,6 +99,62 @@ def test_a_lab_that_another_program_holds_is_told_and_a_file_can_be_audited(app,
     forms = {"audit_form": None, "bases": ["tiny-a"], "done": {}, "families": ["trees"], "upload": None}
     outputs, _ = app.run(defs={"kind": "drift", "run": chosen, "measure_run": chosen, **forms})
     assert text_of(outputs).count("secret is held by pid 7") == 2
+
+
+def pressed(app, monkeypatch, kind, **defs):
+    """What an app asks for when its button is pressed, and what it says."""
+    asked = []
+
+    def submit(lab, kind, values, owner, upload):
+        asked.append((values, upload))
+        raise InputError("seen")
+
+    monkeypatch.setattr(reviews, "submit", submit)
+    forms = {"bases": ["tiny-a"], "done": {}, "families": ["trees"]}
+    for name in ("run", "measure_run", "upload"):
+        forms[name] = SimpleNamespace(value="")
+    names = ("base", "families", "chain", "drop_percent", "quick", "probes", "predict")
+    forms["audit_form"] = mo.ui.dictionary({name: mo.ui.text("") for name in names})
+    outputs, _ = app.run(defs={"kind": kind, "start": SimpleNamespace(value=True), **forms, **defs})
+    return asked, text_of(outputs)
+
+
+def test_a_file_and_a_run_are_not_taken_for_each_other(app, monkeypatch):
+    """Both are passed on, and refused there (`reviews.requests`)."""
+    upload = SimpleNamespace(value=[1], name=lambda: "rows.jsonl", contents=lambda: b"x")
+    chosen = SimpleNamespace(value="0" * 12)
+    monkeypatch.setattr(Lab, "yields", lambda lab, run: pa.table({"source": ["base"], "kept": [True]}))
+    (values, sent), *_ = pressed(app, monkeypatch, "audit", upload=upload, run=chosen)[0]
+    assert (values["run"], values["source"], sent.name) == ("0" * 12, "base", "rows.jsonl")
+    (values, sent), *_ = pressed(app, monkeypatch, "audit", upload=upload)[0]
+    assert "run" not in values and sent.content == b"x"
+
+
+def test_a_dropped_policy_can_be_edited(app, monkeypatch):
+    dropped = SimpleNamespace(value=[1], contents=lambda: b"title = 'dropped'")
+    asked, text = pressed(app, monkeypatch, "gate", policy_file=dropped)
+    assert asked == [({"policy": "title = 'dropped'"}, None)] and "title = 'dropped'" in text
+    edited = mo.ui.text_area("title = 'edited'")
+    asked, _ = pressed(app, monkeypatch, "gate", policy_file=dropped, policy=edited)
+    assert asked == [({"policy": "title = 'edited'"}, None)]
+
+
+@pytest.mark.parametrize("kind", ["measure", "drift"])
+def test_a_folder_and_what_was_chosen_are_not_taken_for_each_other(app, monkeypatch, kind):
+    def form(folder):
+        filled = {"folder": mo.ui.text(folder), "against": mo.ui.text(""), "families": mo.ui.text("")}
+        return mo.ui.dictionary(filled)
+
+    chosen = mo.ui.dropdown({"x": "chosen"}, value="x")
+    for folder, choice, told in (
+        ("typed", chosen, None),
+        ("typed", mo.ui.dropdown([]), {"folder": "typed"}),
+        ("", chosen, {"folder": "chosen"} if kind == "drift" else {"folder": "", "run": "chosen"}),
+    ):
+        defs = {"drift_folder": choice, "measure_form": form(folder), "drift_form": form(folder)}
+        asked, text = pressed(app, monkeypatch, kind, measure_run=choice, **defs)
+        assert ("a folder, not both" in text) == (told is None) and len(asked) == (told is not None)
+        assert not told or asked[0][0].items() >= told.items()
 
 
 def test_forged_values_of_controls_are_refused(app, example):

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..errors import InputError
 from ..lab import Lab
 from ..model_folder import NUMBERED
 from ..report.tables import table, text
@@ -35,6 +36,17 @@ def drifting(lab: Lab) -> list[str]:
         if any(NUMBERED.fullmatch(name) for name in names):
             found.append(relative.as_posix())
     return sorted(found)[:MOST_FOLDERS]
+
+
+def one_of(what: str, chosen: str | None, folder: str) -> str:
+    """What is to be read: the run or training that was chosen, or the folder that was typed.
+
+    Raises:
+        InputError: both are there, and they are not the same.
+    """
+    if chosen and folder and chosen != folder:
+        raise InputError(f"a {what} or a folder, not both: empty one of the two")
+    return chosen or folder
 
 
 def flagged(found: dict[str, Any]) -> bool:
