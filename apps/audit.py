@@ -85,9 +85,11 @@ def _(query, reviewed):
         "Defend": "What stops the transfer, and at what price, beside random controls of the same size.",
     }
     _asked = query.get("tab")
+    # An address may name it several times.
+    _asked = _asked[-1] if isinstance(_asked, list) and _asked else _asked
     tab = mo.ui.tabs(
         {_name: mo.md(_words) for _name, _words in _about.items()},
-        value=_asked if _asked in _about else "Audit",
+        value=_asked if isinstance(_asked, str) and _asked in _about else "Audit",
         on_change=lambda chosen: query.set("tab", chosen),
     )
     mo.vstack([tab])

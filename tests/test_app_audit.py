@@ -65,6 +65,14 @@ def test_controls_change_what_is_shown(app, example):
     assert time.process_time() - began < 0.5
 
 
+@pytest.mark.parametrize(
+    ("tab", "kind"), [(["Drift", "Gate"], "gate"), ("Gate", "gate"), (["x"], "audit"), ([], "audit")]
+)
+def test_an_address_may_name_several_tabs(app, monkeypatch, tab, kind):
+    monkeypatch.setattr(mo, "query_params", lambda: {"tab": tab})
+    assert app.run()[1]["kind"] == kind
+
+
 @pytest.mark.parametrize("tab", ["measure", "drift", "gate"])
 def test_every_tab_has_something_to_look_at(app, tab):
     outputs, defs = app.run(defs={"kind": tab})
