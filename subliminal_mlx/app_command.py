@@ -107,7 +107,8 @@ def queue(
     found = jobs.queue(lab)
     if cancel is not None:
         meant = [job for job in found if job.run_id.startswith(cancel) and job.owner]
-        if len(meant) != 1:
+        # Every id starts with nothing.
+        if not cancel or len(meant) != 1:
             there = ", ".join(job.run_id for job in found if job.owner) or "none"
             raise InputError(
                 f"run {cancel!r:.20} is no one run that was started from an app; there are: {there}"

@@ -571,8 +571,9 @@ def test_the_queue_is_listed_and_emptied_from_a_terminal(tmp_path, monkeypatch):
             {"run": job.run_id, "state": "queued", "from": "an app", "title": "Another [red]"}
         ]
         assert "Another [red]" in mini.quick("queue", "--lab", tmp_path / "lab").stdout
-        line = mini.failure(mini.quick("queue", "--lab", tmp_path / "lab", "--cancel", "x"), 2)
-        assert line.endswith(f"there are: {job.run_id}")
+        for wrong in ("x", ""):
+            line = mini.failure(mini.quick("queue", "--lab", tmp_path / "lab", "--cancel", wrong), 2)
+            assert line.endswith(f"there are: {job.run_id}")
         done = mini.quick("queue", "--lab", tmp_path / "lab", "--cancel", job.run_id[:4])
         assert done.returncode == 0 and "is cancelled" in done.stdout
     assert jobs.view(tmp_path / "lab", job.run_id).state == "cancelled"
