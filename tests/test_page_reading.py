@@ -4,6 +4,7 @@ import io
 import json
 
 import mini
+import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
@@ -137,6 +138,20 @@ def test_what_a_visitor_takes_away_is_what_the_lab_holds(seen):
     for refused in (lambda: downloads.rows_file(seen, "sql"), lambda: downloads.chart_file(chart, "../x")):
         with pytest.raises(InputError, match="there are"):
             refused()
+
+
+def test_a_spreadsheet_computes_nothing_of_the_rows_in_csv(seen, monkeypatch):
+    texts = ["=1+1", "+1 2", "-2+3", "@x", "\t=1", "-5", "+1.5", "7, 8", "owl - cat", None, ""]
+    rows = pa.table({"row": range(-1, len(texts) - 1), "completion": texts, "prompt_ids": [[1]] * len(texts)})
+    rows = rows.append_column("completion_ids", rows["prompt_ids"])
+    monkeypatch.setattr(seen.lab, "rows", lambda run: rows)
+    written = pq.read_table(io.BytesIO(downloads.rows_file(seen, "parquet")))
+    assert written["completion"].to_pylist() == texts
+    options = csv.ConvertOptions(column_types={"completion": pa.string()}, strings_can_be_null=True)
+    options.quoted_strings_can_be_null = False
+    found = csv.read_csv(io.BytesIO(downloads.rows_file(seen, "csv")), convert_options=options)
+    assert found["completion"].to_pylist() == [f"'{text}" for text in texts[:5]] + texts[5:]
+    assert found["row"].to_pylist() == rows["row"].to_pylist()
 
 
 def test_too_many_rows_for_a_browser_are_refused(seen, monkeypatch):

@@ -9,6 +9,9 @@ import io
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from .. import charts
 from ..errors import InputError
 from ..report import write_report
@@ -26,6 +29,8 @@ def table_csv(seen: Opened) -> bytes:
 def rows_file(seen: Opened, suffix: str) -> bytes:
     """All rows of the run, kept and dropped with reasons, as "csv" or "parquet".
 
+    In CSV a text that a spreadsheet would compute has a ' before it; Parquet holds every text as it is.
+
     Raises:
         InputError: another suffix, or more rows than a browser should be sent.
     """
@@ -41,8 +46,23 @@ def rows_file(seen: Opened, suffix: str) -> bytes:
     if suffix == "parquet":
         pyarrow.parquet.write_table(found, into, compression="zstd")
     else:
-        pyarrow.csv.write_csv(found.drop_columns(["prompt_ids", "completion_ids"]), into)
+        pyarrow.csv.write_csv(as_text(found.drop_columns(["prompt_ids", "completion_ids"])), into)
     return into.getvalue()
+
+
+def as_text(table: pa.Table) -> pa.Table:
+    """The table with a ' before every text that a spreadsheet would take for a formula; numbers stay numbers."""
+    for at, field in enumerate(table.schema):
+        if not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+            continue
+        column = table.column(at)
+        formula = pc.and_not(
+            pc.match_substring_regex(column, r"^[=+\-@\t\r]"),
+            pc.match_substring_regex(column, r"^[+\-]?[0-9]+(\.[0-9]+)?$"),
+        )
+        marked = pc.binary_join_element_wise(pa.scalar("'", field.type), column, pa.scalar("", field.type))
+        table = table.set_column(at, field, pc.if_else(formula, marked, column))
+    return table
 
 
 def chart_file(chart: charts.AnyChart, suffix: str) -> bytes:
