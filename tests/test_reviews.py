@@ -15,6 +15,7 @@ from subliminal_mlx.lab import Lab
 from subliminal_mlx.page import measuring, reviewed
 from subliminal_mlx.reviews import Upload, make
 from subliminal_mlx.reviews.folders import Folders, Review
+from subliminal_mlx.reviews.named import named
 from subliminal_mlx.reviews.requests import MOST_UPLOAD, checked, inside
 from subliminal_mlx.sources import SHIPPED
 
@@ -191,6 +192,34 @@ def test_a_base_that_an_adapter_names_by_a_path_is_shown_without_it(lab, adapter
         assert "Qwen" in "".join(written)
         for text in written:
             assert "acme" not in text and "My Disk" not in text and str(lab) not in text
+
+
+def test_files_that_changed_are_looked_at_anew(lab, adapter):
+    """The same words about other files are another request; about the same files they are answered."""
+    (lab / "rows.jsonl").write_bytes(ROWS)
+    asked = {"policy": POLICY + '[[corpus]]\npath = "rows.jsonl"\n'}
+    one = reviews.submit(lab, "gate", asked, ADA)
+    assert wait(lab, one.id, "done", "failed").state == "done"
+    assert reviews.submit(lab, "gate", asked, ADA).id == one.id
+    for changed, content in (("rows.jsonl", ROWS[::-1]), ("rows.provenance.json", b"{}")):
+        (lab / changed).write_bytes(content)
+        two = reviews.submit(lab, "gate", asked, ADA)
+        assert two.id != one.id and two.state == "queued", changed
+        reviews.cancel(lab, two.id, ADA)
+        one = two
+    folder = lab / put(lab, adapter)
+    for kind in ("measure", "drift"):
+        state = lambda kind=kind: named(lab, checked(lab, kind, {"folder": "trained/one"}, ADA), ADA)
+        before = state()
+        assert before == state() != ""
+        os.link(folder / "adapters.safetensors", folder / f"{len(kind):07d}_adapters.safetensors")
+        after = state()
+        assert before != after
+        weights = folder / "adapters.safetensors"
+        (folder / "new").write_bytes(weights.read_bytes())
+        os.utime(folder / "new", ns=(weights.stat().st_atime_ns, weights.stat().st_mtime_ns))
+        os.replace(folder / "new", weights)
+        assert state() != after, "of the same size, and copied with its time"
 
 
 def test_an_audit_is_cancelled_killed_and_started_again(lab):

@@ -26,6 +26,7 @@ from ..errors import InputError, MachineError
 from ..jobs import LIMITS
 from ..jobs.dispatch import start_process
 from .folders import KINDS, Folders, Review
+from .named import named
 from .requests import Upload, checked, stored_name
 
 __all__ = ["KINDS", "Review", "Upload", "View", "again", "cancel", "forget", "listing", "submit", "view"]
@@ -56,7 +57,7 @@ class View:
 def submit(
     lab: Path, kind: str, values: Mapping[str, Any], owner: str, upload: Upload | None = None
 ) -> Review:
-    """Start what a browser asked for; what the visitor asked before, of the same file, is only answered.
+    """Start what a browser asked for; what the visitor asked before, of the same files, is only answered.
 
     Raises:
         InputError: a value that is not allowed, or too many that wait already.
@@ -65,7 +66,11 @@ def submit(
     asked = checked(lab, kind, values, owner, upload)
     folders = Folders(lab)
     sent = hashlib.sha256(upload.content).hexdigest() if upload else ""
-    told = json.dumps([kind, asked.model_dump(mode="json"), sent, upload.name if upload else "", owner])
+    asks = [kind, asked.model_dump(mode="json"), sent, upload.name if upload else "", owner]
+    # Files of the lab may be others by now; where none are named, an id stays what it was.
+    if there := named(lab, asked, owner):
+        asks.append(there)
+    told = json.dumps(asks)
     review = folders.review(hashlib.sha256(told.encode()).hexdigest()[:24])
     if (found := folders.read(review)) and folders.state(found) in ("queued", "running", "done"):
         return found
