@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import runtime
 from .files import write_atomic
+from .plan import plan
 from .spec import Spec
 
 # Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
@@ -52,17 +53,21 @@ def tokens(spec: Spec) -> tuple[float, float]:
     )
     completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
     prompt = 10 if spec.corpus.style == "short" else 80
-    families = len(spec.families)
-    teachers = len(spec.traits) + families
-    ablations = len(spec.ablated) * len(set(spec.ablations) & {"shuffled", "foreign", "unfiltered"})
-    students = (
-        len(spec.traits) + families + ("control" in spec.arms) + ablations + ("random" in spec.ablations)
-    )
-    tuned = spec.teacher.kind == "tuned"
-    trained = 20.0 * teachers * spec.teacher.steps * spec.teacher.batch * tuned
-    trained += sum(students * s.steps * s.batch * (prompt + completion) for s in spec.kinds.values())
-    drawn = float((teachers + 1) * spec.corpus.rows * (prompt + completion))
-    return spec.chains * trained, spec.chains * drawn
+    row = prompt + completion
+    trained = drawn = 0.0
+    # In stacks of any size: what is trained and drawn, not how it is cut.
+    for unit in plan(spec, slots=1_000_000):
+        count = len(unit.slots)
+        if unit.stage == "teachers":
+            trained += 20.0 * count * spec.teacher.steps * spec.teacher.batch
+        elif unit.stage == "corpora":
+            drawn += count * spec.corpus.rows * row
+        elif unit.trained:
+            student = spec.kinds[unit.slots[0].kind]
+            trained += count * student.steps * student.batch * row
+            # The base writes these students' rows anew, each one's by itself.
+            drawn += count * spec.corpus.rows * row * (unit.slots[0].arm == "re-emit")
+    return trained, drawn
 
 
 def seconds(spec: Spec, parameters: int, gflops: float, processes: int) -> float:

@@ -55,12 +55,35 @@ def test_a_glance_is_shorter_than_the_default_and_that_than_all():
         {"hard": {"steps": 36, "batch": 8}},
         {"teacher": {"steps": 64, "batch": 2}},
         {"ablation_traits": []},
+        {"defences": ["mix-10"]},
+        {"defences": ["re-emit"]},
     ],
     ids=lambda more: ",".join(more),
 )
 def test_more_work_takes_longer(parameters, more):
     plain = seconds(mini.spec(), parameters, 100, 2)
     assert seconds(mini.spec(**more), parameters, 100, 2) > plain
+
+
+@pytest.mark.parametrize("arms", [["treated", "neutral"], ["treated", "neutral", "control"]])
+def test_every_student_and_every_row_of_a_plan_counts(arms):
+    """Defended ones too, each beside its random control, and the base's rows that they are mixed with."""
+    student = {"steps": 10, "batch": 4}
+    fields = {"hard": student, "soft": student, "chains": 3, "arms": arms, "ablations": []}
+    plain = mini.spec(**fields)
+    defended = mini.spec(**fields, defences=["mix-10", "other-init"])
+    (trained, drawn), (more, also) = tokens(plain), tokens(defended)
+    row = 10 + 3 * 2
+    # Two traits and one neutral teacher, of two kinds, in three chains; defences are two, and two controls.
+    assert more - trained == 2 * 2 * (2 + 1) * 2 * 3 * 10 * 4 * row
+    assert drawn == 3 * (3 + ("control" in arms)) * 16 * row and also == 3 * 4 * 16 * row
+
+
+def test_the_shipped_defences_take_longer_than_a_minute():
+    """They took 1,250 s of two busy cores, of which the plain students are a tenth."""
+    spec = load_spec("defences")
+    plain = spec.model_copy(update={"defences": ()})
+    assert seconds(spec, TINY, 100, 2) > 120 > 5 * seconds(plain, TINY, 100, 2)
 
 
 def test_a_faster_machine_more_processes_and_a_smaller_model_take_less():

@@ -269,6 +269,14 @@ FORGED = {
         spec_with(base='"smollm2-135m"', chains="8", hard="{steps = 2000, batch = 128}"),
         "hours, at most 12 from an app",
     ),
+    "defended students of it": (
+        spec_with(
+            base='"smollm2-135m"',
+            defences='["mix-10", "mix-20", "mix-30", "re-emit"]',
+            hard="{steps = 2000, batch = 32}",
+        ),
+        "hours, at most 12 from an app",
+    ),
     "an unknown field": (spec_with(run="true"), "no such field"),
     "no TOML": ("chains = ", "not TOML"),
     "deep TOML": ("x = " + "[" * 5_000, "not TOML"),

@@ -17,6 +17,7 @@ from ..forecast import sizes
 from ..lab import Lab
 from ..machine import machine_name
 from ..pipeline import stack_size
+from ..plan import plan
 from ..sources import WHEEL_PARAMETERS
 from ..spec import Spec, parse_spec
 from . import background
@@ -64,10 +65,8 @@ def cost(lab: Lab, spec: Spec) -> Cost:
     if factors := _factors(lab, small, gflops, processes):
         seconds *= statistics.median(factors)
         how = f"from {len(factors)} finished {'run' if len(factors) == 1 else 'runs'} of this size here"
-    sources = len(spec.traits) + len(spec.families) + ("control" in spec.arms or "random" in spec.ablations)
-    return Cost(
-        spec.chains * sources * spec.corpus.rows, trained + drawn, seconds, held(spec), processes, how
-    )
+    sources = sum(len(unit.slots) for unit in plan(spec, slots=64) if unit.stage == "corpora")
+    return Cost(sources * spec.corpus.rows, trained + drawn, seconds, held(spec), processes, how)
 
 
 def held(spec: Spec) -> float:
