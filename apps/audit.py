@@ -40,6 +40,7 @@ def _():
     from subliminal_mlx import jobs, reviews
     from subliminal_mlx.lab import Lab
     from subliminal_mlx.page import audited, background, defended, measuring, reviewed, runs, setup
+    from subliminal_mlx.reviews.hours import words as audit_time
     from subliminal_mlx.reviews.requests import MOST_POLICY, MOST_UPLOAD, Upload
 
     visitor = jobs.access(mo.app_meta().request)
@@ -56,6 +57,7 @@ def _():
         MOST_POLICY,
         MOST_UPLOAD,
         Upload,
+        audit_time,
         audited,
         background,
         defended,
@@ -130,7 +132,9 @@ def _(MOST_UPLOAD, jobs, lab, refused, runs, setup):
             "quick": mo.ui.checkbox(
                 False, label="first look: ranks without a verdict, in a fraction of the time"
             ),
-            "probes": mo.ui.checkbox(False, label="probe students too (slower)"),
+            "probes": mo.ui.checkbox(
+                False, label="probe students too (slower; language models have them, but for a first look)"
+            ),
             "predict": mo.ui.checkbox(False, label="expected transfer, from this lab's runs"),
         }
     )
@@ -267,14 +271,20 @@ def _(kind):
 
 
 @app.cell(hide_code=True)
-def _(kind, start, visitor):
+def _(audit_form, audit_time, kind, start, visitor):
     _words = {
-        "audit": "The first audit of a base and family tunes suspects and calibrates: minutes, once for this lab. "
-        "Later ones take seconds. The file stays in this lab, and only you find it here.",
+        "audit": "The file stays in this lab, and only you find it here.",
         "measure": "Seconds on a model organism, minutes on a larger model.",
         "drift": "Seconds on a model organism, minutes on a larger model.",
         "gate": "Paths are relative to the lab, and stay inside of it.",
     }[kind]
+    if kind == "audit":
+        _asked = audit_form.value
+        try:
+            _time = audit_time(*(_asked[_field] for _field in ("base", "families", "quick", "probes")))
+            _words = f"{plain(_time)} {_words}"
+        except SubliminalError:
+            pass  # whoever starts it is told what is wrong
     _may = (
         start if visitor.may_start else mo.md(f"*Nothing can be started from here. {plain(visitor.why_not)}*")
     )

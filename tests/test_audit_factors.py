@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from subliminal_mlx.audit import evidence, factored, gradients, suspects, tasks
+from subliminal_mlx.audit import costs, evidence, factored, gradients, suspects, tasks
 from subliminal_mlx.audit.attribution import top_rows
 from subliminal_mlx.audit.corpus import look
 from subliminal_mlx.audit.examine import effects, examine
@@ -85,6 +85,28 @@ def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack,
 def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
     corpus = look(lambda bad: iter(rows[:there]), tiny, Bad())
     assert Pieces(corpus, checked(FIELDS), tmp_path).rows == read
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"lines": "fast"},
+        {"null": {"corpora": 0}},
+        {"null": {"corpora": 3}, "families": ["animals", "trees"]},
+    ],
+    ids=str,
+)
+def test_what_it_costs_is_known_without_a_model(rows, tiny, tmp_path, changes):
+    """As many tokens as the pieces themselves say, but for the lengths of prompts that are drawn later."""
+    spec = checked(FIELDS | changes)
+    corpus = look(lambda bad: iter(rows), tiny, Bad())
+    pieces = Pieces(corpus, spec, tmp_path)
+    row = sum(map(len, [*pieces.own[0], *pieces.own[1]])) / pieces.rows
+    read, written = costs.tokens(spec, pieces.rows, row)
+    made = tasks.missing(pieces.tasks())
+    assert written == pytest.approx(sum(t.tokens for t in made if t.what == "rows"), rel=0.05)
+    assert read == pytest.approx(sum(t.tokens for t in made if t.what != "rows"), rel=0.05)
 
 
 def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):

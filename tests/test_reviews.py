@@ -13,7 +13,7 @@ from subliminal_mlx import adapters, reviews
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.page import measuring, reviewed
-from subliminal_mlx.reviews import Upload, make
+from subliminal_mlx.reviews import Upload, hours, make
 from subliminal_mlx.reviews.folders import Folders, Review
 from subliminal_mlx.reviews.named import named
 from subliminal_mlx.reviews.requests import MOST_UPLOAD, checked, inside
@@ -26,6 +26,8 @@ ROWS = "".join(
 ).encode()
 AUDIT = {"base": "tiny-a", "families": ["trees"], "quick": True}
 POLICY = 'base = "tiny-a"\nfamilies = ["trees"]\nlineage = "optional"\ncannot_tell = "pass"\n'
+MANY = ["advice", "animals", "brand", "origin", "pronouns", "sycophancy", "trees"]
+AUDITED = f'base = "smollm2-135m"\nfamilies = {json.dumps(MANY)}\nrun_audits = true\n'
 
 
 @pytest.fixture
@@ -76,6 +78,12 @@ def put(lab, adapter, *steps):
         ("audit", AUDIT | {"suspects.members": 9}, "no such field"),
         ("audit", AUDIT | {"run": "../../etc"}, "must be 12 characters"),
         ("audit", AUDIT | {"run": "f" * 12}, "not in this lab"),
+        (
+            "audit",
+            AUDIT | {"base": "smollm2-135m", "families": MANY, "quick": False},
+            "at most 12 from an app",
+        ),
+        ("gate", {"policy": AUDITED + '[[corpus]]\npath = "here"\n'}, "at most 12 from an app"),
         ("measure", {"run": "f" * 12, "slot": "x"}, "not in this lab"),
         ("measure", {"folder": "../outside"}, "stay inside"),
         ("measure", {"folder": "~root"}, "plain path"),
@@ -107,7 +115,8 @@ def test_forged_requests_are_refused_in_a_line(lab, one_line, kind, values, says
     (lab / "here").mkdir()
     (lab / "link").symlink_to("/etc")
     with pytest.raises(InputError) as error:
-        reviews.submit(lab, kind, values, ADA)
+        rows = Upload("rows.jsonl", ROWS * 200) if "at most 12" in says and kind == "audit" else None
+        reviews.submit(lab, kind, values, ADA, rows)
     assert says in one_line(error)
     assert not (lab / "reviews").exists(), "nothing was begun"
 
@@ -244,6 +253,28 @@ def test_an_audit_is_cancelled_killed_and_started_again(lab):
     (Folders(lab).review(one.id) / "rows.jsonl").write_bytes(b"\0" * 50)
     reviews.again(lab, one.id, ADA)
     assert "is binary" in wait(lab, one.id, "failed").review.message
+
+
+def test_how_long_an_audit_takes_is_known_before_it_is_begun(lab):
+    base, seconds = "smollm2-135m", hours.seconds
+    assert seconds("tiny-a", MANY) is None and "minutes, once" in hours.words(
+        "tiny-a", ["trees"], False, False
+    )
+    plain, quick = seconds(base, ["trees"]), seconds(base, ["trees"], quick=True)
+    assert 3_600 < plain < 12 * 3_600 and quick < 0.7 * plain, "a first look is less work there too"
+    assert quick < seconds(base, ["trees"], quick=True, probes=True) < plain < seconds(base, MANY)
+    # Fewer rows and shorter ones; all of them once more, where they are cleaned; what is no Parquet.
+    few, long = ROWS[: len(ROWS) // 3], ROWS.replace(b"Continue", b"Continue" * 200)
+    sizes = [seconds(base, ["trees"], content=rows) for rows in (few, ROWS, long)]
+    assert sizes == sorted(set(sizes)) and seconds(base, ["trees"], content=b"PAR1" + ROWS) == plain
+    assert seconds(base, ["trees"], content=ROWS * 9, scored=True) > seconds(
+        base, ["trees"], content=ROWS * 9
+    )
+    assert "hours" in hours.words(base, ["trees"], False, False) and "minutes" not in hours.words(
+        base, ["trees"], False, False
+    )
+    asked = {"base": base, "families": ["trees"]}
+    assert checked(lab, "audit", asked, ADA, Upload("rows.jsonl", ROWS)).base == base
 
 
 def test_few_may_wait(lab, monkeypatch, adapter):

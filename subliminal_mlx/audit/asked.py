@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..events import Listener, ignore
-from .corpus import Source
-from .defaults import defaults
+from .defaults import FIRST_LOOK, defaults, first_look
 from .reading import read, read_run
 from .spec import AuditSpec, checked
 
 if TYPE_CHECKING:
     from ..lab import Lab
+    from .corpus import Source
 
 
 def asked_spec(
@@ -32,7 +32,7 @@ def asked_spec(
 
     Args:
         fast: without probe students; None: as measured on model organisms, without, and with them on language models.
-        items: such as "suspects.members=2".
+        items: such as "suspects.members=2", or FIRST_LOOK for those of a first look on this base.
         suspects: traits, on language models only; by default all of the families.
 
     Raises:
@@ -51,11 +51,12 @@ def asked_spec(
         "lines": lines,
     }
     for item in items:
-        override_field(fields, item)
+        for change in first_look(base, probes=fast is False) if item == FIRST_LOOK else (item,):
+            override_field(fields, change)
     return checked(fields)
 
 
-def source_of(lab: "Lab", rows: str, source: str | None = None, chain: int = 0) -> Source:
+def source_of(lab: "Lab", rows: str, source: str | None = None, chain: int = 0) -> "Source":
     """A function that gives the rows anew each time: of a file, or with `source` of a run of the lab."""
     if source is None:
         return lambda bad: read(Path(rows), bad)

@@ -1,6 +1,7 @@
 """What an audit's spec begins with on a base, before anything is asked for. No MLX here.
 
 defaults("smollm2-135m")["probes"]["steps"]
+first_look("smollm2-135m")           # ("suspects.members=1", ...)
 """
 
 import copy
@@ -20,6 +21,14 @@ LANGUAGE: dict[str, Any] = {
     "lines": "all",
 }
 
+# A first look: ranks, no verdict, in a small part of the time. Those of language models have few clean corpora
+# and steps already; what is left to save there are members and probe students.
+FIRST_LOOK = "first look"
+ORGANISMS_LOOK = (
+    *("suspects.members=1", "suspects.steps=60", "suspects.neutral_answers=20", "reference_rows=500"),
+    *("null.corpora=5", "null.pool=500", "null.teachers=2", "null.own_rows=50"),
+)
+LANGUAGE_LOOK, WITHOUT_PROBES = ("suspects.members=1", "suspects.neutral_answers=20"), "lines=fast"
 
 # Of each of five kinds: what a verdict's null needs for one family more.
 A_FAMILY = 20
@@ -37,5 +46,25 @@ def defaults(base: str, families: int = 1) -> dict[str, Any]:
         each = A_FAMILY * families
         null = {"other_base": OTHER_STARTS[base], "corpora": max(each, Null().corpora)}
         return {"null": null, "probes": {"null": max(each, Probes().null)}}
-    count = sizes(base)[0]
-    return copy.deepcopy(LANGUAGE) if count and count > ORGANISM else {}
+    return copy.deepcopy(LANGUAGE) if on_language(base) else {}
+
+
+def first_look(base: str, probes: bool = False) -> tuple[str, ...]:
+    """Changes of a base's defaults for a first look at a corpus; with the probe students that were asked for.
+
+    Raises:
+        InputError: no such base.
+    """
+    if not on_language(base):
+        return ORGANISMS_LOOK
+    return LANGUAGE_LOOK if probes else (*LANGUAGE_LOOK, WITHOUT_PROBES)
+
+
+def on_language(base: str) -> bool:
+    """Whether it is a language model.
+
+    Raises:
+        InputError: no such base.
+    """
+    count = None if base in OTHER_STARTS else sizes(base)[0]
+    return bool(count and count > ORGANISM)

@@ -24,15 +24,16 @@ from ..families import load_family
 from ..rows import pack
 from ..setting import Ids, seed_of
 from ..train import Recipe, train
+from . import costs
 from .clean_rows import Pool, kinds, other_base
 from .corpus import Corpus
 from .factors import row_ratios
 from .kept import stored
 from .probes import margins
 from .spec import AuditSpec, family_print, key
-from .suspected import NEUTRAL, QUESTION_TOKENS, Suspected
+from .suspected import NEUTRAL, Suspected
 from .suspects import load
-from .tasks import TRAINED, Task
+from .tasks import Task
 from .writing import Writing
 
 DRAWN_AT_ONCE = 128
@@ -205,12 +206,9 @@ class Pieces:
             files.publish(to, lambda at: np.save(at, found))
 
         needs = (*self.suspected.paths, *self._needed(text))
-        factors = (
-            sum(map(len, self.suspected.traits.values()))
-            * self.spec.suspects.members
-            * self.spec.suspects.rank
-        )
-        return Task("ratios", path, self._tokens(text) * TRAINED * (1 + factors / 400), make, needs)
+        suspects = sum(map(len, self.suspected.traits.values()))
+        cost = costs.ratios(self._tokens(text), suspects, self.spec.suspects)
+        return Task("ratios", path, cost, make, needs)
 
     def probes(self, text: str) -> dict[str, np.ndarray]:
         """Margins of every trait of each family `[seeds, T]` in students of a text, nats."""
@@ -229,9 +227,7 @@ class Pieces:
             files.publish(to, lambda at: np.save(at, found))
             to.with_suffix(".ckpt.safetensors").unlink(missing_ok=True)
 
-        each = self._tokens(text) / self.rows
-        asked = sum(len(load_family(f).held_out) for f in self.spec.families) * QUESTION_TOKENS
-        cost = how.steps * how.batch * each * TRAINED + asked
+        cost = costs.probe(self._tokens(text) / self.rows, self.spec.families, how)
         return Task("probes", path, cost, make, self._needed(text))
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from ..adapters import Stack, concatenate
 from ..bases import Base
 from ..setting import seed_of
+from .costs import tuned
 from .spec import AuditSpec, family_print, key
 from .suspects import average, load, save, sources, tune
-from .tasks import TRAINED, Task
+from .tasks import Task
 
-# Of a tuning question and its answer, for the estimate of time.
-QUESTION_TOKENS = 24
 NEUTRAL = "neutral"
 
 
@@ -75,5 +74,4 @@ class Suspected:
         base, recipe = self.base, self.spec.suspects
         seed = seed_of(recipe.seed, "suspect", member)
         make = lambda to, tell: save(to, tune(base, family, recipe, [source], seed, tell, share_prefix=True))
-        cost = recipe.steps * recipe.batch * QUESTION_TOKENS * TRAINED
-        return Task("suspects", self.teacher(family, source, member), cost, make)
+        return Task("suspects", self.teacher(family, source, member), tuned(recipe), make)

@@ -17,8 +17,6 @@ from ..bases import Base
 from ..events import Event, Listener, ignore
 from ..locks import HeldError, acquire, release
 
-# A token that is trained on, or scored with its gradient, costs about as much as so many forwards.
-TRAINED = 2.0
 WAIT_SECONDS = 0.5
 
 

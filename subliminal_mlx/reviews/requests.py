@@ -18,21 +18,19 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import jobs
+from ..audit.defaults import FIRST_LOOK
 from ..errors import InputError, first_problem
 from ..families import shipped_families
 from ..gate.policy import Policy, fields_of, parse_policy
 from ..jobs.check import TRAIT
 from ..lab import Lab
+from . import hours
 from .folders import ID, KINDS, SUFFIXES, Folders
 
 MOST_UPLOAD = 20 << 20
 MOST_POLICY = 50_000
 MOST_SUBJECTS = 50
-# A first look: ranks, no verdict, in a small part of the time.
-QUICK = (
-    *("suspects.members=1", "suspects.steps=60", "suspects.neutral_answers=20", "reference_rows=500"),
-    *("null.corpora=5", "null.pool=500", "null.teachers=2", "null.own_rows=50"),
-)
+QUICK = (FIRST_LOOK,)
 
 _Line = Annotated[str, Field(max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _Families = Annotated[list[_Line], Field(max_length=16)]
@@ -120,12 +118,15 @@ def checked(
     except ValidationError as error:
         raise InputError(f"{kind}: {first_problem(error, values=False)}") from None
     if isinstance(asked, Gate):
-        policy_of(lab, asked.policy, owner)
+        hours.bounded(hours.of_policy(lab, policy_of(lab, asked.policy, owner)), "policy: run_audits")
         return asked
     _known("families", asked.families, shipped_families())
     if isinstance(asked, Audit):
         _known("base", [asked.base], jobs.bases(lab))
         _one_source(lab, asked, upload)
+        content = upload.content if upload else None
+        scored = asked.drop_percent > 0
+        hours.bounded(hours.seconds(asked.base, asked.families, asked.quick, asked.probes, content, scored))
         return asked
     _known("against", [asked.against] if asked.against else [], jobs.bases(lab))
     if asked.folder:

@@ -1,0 +1,61 @@
+"""What an audit on a language model costs, in tokens of a forward pass: of each piece, and of all before it begins.
+
+    seconds(spec, parameters=134_515_008, gflops=100, rows=90, row=120)       # nothing of it kept yet
+
+Pieces are counted by the same functions as they are made. No MLX here: a page says what it would start.
+"""
+
+from ..estimate import DECODING_SHARE, TRAINING_SHARE
+from ..families import load_family
+from .spec import AuditSpec, Probes, Suspects
+
+# A token that is trained on, or scored with its gradient, costs about as much as so many forwards.
+TRAINED = 2.0
+# Of a tuning question and its answer.
+QUESTION_TOKENS = 24
+
+
+def tuned(recipe: Suspects) -> float:
+    """Of one suspect's teacher."""
+    return recipe.steps * recipe.batch * QUESTION_TOKENS * TRAINED
+
+
+def ratios(tokens: float, suspects: int, recipe: Suspects) -> float:
+    """Of a text of so many tokens, read for so many suspects."""
+    return tokens * TRAINED * (1 + suspects * recipe.members * recipe.rank / 400)
+
+
+def probe(row: float, families: tuple[str, ...], how: Probes) -> float:
+    """Of one student of rows of so many tokens, and of what it is asked."""
+    asked = sum(len(load_family(family).held_out) for family in families) * QUESTION_TOKENS
+    return how.steps * how.batch * row * TRAINED + asked
+
+
+def tokens(spec: AuditSpec, rows: int, row: float) -> tuple[float, float]:
+    """Read or trained on, and written, where nothing is kept yet and rows have so many tokens."""
+    only = [trait.rpartition("/")[0] for trait in spec.suspects_only]
+    counts = [only.count(f) if only else len(load_family(f).traits) for f in spec.families]
+    text, families, null = min(rows, spec.rows) * row, len(counts), spec.null
+    # A family's neutral teacher is beside its suspects; others write clean rows.
+    teachers = sum((count + 1) * spec.suspects.members + null.corpora for count in counts)
+    shared = len(null.temperatures) + (null.other_base is not None)
+    # The base's and every neutral teacher's, to the corpus's prompts and to those of clean corpora.
+    references = (1 + families) * (1 + (null.corpora > 0))
+    written = references + null.corpora * (shared + families)
+    read = teachers * tuned(spec.suspects) + (1 + written) * ratios(text, sum(counts), spec.suspects)
+    if spec.lines == "all":
+        read += (1 + written) * spec.probes.seeds * probe(row, spec.families, spec.probes)
+    return read, written * text
+
+
+def seconds(
+    spec: AuditSpec, parameters: int, gflops: float, rows: int, row: float, scored: bool = False
+) -> float:
+    """Estimated wall-clock seconds of all of it, good to a factor of two.
+
+    Args:
+        scored: every row of the corpus is also scored under one suspect and under the average of its family.
+    """
+    read, written = tokens(spec, rows, row)
+    read += rows * row * 2 * TRAINED * scored
+    return 2 * parameters * (read / TRAINING_SHARE + written / DECODING_SHARE) / (gflops * 1e9)
