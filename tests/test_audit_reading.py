@@ -135,6 +135,39 @@ def test_a_text_that_is_no_utf8_is_one_bad_row(tmp_path):
     assert bad.total == 1 and list(bad.reasons) == ["not UTF-8"]
 
 
+@pytest.mark.parametrize("name", ["text", "messages", "prompt"])
+def test_one_long_value_in_many_rows_of_parquet_is_held_once(tmp_path, name):
+    """A file of a few kilobytes, whose rows written out are a quarter of a gigabyte."""
+    long = "x" * (LONGEST_LINE + 1)
+    values = {
+        "text": lambda text: text,
+        "messages": lambda text: [CHAT[0], {"role": "assistant", "content": text}],
+        "prompt": lambda text: [{"role": "user", "content": text}],
+    }[name]
+    table = {name: [values("fine"), *[values(long)] * 255]}
+    if name == "prompt":
+        table["completion"] = [[{"role": "assistant", "content": "b"}]] * 256
+    pq.write_table(pa.table(table), tmp_path / "long.parquet", compression="zstd")
+    assert (tmp_path / "long.parquet").stat().st_size < 50_000
+    del table
+    before, bad = pa.default_memory_pool().bytes_allocated(), Bad()
+    tracemalloc.start()
+    most = 0
+    for row in read(tmp_path / "long.parquet", bad):
+        assert row.number == 1
+        most = max(most, pa.default_memory_pool().bytes_allocated() - before)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20 and most < 32 << 20
+    tracemalloc.stop()
+    assert bad.total == 255 and bad.reasons == {"longer than 1 MB": 255}
+
+
+def test_pages_of_parquet_that_are_no_text_are_not_unpacked(tmp_path):
+    whole = {"use_dictionary": False, "compression": "zstd"}
+    pq.write_table(pa.table({"text": ["x" * (1 << 20)] * 80}), tmp_path / "x.parquet", **whole)
+    with pytest.raises(InputError, match="unpacks to over 200 times its size"):
+        list(read(tmp_path / "x.parquet", Bad()))
+
+
 def test_missing_files_and_columns_end_in_one_line(tmp_path, one_line):
     pq.write_table(pa.table({"question": ["a"]}), tmp_path / "x.parquet")
     pq.write_table(pa.table({"text": [None, "a"]}), tmp_path / "nulls.parquet")

@@ -5,7 +5,8 @@
 
 JSONL and Parquet with `prompt` and `completion`, with chat `messages`, or with `text` alone: mlx-lm's
 formats (a folder's train.jsonl too) and the one of Cloud and others (2025). Every value is hostile until
-checked; no more than one row is held at a time. Knows nothing about models.
+checked; of JSONL no more than one row is held at a time, of Parquet a page as its writer cut it and one row's
+texts, none of them over LONGEST_LINE. Knows nothing about models.
 """
 
 import json
@@ -15,19 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .parquet import FORMATS, LONGEST_LINE, entries_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ..lab import Lab
 
-LONGEST_LINE = 1 << 20
 LONGEST_TEXT = 50_000
 SHOWN_BAD = 20
 # A file whose first rows are all bad is not of ours: no use in reading a gigabyte of it.
 HOPELESS = 1_000
-BATCH = 256
-FORMATS = "prompt and completion, chat messages, or text"
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def read(path: Path, bad: Bad) -> Iterator[Row]:
         InputError: no such file, not one of these formats, or its first rows are all bad.
     """
     path = _file(path)
-    entries = _parquet(path) if path.suffix == ".parquet" else _jsonl(path)
+    entries = entries_of(path) if path.suffix == ".parquet" else _jsonl(path)
     good = 0
     for number, entry in entries:
         found = parse(entry) if isinstance(entry, dict) else entry
@@ -207,37 +204,6 @@ def _json(line: bytes) -> dict[str, Any] | str:
     except (ValueError, RecursionError):
         return "not JSON"
     return entry if isinstance(entry, dict) else "no JSON object"
-
-
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-        wanted = [n for n in ("messages", "prompt", "completion", "text") if n in file.schema_arrow.names]
-        if not wanted:
-            raise InputError(f"{path} has no column of {FORMATS}")
-        number = 0
-        for batch in file.iter_batches(batch_size=BATCH, columns=wanted):
-            for entry in _entries(batch):
-                number += 1
-                yield number, entry
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is no Parquet file: {str(error).splitlines()[0]:.200}") from None
-
-
-def _entries(batch: "pa.RecordBatch") -> Iterator[dict[str, Any] | str]:
-    """Rows of a batch; where a text in it is no UTF-8, one by one."""
-    try:
-        entries = batch.to_pylist()
-    except UnicodeDecodeError:
-        if batch.num_rows == 1:
-            yield "not UTF-8"
-        else:
-            yield from (entry for i in range(batch.num_rows) for entry in _entries(batch.slice(i, 1)))
-        return
-    yield from ({name: value for name, value in entry.items() if value is not None} for entry in entries)
 
 
 def _most(bad: Bad) -> str:
