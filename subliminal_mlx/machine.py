@@ -10,13 +10,17 @@ import os
 import platform
 import re
 import resource
+import secrets
 import subprocess
 import sys
+from contextlib import suppress
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from . import runtime
+from .model_folder import cache_folder
 
 
 def environment() -> dict[str, Any]:
@@ -37,8 +41,51 @@ def environment() -> dict[str, Any]:
 
 
 def machine_name() -> str:
-    """Stands for this machine in what a run keeps of it, without telling its name."""
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    """Stands for this machine in what a run keeps of it and in the name of its line, without telling its name.
+
+    Not by its name: networks give a Mac another one.
+    """
+    return _named(cache_folder())
+
+
+@lru_cache
+def _named(folder: Path) -> str:
+    own = "/".join(part for part in (_kept_id(folder), _host_id()) if part)
+    return hashlib.sha256((own or platform.node()).encode()).hexdigest()[:8]
+
+
+def _kept_id(folder: Path) -> str | None:
+    """A random id that lies in the user's cache from the first time on; None where it cannot be kept."""
+    path = folder / "machine-id"
+    made = folder / f".machine-id-{secrets.token_hex(8)}"
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            made.write_text(secrets.token_hex(16))
+            # Of several that begin at once the first names it for all: a link replaces nothing.
+            with suppress(FileExistsError):
+                os.link(made, path)
+        found = path.read_text(encoding="ascii")
+        return found if re.fullmatch(r"[0-9a-f]{32}", found) else None
+    except (OSError, ValueError):
+        return None
+    finally:
+        with suppress(OSError):
+            made.unlink(missing_ok=True)
+
+
+def _host_id() -> str | None:
+    """What tells machines apart that share a home; None where a Mac does not say."""
+    try:
+        if sys.platform != "darwin":
+            return Path("/etc/machine-id").read_text(encoding="ascii").strip() or platform.node()
+        command = ["/usr/sbin/ioreg", "-rd1", "-c", "IOPlatformExpertDevice"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, ValueError, subprocess.SubprocessError):
+        # Elsewhere a name stays, and is what tells machines apart that have no id.
+        return None if sys.platform == "darwin" else platform.node()
+    found = re.search(r'"IOPlatformUUID" = "([0-9A-Fa-f-]+)"', told)
+    return found[1] if found else None
 
 
 def _commit() -> str:

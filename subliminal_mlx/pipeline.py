@@ -58,7 +58,7 @@ def run(
     """Do whatever of the spec's run is not done yet, and read its result.
 
     Args:
-        force: go on with a run that was begun under other versions or on another machine.
+        force: go on with a run that was begun under other versions, or on another kind of machine.
         turn: waits until this run may compute; what is done, or followed, waits for nobody.
         on_progress: sees the same dictionary that `runs/ID/progress.json` holds.
 
@@ -159,7 +159,9 @@ class _Run:
         found = self.lab.run(self.name) if self.lab.exists else None
         if found and not force:
             for before in found["environments"]:
-                differing = [k for k in here if k != "commit" and here[k] != before.get(k)]
+                # What a machine changes in the bits is its system, device and BLAS; its name has changed
+                # with networks, and with what it is made of.
+                differing = [k for k in here if k not in ("commit", "machine") and here[k] != before.get(k)]
                 if differing:
                     k = differing[0]
                     raise InputError(

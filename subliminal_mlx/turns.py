@@ -9,10 +9,8 @@ dead. The line lies in the user's cache, one a machine; $SUBLIMINAL_LINE names a
 where that is set but empty there is no line and runs compute side by side.
 """
 
-import hashlib
 import json
 import os
-import platform
 import re
 import secrets
 import time
@@ -23,6 +21,7 @@ from pathlib import Path
 
 from . import locks
 from .errors import MachineError
+from .machine import machine_name
 from .model_folder import cache_folder
 
 POLL_SECONDS = 0.2
@@ -49,8 +48,7 @@ def line() -> Path | None:
     if chosen is not None:
         return Path(chosen).expanduser() if chosen else None
     # A home folder may be shared by several machines.
-    machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-    return cache_folder() / f"line-{machine}"
+    return cache_folder() / f"line-{machine_name()}"
 
 
 class Ticket:

@@ -25,12 +25,12 @@ ORDER = [
         "plan",
         "events",
         "runtime",
-        "machine",
     ),
     "estimate",
     *(
         "locks",
         "model_folder",
+        "machine",
         "memory",
         "turns",
         "gguf",

@@ -465,6 +465,8 @@ def test_other_versions_need_force(done, copy):
     arguments = (done.run_id, "", "", "")
     # Another commit of this project is no other version: RESULT_VERSION says whether results differ.
     copy.start_run(*arguments, environment | {"commit": "0123456789ab"})
+    # Nor is this machine under another name, or one of the same system, device and BLAS.
+    copy.start_run(*arguments, environment | {"machine": "0123abcd"})
     copy.start_run(*arguments, environment | {"numpy": "1.0"})
     with pytest.raises(InputError, match=r"was begun with numpy '1.0', this is '.*--force"):
         pipeline.run(done.spec, copy)
