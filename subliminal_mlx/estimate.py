@@ -9,10 +9,12 @@ frozen weights) and of decoding (2), and divides by a measured rate. An estimate
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import runtime
 from .files import write_atomic
+from .machine import default_processes
 from .plan import plan
 from .spec import Spec
 
@@ -20,6 +22,14 @@ from .spec import Spec
 TRAINING_SHARE, DECODING_SHARE = 0.65, 0.26
 # Below this many parameters a step's time is in its number of operations instead.
 SMALL, SMALL_TOKENS_PER_SECOND = 2_000_000, 40_000
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Of one process, in 1e9 operations a second, and how many compute at once: one where a GPU does."""
+
+    gflops: float
+    processes: int
 
 
 def machine_gflops() -> float:
@@ -34,16 +44,28 @@ def machine_gflops() -> float:
     return 2 * 1024**3 / (time.perf_counter() - started) / 1e9
 
 
-def kept_gflops(folder: Path, measure: Callable[[], float] = machine_gflops, keep: bool = True) -> float:
+def machine_rate() -> Rate:
+    """This machine's rate, and how many processes a run has here."""
+    return Rate(machine_gflops(), default_processes())
+
+
+def kept_rate(folder: Path, measure: Callable[[], Rate] = machine_rate, keep: bool = True) -> Rate:
     """This machine's rate, measured once a lab and kept in its folder."""
-    path = folder / "machine.json"
+    if found := read_rate(folder):
+        return found
+    rate = measure()
+    if keep:
+        write_atomic(folder / "machine.json", json.dumps(asdict(rate)))
+    return rate
+
+
+def read_rate(folder: Path) -> Rate | None:
+    """What is kept in a lab's folder; None where there is none, or one without its processes."""
     try:
-        return float(json.loads(path.read_text())["gflops"])
+        found = json.loads((folder / "machine.json").read_text())
+        return Rate(float(found["gflops"]), int(found["processes"]))
     except (OSError, ValueError, KeyError, TypeError):
-        rate = measure()
-        if keep:
-            write_atomic(path, json.dumps({"gflops": rate}))
-        return rate
+        return None
 
 
 def tokens(spec: Spec) -> tuple[float, float]:

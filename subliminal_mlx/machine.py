@@ -6,6 +6,7 @@ peak_memory()                  # bytes that this process held at most
 """
 
 import hashlib
+import importlib.util
 import os
 import platform
 import re
@@ -108,7 +109,19 @@ def default_processes() -> int:
     runtime.prepare()
     import mlx.core as mx
 
-    return 1 if mx.default_device() == mx.gpu else min(4, os.cpu_count() or 1)
+    return _processes(mx.default_device() == mx.gpu)
+
+
+def likely_processes() -> int:
+    """The same without MLX, which pages do not import: by what its wheel for this system computes on."""
+    apple = sys.platform == "darwin" and platform.machine() == "arm64"
+    found = importlib.util.find_spec("mlx")
+    folders = found.submodule_search_locations if found else None
+    return _processes(apple or any(next(Path(at).parent.glob("mlx_cuda*"), None) for at in folders or ()))
+
+
+def _processes(on_gpu: bool) -> int:
+    return 1 if on_gpu else min(4, os.cpu_count() or 1)
 
 
 def peak_memory() -> int:

@@ -147,7 +147,7 @@ def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool
 
 def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
     """What a run that begins will take; nothing is said where little is."""
-    from .estimate import kept_gflops
+    from .estimate import kept_rate
     from .forecast import forecast
     from .machine import default_processes
     from .model_folder import parameters
@@ -156,7 +156,7 @@ def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
     location = locate(spec.base)
     if location.path.is_dir() and (parameters(location.path) or 0) < ORGANISM:
         return None
-    return forecast(spec, kept_gflops(store.path), processes or default_processes())
+    return forecast(spec, kept_rate(store.path).gflops, processes or default_processes())
 
 
 def _public(run: dict[str, Any]) -> dict[str, Any]:
@@ -190,8 +190,8 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     print(f"more     python -m subliminal_mlx report {run['id']} -o report.html{_lab_flag(lab)}")
     if count and count < 10_000_000:
         real = load_spec("smollm2-quick")
-        cores = min(4, os.cpu_count() or 1)
-        wait = estimate.in_words(estimate.seconds(real, 134_515_008, estimate.kept_gflops(store.path), cores))
+        rate = estimate.kept_rate(store.path)
+        wait = estimate.in_words(estimate.seconds(real, 134_515_008, rate.gflops, rate.processes))
         print(f"real     python -m subliminal_mlx run --preset smollm2-quick   ({wait} here)")
 
 

@@ -26,11 +26,11 @@ ORDER = [
         "events",
         "runtime",
     ),
-    "estimate",
     *(
         "locks",
         "model_folder",
         "machine",
+        "estimate",
         "memory",
         "turns",
         "gguf",

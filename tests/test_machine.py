@@ -86,6 +86,12 @@ def test_a_mac_is_told_by_its_platform_uuid(monkeypatch):
     assert machine._host_id() is None
 
 
+def test_a_macs_gpu_has_one_process(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert machine.likely_processes() == 1
+
+
 def test_environment_names_what_a_result_depends_on():
     here = machine.environment()
     assert here == machine.environment() == json.loads(json.dumps(here))
@@ -93,3 +99,4 @@ def test_environment_names_what_a_result_depends_on():
     assert re.fullmatch(r"\d+\.\d+\.\d+", here["mlx"]) and here["device"] in ("cpu", "gpu")
     assert here["blas"] in ("Accelerate", "mkl", "openblas", "reference")
     assert 1 <= machine.default_processes() <= 4
+    assert machine.likely_processes() == machine.default_processes()

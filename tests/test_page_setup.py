@@ -92,6 +92,24 @@ def test_the_cost_grows_with_the_run_and_comes_from_runs_that_finished_here(tmp_
     assert found.seconds == pytest.approx(10 * small.seconds) and "1 finished run" in found.how
 
 
+@pytest.mark.parametrize("preset", ["glance", "smollm2-quick"])
+def test_where_a_gpu_computes_a_run_has_one_process(tmp_path, monkeypatch, preset):
+    """Measured beside the page once, and kept with the rate; before that, told by the system."""
+    one, spec = {"gflops": 100.0, "processes": 1}, load_spec(preset)
+    monkeypatch.setattr(cost.background, "do", lambda task: iter([one]))
+    lab = Lab(tmp_path)
+    lab.start_run("1" * 12, "", setup.to_toml(spec), spec.model_dump_json(), {"machine": "another"})
+    (tmp_path / "machine.json").write_text('{"gflops": 100.0}')  # of before processes were kept
+    monkeypatch.setattr(cost, "likely_processes", lambda: 1)
+    found = cost.cost(lab, spec)
+    assert found.processes == 1 and " processes" not in found.words
+    small = preset == "glance"
+    assert ("processes" in (tmp_path / "machine.json").read_text()) == (not small)
+    (tmp_path / "machine.json").write_text('{"gflops": 100.0, "processes": 2}')
+    monkeypatch.undo()
+    assert cost.cost(lab, spec).seconds == pytest.approx(found.seconds / 2)
+
+
 @pytest.mark.parametrize("name", ["default", "all", "smollm2-quick"])
 def test_memory_is_near_what_shipped_runs_took(name):
     shipped = read_results(name)

@@ -7,7 +7,6 @@ else from the rate of a matrix product here (large bases) or from one measured e
 """
 
 import math
-import os
 import statistics
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from .. import estimate, memory
 from ..errors import SubliminalError
 from ..forecast import sizes
 from ..lab import Lab
-from ..machine import machine_name
+from ..machine import likely_processes, machine_name
 from ..pipeline import stack_size
 from ..plan import plan
 from ..sources import WHEEL_PARAMETERS
@@ -57,16 +56,15 @@ def cost(lab: Lab, spec: Spec) -> Cost:
         InputError: a base that is not here.
     """
     count = sizes(spec.base)[0] or WHEEL_PARAMETERS
-    processes = min(4, os.cpu_count() or 1)
     trained, drawn = estimate.tokens(spec)
     small = count < estimate.SMALL
-    gflops, how = (ELSEWHERE, "a rate measured on another machine") if small else _gflops(lab)
-    seconds = estimate.seconds(spec, count, gflops, processes)
-    if factors := _factors(lab, small, gflops, processes):
+    rate, how = _elsewhere(lab) if small else _rate(lab)
+    seconds = estimate.seconds(spec, count, rate.gflops, rate.processes)
+    if factors := _factors(lab, small, rate):
         seconds *= statistics.median(factors)
         how = f"from {len(factors)} finished {'run' if len(factors) == 1 else 'runs'} of this size here"
     sources = sum(len(unit.slots) for unit in plan(spec, slots=64) if unit.stage == "corpora")
-    return Cost(sources * spec.corpus.rows, trained + drawn, seconds, held(spec), processes, how)
+    return Cost(sources * spec.corpus.rows, trained + drawn, seconds, held(spec), rate.processes, how)
 
 
 def held(spec: Spec) -> float:
@@ -77,17 +75,24 @@ def held(spec: Spec) -> float:
     return float(memory.PROCESS + max(memory.of_spec(shape, spec, stack_size(spec.base)).values()))
 
 
-def _gflops(lab: Lab) -> tuple[float, str]:
+def _rate(lab: Lab) -> tuple[estimate.Rate, str]:
     """This machine's rate, measured beside the page, and where it comes from."""
-    measure = lambda: next(iter(background.do("measure")))["gflops"]
+    measure = lambda: estimate.Rate(**next(iter(background.do("measure"))))
     try:
-        rate = estimate.kept_gflops(lab.path, measure, keep=lab.exists)
+        rate = estimate.kept_rate(lab.path, measure, keep=lab.exists)
     except (SubliminalError, OSError):
-        return ELSEWHERE, "a rate measured on another machine"
-    return rate, f"{rate:.0f} GFLOP/s measured here"
+        return _elsewhere(lab)
+    return rate, f"{rate.gflops:.0f} GFLOP/s measured here"
 
 
-def _factors(lab: Lab, small: bool, gflops: float, processes: int) -> list[float]:
+def _elsewhere(lab: Lab) -> tuple[estimate.Rate, str]:
+    """Another machine's rate, for as many processes as a run has here."""
+    kept = estimate.read_rate(lab.path)
+    processes = kept.processes if kept else likely_processes()
+    return estimate.Rate(ELSEWHERE, processes), "a rate measured on another machine"
+
+
+def _factors(lab: Lab, small: bool, rate: estimate.Rate) -> list[float]:
     """How many times its estimate each finished run of that size of base took here."""
     if not lab.exists:
         return []
@@ -99,5 +104,5 @@ def _factors(lab: Lab, small: bool, gflops: float, processes: int) -> list[float
         except SubliminalError:
             continue
         if (count < estimate.SMALL) == small and run["seconds"]:
-            found.append(run["seconds"] / estimate.seconds(spec, count, gflops, processes))
+            found.append(run["seconds"] / estimate.seconds(spec, count, rate.gflops, rate.processes))
     return found
