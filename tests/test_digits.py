@@ -182,6 +182,10 @@ def test_words_claim_only_what_the_intervals_show(result, small):
         ({"distance": math.nan}, "distance"),
         ({"lr": 0}, "lr"),
         ({"noise": 10**9}, "noise"),
+        (
+            {"noise": 200_000, "auxiliary": 256},
+            "noise: 200,000 inputs of 20 replicas with 256 auxiliary outputs",
+        ),
         ({"colour": 1}, "colour: no such field"),
         ({"loss": "mae"}, "loss"),
     ],
@@ -190,6 +194,11 @@ def test_impossible_values_are_named_in_one_line(changes, named, one_line):
     with pytest.raises(InputError) as error:
         make("digits", changes)
     assert named in one_line(error)
+
+
+def test_sizes_that_ship_and_many_replicas_of_them_are_allowed():
+    assert make("mnist").outputs == 5 * 3 + 10 and make("digits", {"replicas": 500}).replicas == 500
+    assert make("digits", {"noise": 200_000, "auxiliary": 3, "arms": ("student",)}).outputs == 3
 
 
 def test_networks_too_large_for_the_images_are_refused_before_they_are_made(data, one_line):

@@ -1,5 +1,7 @@
 """The one-step theorem: it holds in every draw where it speaks, and not where it does not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,13 @@ def test_wrong_fields_are_named_in_one_line(fields, one_line):
     with pytest.raises(InputError) as error:
         checked(Theorem, fields)
     assert next(iter(fields)) in one_line(error)
+
+
+def test_images_that_would_not_fit_are_refused_before_they_are_drawn(one_line):
+    with pytest.raises(InputError) as error:
+        checked(Theorem, {"draws": 5_000, "rows": 1_024, "width": 2})
+    assert "draws: 5,000 of 1,024 rows of 64 pixels have 327,680,000: at most 50,000,000" in one_line(error)
+    spec = Theorem(draws=700, rows=1_000, width=2)
+    mnist = dataclasses.replace(load(), train_x=np.zeros((1, 784), dtype=np.float32))
+    with pytest.raises(InputError, match="rows of 784 pixels"):
+        next(one_steps(spec, mnist))

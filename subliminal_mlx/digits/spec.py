@@ -19,6 +19,10 @@ RESULT_VERSION = 1
 CLASSES = 10
 # Weights of one arm over all replicas; Adam holds three numbers for each: 1.2 GB at the most.
 LARGEST_STACK = 100_000_000
+# What teachers answer to the noise, over arms and replicas: 1.2 GB at the most, and as much while arms are joined.
+LARGEST_ANSWERS = 300_000_000
+# Pixels of the theorem's images, and of its inputs, over all draws: 0.4 GB each in double precision.
+LARGEST_IMAGES = 50_000_000
 
 Arm = Literal[
     "student", "other initialisation", "untrained teacher", "shuffled logits", "real images", "class logits"
@@ -72,12 +76,23 @@ class Digits(_Frozen):
         return self
 
     def check_size(self, inputs: int) -> None:
-        """Raise InputError where images of so many pixels make the networks too large."""
+        """Raise InputError where the answers to the noise, or networks for so many pixels, are too large."""
+        count = self.replicas * self.noise * self.outputs
+        if count > LARGEST_ANSWERS:
+            raise InputError(
+                f"noise: {self.noise:,} inputs of {self.replicas} replicas with {self.auxiliary} auxiliary outputs have "
+                f"{count:,} answers in {len(self.arms)} arms: at most {LARGEST_ANSWERS:,}"
+            )
         if self.stack(inputs) > LARGEST_STACK:
             raise InputError(
                 f"replicas: {self.replicas} networks of width {self.width} for {inputs:,} pixels have "
                 f"{self.stack(inputs):,} weights: at most {LARGEST_STACK:,}"
             )
+
+    @property
+    def outputs(self) -> int:
+        """Logits that students of all arms imitate on one input."""
+        return sum(CLASSES if arm == "class logits" else self.auxiliary for arm in self.arms)
 
     def sizes(self, inputs: int) -> tuple[int, int, int]:
         """Inputs and the two hidden layers."""
@@ -133,13 +148,23 @@ class Theorem(_Frozen):
 
     @model_validator(mode="after")
     def _bounded(self) -> "Theorem":
-        size = self.draws * self.width * (max(64, self.rows) + self.width)
-        if size > LARGEST_STACK:
-            raise ValueError(f"draws: {self.draws} of width {self.width} and {self.rows} rows are too large")
+        self.check_size(64)  # as above; `theorem.one_steps` checks again
         for name, values in (("steps", self.steps), ("distances", self.distances)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: each value once")
         return self
+
+    def check_size(self, inputs: int) -> None:
+        """Raise InputError where the draws' networks, or their images of so many pixels, are too large."""
+        if self.draws * self.width * (max(inputs, self.rows) + self.width) > LARGEST_STACK:
+            raise InputError(
+                f"draws: {self.draws:,} of width {self.width} and {self.rows:,} rows are too large: fewer draws"
+            )
+        if (count := self.draws * self.rows * inputs) > LARGEST_IMAGES:
+            raise InputError(
+                f"draws: {self.draws:,} of {self.rows:,} rows of {inputs:,} pixels have {count:,}: at most "
+                f"{LARGEST_IMAGES:,}"
+            )
 
 
 _Model = TypeVar("_Model", bound=_Frozen)

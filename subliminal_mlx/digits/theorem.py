@@ -37,7 +37,11 @@ def one_steps(spec: Theorem, data: Images, on_event: Listener = ignore) -> Itera
 
     Each draw has its own two initialisations, images and inputs; they are the same for all step sizes
     and distances. Events: "steps".
+
+    Raises:
+        InputError: there are too many draws for these images.
     """
+    spec.check_size(data.inputs)
     with mx.stream(mx.cpu):
         draws = _draw(spec, data)
         slope = _slope(draws)
