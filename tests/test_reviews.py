@@ -10,13 +10,14 @@ import psutil
 import pytest
 
 from subliminal_mlx import adapters, reviews
+from subliminal_mlx.audit.asked import asked_spec
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.page import measuring, reviewed
 from subliminal_mlx.reviews import Upload, hours, make
 from subliminal_mlx.reviews.folders import Folders, Review
 from subliminal_mlx.reviews.named import named
-from subliminal_mlx.reviews.requests import MOST_UPLOAD, checked, inside
+from subliminal_mlx.reviews.requests import MOST_UPLOAD, QUICK, checked, inside
 from subliminal_mlx.sources import SHIPPED
 
 ADA, BOB = "a" * 32, "b" * 32
@@ -275,6 +276,17 @@ def test_how_long_an_audit_takes_is_known_before_it_is_begun(lab):
     )
     asked = {"base": base, "families": ["trees"]}
     assert checked(lab, "audit", asked, ADA, Upload("rows.jsonl", ROWS)).base == base
+
+
+def test_a_first_look_changes_a_bases_own_defaults():
+    look = lambda base, fast=None: asked_spec(base, ["trees"], fast, QUICK)
+    tiny, real, probed = look("tiny-a"), look("smollm2-135m"), look("smollm2-135m", False)
+    assert (tiny.null.corpora, tiny.suspects.steps, tiny.suspects.members) == (5, 60, 1)
+    whole = asked_spec("smollm2-135m", ["trees"])
+    assert (
+        real.null == whole.null and real.suspects.steps == whole.suspects.steps and real.suspects.members == 1
+    )
+    assert (whole.lines, real.lines, probed.lines) == ("all", "fast", "all")
 
 
 def test_few_may_wait(lab, monkeypatch, adapter):
