@@ -1,5 +1,6 @@
 """Estimates of memory beside what MLX measured."""
 
+import gc
 import subprocess
 import sys
 
@@ -54,6 +55,8 @@ def step(base, seeds, **changes):
 
 def peak(base, work):
     """What the work takes beside the base's weights, and these; not what other tests' models hold."""
+    # What other tests left must not go in the middle of it.
+    gc.collect()
     mx.clear_cache()
     mx.reset_peak_memory()
     others = mx.get_active_memory() - sum(array.nbytes for _, array in tree_flatten(base.model.parameters()))
