@@ -19,6 +19,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 runtime.prepare()
 
 
+# Two processes take a file at a time: the longest first, so that neither waits for the other at the end.
+LONGEST = (
+    *("test_pipeline", "test_app_audit", "test_app_experiment", "test_audit", "test_main", "test_app_digits"),
+    *("test_jobs", "test_reviews", "test_serve", "test_defences", "test_page_background"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: (*LONGEST, item.path.stem).index(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped base tiny-a."""
