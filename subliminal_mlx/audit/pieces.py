@@ -123,9 +123,9 @@ class Pieces:
 
     def _rows_path(self, text: str) -> Path:
         prompts = self._null_name if text.startswith("null/") else self._own_name
-        writer = self._writer(text)[1]
+        kind, writer = self._writer(text)
         parts = (prompts, self.writing.base.sha256, self.writing.name, writer.name if writer else "")
-        if self._writer(text)[0] == OTHER:
+        if kind == OTHER:
             parts = (*parts, self._other.sha256)
         return self.folder / f"rows-{key('rows', text, self.spec.null.seed, *parts)}.json"
 

@@ -21,6 +21,7 @@ import numpy as np
 from .. import files
 from ..errors import MachineError
 from ..events import Event, Listener, ignore
+from ..sources import locate
 from ..spec import parse_spec
 from .spec import AuditSpec, family_print, key
 
@@ -62,10 +63,8 @@ def measured(lab: "Lab", spec: AuditSpec, folder: Path, on_event: Listener = ign
 
 
 def _of_run(lab: "Lab", run: dict[str, Any], of: Any, spec: AuditSpec, folder: Path) -> list[Point]:
-    from ..bases import load
-
     prints = [family_print(family) for family in spec.families]
-    parts = [run["id"], load(spec.base).sha256, prints, spec.suspects, spec.reference_rows]
+    parts = [run["id"], locate(spec.base).sha256, prints, spec.suspects, spec.reference_rows]
     if spec.lines == "all":
         parts += [spec.probes]
     path = folder / f"prediction-{key('prediction', *parts)}.json"
