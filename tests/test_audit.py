@@ -232,7 +232,7 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     lab = shutil.copytree(done.lab, tmp_path / "lab")
     items = ("suspects.members=1", "suspects.steps=2", "suspects.neutral_answers=2", "suspects.batch=2")
     items += ("null.corpora=0", "probes.steps=1", "probes.batch=4", "rows=20")
-    bench, published, said = Bench(lab, done.run_id, 1, items), [], []
+    bench, published, said = Bench(lab, (done.run_id,), 1, items), [], []
     result = measure(bench, published.append, say=said.append)
     own = len(done.spec.traits)
     assert [e["trait"] for e in result["corpora"]] == [*done.spec.traits, *[None] * (result["planned"] - own)]
@@ -247,3 +247,5 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     assert {row["of"] for row in result["probes_in_family"]} == {16}
     told = []
     assert measure(bench, published.append, told.append)["corpora"] == result["corpora"] and not told
+    twice = Bench(lab, (done.run_id, done.run_id[:6]), 1, items)
+    assert [s.name for s in twice.subjects()] == [s.name for s in bench.subjects()] and len(twice.of) == 1

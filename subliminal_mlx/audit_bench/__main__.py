@@ -46,12 +46,12 @@ def _prediction(lab: Path, probes: bool) -> None:
     print(json.dumps({name: value for name, value in result.items() if name != "points"}, indent=1))
 
 
-def _language(lab: Path, run: str = "latest", *more: str) -> None:
+def _language(lab: Path, runs: str = "latest", *more: str) -> None:
     from .language import Bench, measure
 
     chains = next((int(word) for word in more if word.isdigit()), None)
-    bench = Bench(lab, run, chains, tuple(word for word in more if "=" in word))
-    name = bench.of.base.rpartition("/")[2]
+    bench = Bench(lab, tuple(runs.split(",")), chains, tuple(word for word in more if "=" in word))
+    name = bench.first.base.rpartition("/")[2]
     tell = lambda words: print(words, file=sys.stderr, flush=True)
     result = measure(bench, lambda found: _write(name, found), _say, tell)
     for row in result["by_line"] + result["probes_in_family"]:

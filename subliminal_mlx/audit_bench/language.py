@@ -1,15 +1,15 @@
-"""Audits of a finished run's rows on a language model: its traits, its clean corpora, every line of evidence.
+"""Audits of runs' rows on a language model: their traits, their clean corpora, every line of evidence.
 
-    result = measure(Path("lab"), "latest", publish=write)
+    result = measure(Bench(Path("lab"), ("latest",)), publish=write)
 
-The corpora are the rows that the run kept, of each trait in each chain; clean ones are the run's rows of the
-base and of the neutral teacher, and rows of the base at other temperatures to the first chain's prompts.
-Suspects are the run's traits and as many decoys of their family. Everything made lies in the lab's audit
+The corpora are the rows that the runs kept, of each trait in each chain; clean ones are their rows of the
+base and of neutral teachers, and rows of the base at other temperatures to the first chain's prompts.
+Suspects are the runs' traits and as many decoys of their family. Everything made lies in the lab's audit
 folder: the command goes on where it was stopped, and started twice it uses two processes.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +31,9 @@ from ..errors import InputError
 from ..estimate import in_words
 from ..events import Listener, ignore
 from ..lab import Lab
-from ..plan import BASE
+from ..plan import BASE, neutral
 from ..sample import Decoding, sample
-from ..setting import Setting, seed_of
+from ..setting import Setting, prompt_texts, seed_of
 from ..spec import Spec, override_field, parse_spec
 
 TEMPERATURES = (0.7, 1.3)
@@ -59,12 +59,12 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A run's corpora, and the audit that they get."""
+    """The corpora of runs that have one base and the same prompts, and the audit that they get."""
 
     lab: Path
-    run: str
+    runs: tuple[str, ...]
     chains: int | None = None
-    """How many of the run's chains; None: all."""
+    """How many of the runs' chains; None: all."""
     items: tuple[str, ...] = ()
     """Changes to the audit's spec, such as "probes.seeds=2"."""
 
@@ -73,19 +73,36 @@ class Bench:
         return Lab(self.lab)
 
     @cached_property
-    def run_id(self) -> str:
-        return self.store.resolve(self.run)
+    def of(self) -> dict[str, Spec]:
+        """Their specs, by the run's id.
 
-    @cached_property
-    def of(self) -> Spec:
-        found = self.store.run(self.run_id)
-        if found is None:
-            raise InputError(f"no run {self.run} in {self.lab}: `runs` lists those there are")
-        return parse_spec(found["spec_toml"])
+        Raises:
+            InputError: no such run, or other bases or prompts than the first one's.
+        """
+        found = {}
+        for run in self.runs:
+            run_id = self.store.resolve(run)
+            stored = self.store.run(run_id)
+            if stored is None:
+                raise InputError(f"no run {run} in {self.lab}: `runs` lists those there are")
+            found[run_id] = parse_spec(stored["spec_toml"])
+        first, *others = found.values()
+        for other in others:
+            if (other.base, prompt_texts(other, 0)) != (first.base, prompt_texts(first, 0)):
+                raise InputError("runs: of one base and the same prompts only")
+        return found
+
+    @property
+    def first(self) -> Spec:
+        return next(iter(self.of.values()))
+
+    @property
+    def traits(self) -> list[str]:
+        return list(dict.fromkeys(trait for spec in self.of.values() for trait in spec.traits))
 
     @cached_property
     def base(self) -> Base:
-        return load(self.of.base)
+        return load(self.first.base)
 
     @property
     def folder(self) -> Path:
@@ -94,44 +111,42 @@ class Bench:
     @cached_property
     def spec(self) -> AuditSpec:
         """Factors, whatever the base's size: what is tried here is what language models get."""
-        suspects = []
-        for family in self.of.families:
-            own = [trait for trait in self.of.traits if trait.rpartition("/")[0] == family]
+        suspects, families = [], list(dict.fromkeys(f for spec in self.of.values() for f in spec.families))
+        for family in families:
+            own = [trait for trait in self.traits if trait.rpartition("/")[0] == family]
             others = [trait for trait in sources(family)[:-1] if trait not in own]
             suspects += [*own, *others[: len(own)]]
-        fields = defaults(self.of.base) | {"base": self.of.base, "families": self.of.families}
+        fields = defaults(self.first.base) | {"base": self.first.base, "families": families}
         fields |= {"suspects_only": suspects, "method": "factors", "lines": "all"}
         for item in self.items:
             override_field(fields, item)
         return checked(fields)
 
-    def subjects(self) -> Iterator[Subject]:
-        """Traits first; clean corpora of a chain after them."""
-        chains = range(min(self.of.chains, self.chains or self.of.chains))
-        for chain in chains:
-            for trait in self.of.traits:
-                yield self._kept(trait, chain, trait)
-        for chain in chains:
-            neutral = [f"{family}/neutral" for family in self.of.families]
-            for source in (*neutral, *([BASE] if "control" in self.of.arms else [])):
-                yield self._kept(source, chain, None)
-        for temperature in TEMPERATURES:
-            yield Subject(f"base at {temperature:g}", 0, None, self._drawn(temperature))
+    def subjects(self) -> list[Subject]:
+        """Traits first; clean corpora of a chain after them. What several runs have is the first one's."""
+        most = min(spec.chains for spec in self.of.values())
+        chains = range(min(most, self.chains or most))
+        runs = [(chain, run, spec) for chain in chains for run, spec in self.of.items()]
+        own = [self._kept(run, trait, chain, trait) for chain, run, spec in runs for trait in spec.traits]
+        clean = [self._kept(run, source, chain, None) for chain, run, spec in runs for source in _clean(spec)]
+        drawn = [Subject(f"base at {t:g}", 0, None, self._drawn(t)) for t in TEMPERATURES]
+        found: dict[str, Subject] = {}
+        for subject in (*own, *clean, *drawn):
+            found.setdefault(subject.name, subject)
+        return list(found.values())
 
-    def _kept(self, source: str, chain: int, trait: str | None) -> Subject:
-        return Subject(source, chain, trait, tuple(read_run(self.store, self.run_id, source, chain)))
+    def _kept(self, run: str, source: str, chain: int, trait: str | None) -> Subject:
+        return Subject(source, chain, trait, tuple(read_run(self.store, run, source, chain)))
 
     def _drawn(self, temperature: float) -> tuple[Row, ...]:
         """Rows of the base at a temperature, kept in the folder."""
-        setting = Setting(self.of, self.base)
+        setting = Setting(self.first, self.base)
         prompts = setting.prompts(0)[: self.spec.rows]
-        path = (
-            self.folder
-            / f"rows-{key('bench rows', self.base.sha256, self.run_id, temperature, len(prompts))}.json"
-        )
+        named = [self.base.sha256, [text for text, _, _ in prompts], temperature]
+        path = self.folder / f"rows-{key('bench rows', *named)}.json"
         if not path.exists():
             held = Decoding(temperature, setting.grammar, batch=DRAWN_AT_ONCE)
-            seed = seed_of("bench rows", self.run_id, temperature)
+            seed = seed_of("bench rows", *named)
             drawn = sample(self.base, [ids for _, _, ids in prompts], seed, held)[0]
             files.write_atomic(path, json.dumps([self.base.decode(ids).strip() for ids in drawn]))
         texts = json.loads(path.read_text())
@@ -140,11 +155,16 @@ class Bench:
         )
 
 
+def _clean(spec: Spec) -> list[str]:
+    """Sources of a run's rows that carry no trait."""
+    return [*(neutral(family) for family in spec.families), *([BASE] if "control" in spec.arms else [])]
+
+
 def measure(
     bench: Bench, publish: Callable[[Result], None], on_event: Listener = ignore, say: Any = print
 ) -> Result:
     """Audit every corpus; `publish` sees what is known after each of them."""
-    subjects = list(bench.subjects())
+    subjects = bench.subjects()
     looked = [_look(subject, bench.base) for subject in subjects]
     tasks = [Pieces(corpus, bench.spec, bench.folder).tasks() for corpus in looked]
     every = [task for some in tasks for task in some]
@@ -235,8 +255,8 @@ def summary(bench: Bench, found: list[Result], planned: int) -> Result:
         for kind in (own[0]["rank_in_family"] if own else ())
     ]
     return {
-        "run": bench.run_id,
-        "base": bench.of.base,
+        "runs": list(bench.of),
+        "base": bench.first.base,
         "spec": bench.spec.model_dump(mode="json"),
         "planned": planned,
         "done": len(found),
