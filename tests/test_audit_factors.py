@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from subliminal_mlx.audit import costs, evidence, factored, gradients, suspects, tasks
+from subliminal_mlx.audit import costs, evidence, factored, gradients, suspects, tasks, temperature
 from subliminal_mlx.audit.attribution import top_rows
 from subliminal_mlx.audit.corpus import look
 from subliminal_mlx.audit.examine import effects, examine
@@ -13,6 +13,7 @@ from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.audit.pieces import Pieces
 from subliminal_mlx.audit.reading import Bad, Row
 from subliminal_mlx.audit.spec import Suspects, checked, public
+from subliminal_mlx.audit.texts import CORPUS
 from subliminal_mlx.audit.writing import Writing
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError, MachineError
@@ -115,13 +116,15 @@ def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):
     pieces = Pieces(corpus, checked(FIELDS), tmp_path)
     of = {
         kind: [task for task in pieces.tasks() if task.what == kind]
-        for kind in ("suspects", "rows", "ratios", "probes")
+        for kind in ("suspects", "rows", "temperatures", "ratios", "probes")
     }
     written = {task.path for task in of["rows"]}
     # The suspects of one family of four, and its neutral teacher; who writes clean rows is none of them.
     read = {task.path for task in of["suspects"][: 2 * 5]}
     assert all(read <= set(task.needs) for task in of["ratios"]) and len(read) == 10
     assert [len(written & set(task.needs)) for task in of["ratios"]] == [0] + [1] * len(written)
+    # A clean corpus's, whose teacher nobody told a temperature; the base's own are known.
+    assert [len(written & set(task.needs)) for task in of["temperatures"]] == [0, 1]
     assert [len(set(task.needs)) for task in of["probes"]] == [0] + [1] * len(written)
     assert sum(bool(task.needs) for task in of["rows"]) == 3  # two references and a clean corpus: by teachers
 
@@ -136,6 +139,37 @@ def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
     # Probes are read on every trait of the family, suspect or not.
     assert len(family["probes"]["over both"]) == len(family["probes"]["traits"]) == 8
     assert json.loads(json.dumps(public(result)))["rows"] == ROWS
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "free"])
+@pytest.mark.parametrize("at", [0.7, 1.0, 1.3])
+def test_a_temperature_is_read_off_the_rows(tiny, writing, at, held):
+    prompts = writing.null_prompts(costs.FITTED_ROWS, 11)
+    plain = Writing(tiny, None, (), 16)
+    drawn = (writing if held else plain).draw(tiny, prompts, 12, at)
+    found = temperature.fitted(tiny, writing.grammar if held else None, prompts, drawn)
+    assert found == pytest.approx(at, abs=0.11)
+
+
+def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_path):
+    """Cold rows are read against cold references, and only then are those of the base like the base's."""
+    prompts = numbers.prompts(ROWS, 21, Corpus())
+    drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in prompts], 22, 0.6)
+    cold = [
+        Row(i + 1, p, tiny.decode(ids).strip()) for i, (p, ids) in enumerate(zip(prompts, drawn, strict=True))
+    ]
+    spec = checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"})
+    pieces = Pieces(look(lambda bad: iter(cold), tiny, Bad()), spec, tmp_path)
+    assert pieces.temperature(CORPUS) == 1.0  # not known yet
+    family = examine(lambda bad: iter(cold), spec, tmp_path)["families"][0]
+    at = family["temperature"]
+    assert at == pieces.temperature(CORPUS) == pytest.approx(0.6, abs=0.11)
+    surprise = lambda text: pieces.ratios(text)[:, -1].mean()
+    base, neutral = pieces.beside(CORPUS, "trees")
+    assert (base.temperature, neutral.temperature) == (at, at)
+    spread = pieces.ratios(base)[:, -1].std() / np.sqrt(ROWS / 2)
+    assert abs(surprise(CORPUS) - surprise(base)) < 5 * spread
+    assert np.abs(family["lines"]["ratios"]).max() < 4
 
 
 def test_few_clean_corpora_give_ranks_and_no_verdict(done):
@@ -157,10 +191,15 @@ def test_it_goes_on_where_it_was_stopped(done, rows):
     events = []
     once_more = examine(lambda bad: iter(rows), spec, folder, events.append)
     assert not events and once_more["families"] == result["families"]
-    # Other rows to the same prompts find their references, the suspects and the clean corpora there.
-    other = [Row(row.number, row.prompt, rows[-row.number - 1].completion) for row in rows[:ROWS]]
-    todo = tasks.missing(Pieces(look(lambda bad: iter(other), _base(), Bad()), spec, folder).tasks())
-    assert [task.what for task in todo] == ["ratios", "probes"]
+    # Other rows to the same prompts, at the same temperature, find their references, the suspects and the
+    # clean corpora there.
+    told = rows[: costs.FITTED_ROWS]
+    others = zip(rows[len(told) : ROWS], rows[len(told) : ROWS][::-1], strict=True)
+    other = [*told, *(Row(row.number, row.prompt, source.completion) for row, source in others)]
+    pieces = Pieces(look(lambda bad: iter(other), _base(), Bad()), spec, folder)
+    assert [task.what for task in tasks.missing(pieces.first())] == ["temperatures"]
+    tasks.finish(pieces.first())
+    assert [task.what for task in tasks.missing(pieces.tasks())] == ["ratios", "probes"]
 
 
 def test_the_cost_is_told_before(done, rows, tmp_path):

@@ -13,11 +13,18 @@ from .spec import AuditSpec, Probes, Suspects
 TRAINED = 2.0
 # Of a tuning question and its answer.
 QUESTION_TOKENS = 24
+# Rows that a temperature is read off: lists of eight numbers tell it to about 0.03 in as many.
+FITTED_ROWS = 64
 
 
 def tuned(recipe: Suspects) -> float:
     """Of one suspect's teacher."""
     return recipe.steps * recipe.batch * QUESTION_TOKENS * TRAINED
+
+
+def fitted(tokens: float, rows: int) -> float:
+    """Of the temperature of a text of so many tokens and rows."""
+    return tokens * min(FITTED_ROWS, rows) / rows
 
 
 def ratios(tokens: float, suspects: int, recipe: Suspects) -> float:
@@ -39,10 +46,13 @@ def tokens(spec: AuditSpec, rows: int, row: float) -> tuple[float, float]:
     # A family's neutral teacher is beside its suspects; others write clean rows.
     teachers = sum((count + 1) * spec.suspects.members + null.corpora for count in counts)
     shared = len(null.temperatures) + (null.other_base is not None)
-    # The base's and every neutral teacher's, to the corpus's prompts and to those of clean corpora.
-    references = (1 + families) * (1 + (null.corpora > 0))
+    # The base's and every neutral teacher's, to the corpus's prompts and, at their temperatures, to those of
+    # clean corpora; temperatures that nobody told are taken for 1.
+    references = (1 + families) * (1 + (null.corpora > 0) * len({1.0, *null.temperatures}))
     written = references + null.corpora * (shared + families)
     read = teachers * tuned(spec.suspects) + (1 + written) * ratios(text, sum(counts), spec.suspects)
+    told = 1 + null.corpora * (families + (null.other_base is not None))
+    read += told * fitted(text, min(rows, spec.rows))
     if spec.lines == "all":
         read += (1 + written) * spec.probes.seeds * probe(row, spec.families, spec.probes)
     return read, written * text

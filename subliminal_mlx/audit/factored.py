@@ -3,8 +3,8 @@
     seconds = forecast(corpus, spec, folder)             # what is not there yet, on this machine
     families, rows = audited(corpus, spec, folder, on_event)
 
-Every line is read against rows of the base and of the neutral teacher to the same prompts: the line through
-the two is what any tuned teacher leaves behind, and is taken out. The margins' gradients are left out: they
+Every line is read against rows of the base and of the neutral teacher to the same prompts, at the temperature
+that fits the corpus: the line through the two is what any tuned teacher leaves behind, and is taken out. The margins' gradients are left out: they
 are whole weight matrices a trait, and say what a probe says, for one step instead of many.
 """
 
@@ -22,10 +22,11 @@ from ..sources import ORGANISM
 from .corpus import Corpus
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
 from .null import p_values, threshold
-from .pieces import OWN, Pieces
+from .pieces import Pieces
 from .spec import AuditSpec
 from .suspects import sources
 from .tasks import finish, seconds
+from .texts import CORPUS, Text
 from .verdict import Found
 
 Result = dict[str, Any]
@@ -46,6 +47,7 @@ def audited(
 ) -> tuple[dict[str, "FactorFamily"], int]:
     """Every family's evidence, and the number of rows it rests on; what is made stays in the folder."""
     pieces = Pieces(corpus, spec, folder)
+    finish(pieces.first(), on_event)
     finish(pieces.tasks(), on_event)
     return {family: FactorFamily(family, pieces) for family in spec.families}, pieces.rows
 
@@ -60,7 +62,7 @@ def suspects_of(corpus: Corpus, spec: AuditSpec, folder: Path, family: str) -> t
 def promising(corpus: Corpus, spec: AuditSpec, folder: Path, trait: str, count: int) -> list[int]:
     """Places in the sample of the rows with the largest ratio for a trait over its family's suspects."""
     pieces, family = Pieces(corpus, spec, folder), trait.rpartition("/")[0]
-    ratios = pieces.ratios(OWN)[:, pieces.suspected.columns(family)[0]]
+    ratios = pieces.ratios(CORPUS)[:, pieces.suspected.columns(family)[0]]
     over = ratios[:, pieces.suspected.traits[family].index(trait)] - ratios.mean(axis=1)
     return np.argsort(-over, kind="stable")[:count].tolist()
 
@@ -83,21 +85,21 @@ class FactorFamily:
 
     @cached_property
     def lines(self) -> dict[str, np.ndarray]:
-        return self._lines(OWN)
+        return self._lines(CORPUS)
 
     @cached_property
     def found(self) -> Found:
         clean = [z.max() for z in self.clean.values()]
-        alike = self._scale(OWN).alike(self.lines["ratios"])
+        alike = self._scale(CORPUS).alike(self.lines["ratios"])
         # How many of the traits' own corpora would be found nobody has measured here: no power.
         return Found(self.traits, combine(self.lines, LANGUAGE_WEIGHTS), np.array(clean), alike, 0.0)
 
     @cached_property
-    def clean(self) -> dict[str, np.ndarray]:
+    def clean(self) -> dict[Text, np.ndarray]:
         """Combined scores `[T]` of every clean corpus."""
         return {text: combine(self._lines(text), LANGUAGE_WEIGHTS) for text in self.pieces.clean(self.name)}
 
-    def _lines(self, text: str) -> dict[str, np.ndarray]:
+    def _lines(self, text: Text) -> dict[str, np.ndarray]:
         own, base, neutral = (self._ratios(t) for t in (text, *self.pieces.beside(text, self.name)))
         scale, rows = self._scale(text), self.pieces.rows
         z, common = (scale.z(x.mean(axis=0), base.mean(axis=0), rows, rows) for x in (own, neutral))
@@ -106,22 +108,22 @@ class FactorFamily:
             found["probes"] = (self.moved(text) / self._unit)[self._chosen]
         return found
 
-    def _ratios(self, text: str) -> np.ndarray:
+    def _ratios(self, text: Text) -> np.ndarray:
         return self.pieces.ratios(text)
 
-    def _scale(self, text: str) -> Scale:
+    def _scale(self, text: Text) -> Scale:
         own, beside = self.pieces.suspected.columns(self.name)
         return scale_of(
             self._ratios(self.pieces.beside(text, self.name)[0]), np.array(own), np.array(beside), 1
         )
 
-    def moved(self, text: str) -> np.ndarray:
+    def moved(self, text: Text) -> np.ndarray:
         """How far a text's probes moved every trait of the family, nats of margin `[T of the family]`: less
         the mean of all, and less what lies along the line from the base's probes to the neutral teacher's."""
         own, base, neutral = self._margins(text)
         return without(own - base, neutral - base)
 
-    def _margins(self, text: str) -> list[np.ndarray]:
+    def _margins(self, text: Text) -> list[np.ndarray]:
         texts = (text, *self.pieces.beside(text, self.name))
         return [self.pieces.probes(t)[self.name].mean(axis=0) for t in texts]
 
@@ -130,7 +132,7 @@ class FactorFamily:
         """What clean corpora's probes move a trait by (root mean square); of fewer than two, what this
         corpus's own move the family's traits by."""
         clean = self.pieces.clean(self.name)
-        moved = [self.moved(text) ** 2 for text in (clean if len(clean) > 1 else [OWN])]
+        moved = [self.moved(text) ** 2 for text in (clean if len(clean) > 1 else [CORPUS])]
         return float(np.sqrt(np.mean(moved))) + 1e-9
 
     def entries(self, families: int) -> list[Result]:
@@ -151,11 +153,14 @@ class FactorFamily:
     def _error(self) -> np.ndarray:
         """Standard error of the combined scores `[T]`: of ratios over rows, of probes over students; of one
         student, what a clean corpus's moves."""
-        scale = self._scale(OWN)
-        each = [scale.parts(self._ratios(t)) / scale.sd for t in (OWN, self.pieces.beside(OWN, self.name)[0])]
+        scale = self._scale(CORPUS)
+        each = [
+            scale.parts(self._ratios(t)) / scale.sd
+            for t in (CORPUS, self.pieces.beside(CORPUS, self.name)[0])
+        ]
         errors = {"ratios": np.sqrt(sum(x.var(axis=0) for x in each) / 2)}
         if "probes" in self.lines:
-            students = self.pieces.probes(OWN)[self.name]
+            students = self.pieces.probes(CORPUS)[self.name]
             spread = (
                 students.std(axis=0, ddof=1) / self._unit if len(students) > 1 else np.ones(students.shape[1])
             )
@@ -172,12 +177,13 @@ class FactorFamily:
         found, rows = self.found, self.pieces.rows
         null: dict[str, list[float]] = {}
         for text, z in self.clean.items():
-            null.setdefault(text.split("/")[1], []).append(round(float(z.max()), 3))
-        scale, base = self._scale(OWN), self.pieces.beside(OWN, self.name)[0]
-        parts = scale.parts(self._ratios(OWN).mean(axis=0) - self._ratios(base).mean(axis=0))
+            null.setdefault(text.label, []).append(round(float(z.max()), 3))
+        scale, base = self._scale(CORPUS), self.pieces.beside(CORPUS, self.name)[0]
+        parts = scale.parts(self._ratios(CORPUS).mean(axis=0) - self._ratios(base).mean(axis=0))
         return {
             "family": self.name,
             "traits": list(self.traits),
+            "temperature": self.pieces.temperature(CORPUS),
             "lines": {line: z.tolist() for line, z in self.lines.items()},
             "parts": {"ratios": parts.tolist()},
             "probes": self._probe_words() if "probes" in self.lines else None,
@@ -191,11 +197,11 @@ class FactorFamily:
 
     def _probe_words(self) -> Result:
         """Probes of every trait of the family, suspect or not: each centring by itself, and both."""
-        own, base, neutral = self._margins(OWN)
+        own, base, neutral = self._margins(CORPUS)
         return {
             "traits": sources(self.name)[:-1],
             "over base": (own - base).tolist(),
             "over neutral": (own - neutral).tolist(),
-            "over both": self.moved(OWN).tolist(),
+            "over both": self.moved(CORPUS).tolist(),
             "unit": self._unit,
         }

@@ -1,8 +1,9 @@
 """The files that an audit with suspects as factors rests on: suspects, rows, ratios, probe students.
 
     pieces = Pieces(corpus, spec, folder)
+    finish(pieces.first(), on_event)             # suspects, and what tells at which temperatures to write
     finish(pieces.tasks(), on_event)             # hours on a language model, a file at a time
-    pieces.ratios("own"), pieces.probes("own")   # of the corpus; "base", "neutral/animals": of its references
+    pieces.ratios(CORPUS), pieces.probes(CORPUS)
 
 Every file is named by all that it depends on: another corpus with the same prompts finds its references
 there, and every corpus the suspects and the clean corpora.
@@ -16,38 +17,31 @@ from pathlib import Path
 import numpy as np
 
 from .. import files
-from ..adapters import Shape, init
 from ..bases import Base
 from ..errors import MachineError
 from ..events import Listener
 from ..families import load_family
-from ..rows import pack
 from ..setting import Ids, seed_of
-from ..train import Recipe, train
-from . import costs
-from .clean_rows import Pool, kinds, other_base
+from . import costs, temperature
+from .clean_rows import Pool, other_base
 from .corpus import Corpus
 from .factors import row_ratios
 from .kept import stored
-from .probes import margins
+from .probes import student
 from .spec import AuditSpec, family_print, key
 from .suspected import NEUTRAL, Suspected
 from .suspects import load
 from .tasks import Task
+from .texts import CORPUS, OTHER, TEACHERS, Text, beside, clean
 from .writing import Writing
 
 DRAWN_AT_ONCE = 128
 SHARED = 32  # rows; corpora are cut down to a multiple
-OWN, BASE, TEACHERS, OTHER = "own", "base", "neutral teachers", "another base"
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """One corpus's files, and those it shares with others.
-
-    Texts are "own" and its references "base" and "neutral/FAMILY"; with "null/" before them the references
-    of the clean corpora, which are "null/base at 1/0" or "null/neutral teachers/FAMILY/0".
-    """
+    """One corpus's files, and those it shares with others."""
 
     corpus: Corpus
     spec: AuditSpec
@@ -79,38 +73,46 @@ class Pieces:
     def writing(self) -> Writing:
         return self.corpus.writing
 
-    def clean(self, family: str) -> list[str]:
-        """Texts of a family's clean corpora, in order; other families share those of the base."""
-        special = {TEACHERS: f"{TEACHERS}/{family}", self.spec.null.other_base: OTHER}
-        named = [special.get(kind, kind) for kind in kinds(self.spec)]
-        return [f"null/{kind}/{i}" for kind in named for i in range(self.spec.null.corpora)]
+    def clean(self, family: str) -> list[Text]:
+        """A family's clean corpora."""
+        return clean(self.spec, family)
 
-    def beside(self, text: str, family: str) -> tuple[str, str]:
-        """A text's two references."""
-        own = "null/" if text.startswith("null/") else ""
-        return f"{own}{BASE}", f"{own}{NEUTRAL}/{family}"
+    def beside(self, text: Text, family: str) -> tuple[Text, Text]:
+        """A text's two references: what the base and the neutral teacher write at its temperature."""
+        return beside(text, family, self.temperature(text))
+
+    def first(self) -> list[Task]:
+        """What is made before it is known at which temperatures references are written."""
+        return [*self._tuned(), *(self._written(text) for text in self._given()[1:]), *self._fits()]
 
     def tasks(self) -> list[Task]:
-        """Everything that is read below, in an order in which it can be made."""
-        families, clean = self.spec.families, {}
-        for family in families:
-            clean |= dict.fromkeys(self.clean(family))
-        every = [OWN, *(text for f in families for text in self.beside(OWN, f))]
-        if clean:
-            every += [text for f in families for text in self.beside("null/", f)]
-        texts = list(dict.fromkeys([*every, *clean]))
-        found = [task for f in families for task in self.suspected.tasks(f)]
-        found += [self._written(text) for text in texts if text != OWN]
+        """Everything that is read below, in an order in which it can be made; references of a text whose
+        temperature is not known yet as at 1."""
+        read = [CORPUS, *(text for f in self.spec.families for text in self.beside(CORPUS, f))]
+        for family in self.spec.families:
+            read += [own for text in self.clean(family) for own in (*self.beside(text, family), text)]
+        texts = list(dict.fromkeys(read))
+        found = [*self._tuned(), *(self._written(text) for text in texts if text != CORPUS), *self._fits()]
         found += [self._ratios(text) for text in texts]
         if self.spec.lines == "all":
             found += [self._probe(text, s) for text in texts for s in range(self.spec.probes.seeds)]
         return found
 
+    def _tuned(self) -> list[Task]:
+        return [task for family in self.spec.families for task in self.suspected.tasks(family)]
+
+    def _given(self) -> list[Text]:
+        """The corpus, and after it all clean corpora."""
+        return [CORPUS, *dict.fromkeys(text for f in self.spec.families for text in self.clean(f))]
+
+    def _fits(self) -> list[Task]:
+        return [self._fit(text) for text in self._given() if text.fitted]
+
     # --- rows -------------------------------------------------------------------------------------
 
-    def pool(self, text: str) -> Pool:
+    def pool(self, text: Text) -> Pool:
         """Prompts and completions of a text."""
-        if text == OWN:
+        if text == CORPUS:
             return self.own
         try:
             written = json.loads(self._rows_path(text).read_text())
@@ -118,16 +120,15 @@ class Pieces:
         except (OSError, ValueError, TypeError) as error:
             raise MachineError(f"{self._rows_path(text)} cannot be read, remove it: {error}") from None
 
-    def _prompts(self, text: str) -> list[Ids]:
-        return self.null_prompts if text.startswith("null/") else self.own[0]
+    def _prompts(self, text: Text) -> list[Ids]:
+        return self.null_prompts if text.clean else self.own[0]
 
-    def _rows_path(self, text: str) -> Path:
-        prompts = self._null_name if text.startswith("null/") else self._own_name
-        kind, writer = self._writer(text)
+    def _rows_path(self, text: Text) -> Path:
+        prompts, writer = self._null_name if text.clean else self._own_name, self._writer(text)
         parts = (prompts, self.writing.base.sha256, self.writing.name, writer.name if writer else "")
-        if kind == OTHER:
+        if text.kind == OTHER:
             parts = (*parts, self._other.sha256)
-        return self.folder / f"rows-{key('rows', text, self.spec.null.seed, *parts)}.json"
+        return self.folder / f"rows-{key('rows', text.name, self.spec.null.seed, *parts)}.json"
 
     @cached_property
     def _own_name(self) -> str:
@@ -137,26 +138,21 @@ class Pieces:
     def _null_name(self) -> str:
         return key("prompts", self.null_prompts)
 
-    def _writer(self, text: str) -> tuple[str, Path | None]:
-        """Kind of a text that is written here, and the teacher that writes it; None where a base does."""
-        kind, _, rest = text.removeprefix("null/").partition("/")
-        if kind == NEUTRAL:
-            return kind, self.suspected.teacher(rest, f"{rest}/{NEUTRAL}", 0)
-        if kind == TEACHERS:
-            family, _, number = rest.rpartition("/")
-            return kind, self.suspected.teacher(family, f"{family}/{NEUTRAL}", f"null {number}")
-        return kind, None
+    def _writer(self, text: Text) -> Path | None:
+        """The teacher that writes a text; None where a base does."""
+        members = {NEUTRAL: 0, TEACHERS: f"null {text.number}"}
+        if text.kind not in members:
+            return None
+        return self.suspected.teacher(text.family, f"{text.family}/{NEUTRAL}", members[text.kind])
 
-    def _written(self, text: str) -> Task:
-        prompts, base = self._prompts(text), self.writing.base
-        kind, teacher = self._writer(text)
+    def _written(self, text: Text) -> Task:
+        prompts, teacher = self._prompts(text), self._writer(text)
 
         def make(to: Path, tell: Listener) -> None:
-            temperature = float(kind.rpartition(" ")[2]) if kind.startswith("base at ") else 1.0
-            model = self._other if kind == OTHER else base
-            seed = seed_of("factors", self.spec.null.seed, text)
+            model = self._other if text.kind == OTHER else self.writing.base
+            seed = seed_of("factors", self.spec.null.seed, text.name)
             stack = load(teacher) if teacher else None
-            drawn = self.writing.draw(model, prompts, seed, temperature, stack, DRAWN_AT_ONCE)
+            drawn = self.writing.draw(model, prompts, seed, text.temperature, stack, DRAWN_AT_ONCE)
             files.write_atomic(to, json.dumps(drawn))
 
         needs = (teacher,) if teacher else ()
@@ -166,29 +162,48 @@ class Pieces:
     def _other(self) -> Base:
         return other_base(self.spec, self.writing.base)
 
-    def _tokens(self, text: str) -> float:
+    def _tokens(self, text: Text) -> float:
         """Of a text; completions are about as long as the corpus's own."""
         completion = np.mean([len(ids) for ids in self.own[1]])
         return float(sum(len(ids) for ids in self._prompts(text)) + completion * self.rows)
 
     # --- what is read of them ---------------------------------------------------------------------
 
-    def ratios(self, text: str) -> np.ndarray:
+    def temperature(self, text: Text) -> float:
+        """At which the base would have written a text; 1 as long as that is not known."""
+        if not text.fitted:
+            return text.temperature
+        path = self._fit(text).path
+        return float(stored(path)) if path.exists() else 1.0
+
+    def _fit(self, text: Text) -> Task:
+        base, grammar = self.writing.base, self.writing.grammar
+        parts = (base.sha256, self._name(text), self.writing.words, temperature.TEMPERATURES)
+        path = self.folder / f"temperature-{key('temperature', *parts)}.npy"
+
+        def make(to: Path, tell: Listener) -> None:
+            found = temperature.fitted(base, grammar, *self.pool(text))
+            files.publish(to, lambda at: np.save(at, found))
+
+        cost = costs.fitted(self._tokens(text), self.rows)
+        return Task("temperatures", path, cost, make, self._needed(text))
+
+    def ratios(self, text: Text) -> np.ndarray:
         """First-order ratios of every row, the base's log-likelihood last `[N, K + 1]`, nats."""
         return stored(self._ratios(text).path)
 
-    def _needed(self, text: str) -> tuple[Path, ...]:
-        return () if text == OWN else (self._rows_path(text),)
+    def _needed(self, text: Text) -> tuple[Path, ...]:
+        return () if text == CORPUS else (self._rows_path(text),)
 
-    def _name(self, text: str) -> str:
+    def _name(self, text: Text) -> str:
         """What the content of a text is named by, before it is written."""
-        return self._content if text == OWN else self._rows_path(text).stem
+        return self._content if text == CORPUS else self._rows_path(text).stem
 
     @cached_property
     def _content(self) -> str:
         return key("corpus", *self.own)
 
-    def _ratios(self, text: str) -> Task:
+    def _ratios(self, text: Text) -> Task:
         base = self.writing.base
         prints = [family_print(f) for f in self.spec.families]
         parts = (
@@ -210,34 +225,23 @@ class Pieces:
         cost = costs.ratios(self._tokens(text), suspects, self.spec.suspects)
         return Task("ratios", path, cost, make, needs)
 
-    def probes(self, text: str) -> dict[str, np.ndarray]:
+    def probes(self, text: Text) -> dict[str, np.ndarray]:
         """Margins of every trait of each family `[seeds, T]` in students of a text, nats."""
         each = np.stack([stored(self._probe(text, seed).path) for seed in range(self.spec.probes.seeds)])
         ends = np.cumsum([len(load_family(f).traits) for f in self.spec.families])
         return dict(zip(self.spec.families, np.split(each, ends[:-1], axis=1), strict=True))
 
-    def _probe(self, text: str, seed: int) -> Task:
+    def _probe(self, text: Text, seed: int) -> Task:
         base, how = self.writing.base, self.spec.probes
         prints = [family_print(f) for f in self.spec.families]
         kept = how.model_dump(mode="json", exclude={"seeds", "null"})
         path = self.folder / f"probe-{key('probe', base.sha256, self._name(text), kept, seed, prints)}.npy"
 
         def make(to: Path, tell: Listener) -> None:
-            found = _student(self, self.pool(text), seed, to.with_suffix(".ckpt.safetensors"), tell)
+            state = to.with_suffix(".ckpt.safetensors")
+            found = student(base, self.pool(text), how, self.spec.families, seed, state, tell)
             files.publish(to, lambda at: np.save(at, found))
-            to.with_suffix(".ckpt.safetensors").unlink(missing_ok=True)
+            state.unlink(missing_ok=True)
 
         cost = costs.probe(self._tokens(text) / self.rows, self.spec.families, how)
         return Task("probes", path, cost, make, self._needed(text))
-
-
-def _student(pieces: Pieces, pool: Pool, seed: int, checkpoint: Path, tell: Listener) -> np.ndarray:
-    """Margins of a student of these rows, one family after the other; alone in its stack."""
-    base, how = pieces.writing.base, pieces.spec.probes
-    seeds = [seed_of("probe", seed)]
-    recipe = Recipe(how.steps, how.batch, how.lr, share_prefix=True)
-    stack = init(base, Shape(how.rank, how.scale), seeds)
-    stack, _ = train(
-        base, stack, [pack(*pool)], recipe, seeds, checkpoint=checkpoint, every=20, on_event=tell
-    )
-    return np.concatenate([margins(base, stack, family)[0] for family in pieces.spec.families])

@@ -114,6 +114,25 @@ def train_probes(
     return np.array(found).reshape(len(pools), recipe.seeds, -1)
 
 
+def student(
+    base: Base,
+    pool: Pool,
+    recipe: Probes,
+    families: Sequence[str],
+    seed: int,
+    checkpoint: Path,
+    on_event: Listener = ignore,
+) -> np.ndarray:
+    """Mean margins of a student of these rows, one family after the other `[T of all]`; alone in its stack."""
+    seeds = [seed_of("probe", seed)]
+    how = Recipe(recipe.steps, recipe.batch, recipe.lr, share_prefix=True)
+    stack = init(base, Shape(recipe.rank, recipe.scale), seeds)
+    stack, _ = train(
+        base, stack, [pack(*pool)], how, seeds, checkpoint=checkpoint, every=20, on_event=on_event
+    )
+    return np.concatenate([margins(base, stack, family)[0] for family in families])
+
+
 def margins(base: Base, stack: Stack, family: str) -> list[np.ndarray]:
     """Mean margin of each trait over the held-out questions, by slot."""
     found = load_family(family)

@@ -166,9 +166,14 @@ def measure(
     """Audit every corpus; `publish` sees what is known after each of them."""
     subjects = bench.subjects()
     looked = [_look(subject, bench.base) for subject in subjects]
-    tasks = [Pieces(corpus, bench.spec, bench.folder).tasks() for corpus in looked]
-    every = [task for some in tasks for task in some]
-    say(f"{len(subjects)} corpora: {in_words(seconds(every, bench.base))} in one process by estimate")
+    pieces = [Pieces(corpus, bench.spec, bench.folder) for corpus in looked]
+    first = [task for some in pieces for task in some.first()]
+    every = [task for some in pieces for task in some.tasks()]
+    say(
+        f"{len(subjects)} corpora: {in_words(seconds([*first, *every], bench.base))} in one process by estimate"
+    )
+    finish(first, on_event)
+    tasks = [some.tasks() for some in pieces]
     found: list[Result] = []
     for number, subject in enumerate(subjects):
         finish(tasks[number], on_event, [task for some in tasks[number + 1 :] for task in some])
@@ -200,7 +205,7 @@ def _entry(subject: Subject, result: Result) -> Result:
     entry |= {
         "p": min(e["p"] for e in result["suspects"]) if result["suspects"][0]["p"] is not None else None
     }
-    entry |= {"words": result["words"], "probes": family["probes"]}
+    entry |= {"temperature": family["temperature"], "words": result["words"], "probes": family["probes"]}
     if subject.trait is not None:
         entry["rank"] = {line: _rank(z, subject.trait) for line, z in lines.items()}
         entry["rank_in_family"] = {
