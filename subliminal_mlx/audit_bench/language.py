@@ -15,8 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import files
 from ..audit.corpus import Corpus, look
 from ..audit.defaults import defaults
@@ -35,11 +33,10 @@ from ..plan import BASE, neutral
 from ..sample import Decoding, sample
 from ..setting import Setting, prompt_texts, seed_of
 from ..spec import Spec, override_field, parse_spec
+from .ranks import Result, entry, summary
 
 TEMPERATURES = (0.7, 1.3)
-CENTRINGS = ("over base", "over neutral", "over both")
 DRAWN_AT_ONCE = 128
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,96 +175,15 @@ def measure(
     for number, subject in enumerate(subjects):
         finish(tasks[number], on_event, [task for some in tasks[number + 1 :] for task in some])
         result = examine(lambda bad, rows=subject.rows: iter(rows), bench.spec, bench.folder)
-        found.append(_entry(subject, result))
-        publish(summary(bench, found, len(subjects)))
-    return summary(bench, found, len(subjects))
+        found.append(entry(subject.name, subject.trait, result))
+        publish(_result(bench, found, len(subjects)))
+    return _result(bench, found, len(subjects))
 
 
 def _look(subject: Subject, base: Base) -> Corpus:
     return look(lambda bad: iter(subject.rows), base, Bad())
 
 
-def _entry(subject: Subject, result: Result) -> Result:
-    """What each line says of one corpus: of its trait's family, of a clean one of all; ranks of the true
-    trait are among its family's suspects, and of probes in the whole family."""
-    known = {f["family"]: f for f in result["families"]}
-    family = known[(subject.trait or result["suspects"][0]["trait"]).rpartition("/")[0]]
-    read = known.values() if subject.trait is None else [family]
-    lines: dict[str, dict[str, float]] = {}
-    for some in read:
-        for line, z in some["lines"].items():
-            lines.setdefault(line, {}).update(zip(some["traits"], z, strict=True))
-    traits = [trait for some in read for trait in some["traits"]]
-    lines["combined"] = {e["trait"]: e["score"] for e in result["suspects"] if e["trait"] in traits}
-    entry: Result = {"corpus": subject.name, "trait": subject.trait, "rows": result["rows"], "lines": lines}
-    entry |= {"first": {line: max(z, key=z.get) for line, z in lines.items()}}
-    entry |= {"largest": {line: max(z.values()) for line, z in lines.items()}}
-    entry |= {
-        "p": min(e["p"] for e in result["suspects"]) if result["suspects"][0]["p"] is not None else None
-    }
-    entry |= {"temperature": family["temperature"], "words": result["words"], "probes": family["probes"]}
-    if subject.trait is not None:
-        entry["rank"] = {line: _rank(z, subject.trait) for line, z in lines.items()}
-        entry["rank_in_family"] = {
-            kind: _rank(
-                dict(zip(family["probes"]["traits"], family["probes"][kind], strict=True)), subject.trait
-            )
-            for kind in (CENTRINGS if family["probes"] else ())
-        }
-    return entry
-
-
-def _rank(scores: dict[str, float], trait: str) -> int:
-    return 1 + sum(score > scores[trait] for score in scores.values())
-
-
-def _p(entry: Result, line: str, clean: list[Result]) -> float:
-    """Share of clean corpora, itself counted, whose largest score is no smaller; of a trait's corpus among
-    its family's suspects."""
-    largest = [max(c["lines"][line].get(trait, -np.inf) for trait in entry["lines"][line]) for c in clean]
-    return (1 + sum(other >= entry["largest"][line] for other in largest)) / (1 + len(clean))
-
-
-def summary(bench: Bench, found: list[Result], planned: int) -> Result:
-    """All corpora so far, and how each line did; p against the clean corpora, of a clean one the others."""
-    own, clean = ([e for e in found if (e["trait"] is None) == none] for none in (False, True))
-    lines = list(found[0]["lines"]) if found else []
-    by_line = [
-        {
-            "line": line,
-            "corpora": len(own),
-            "first": sum(e["rank"][line] == 1 for e in own),
-            "ranks": [e["rank"][line] for e in own],
-            # Ranks are among the suspects of the trait's family.
-            "suspects": [len(e["lines"][line]) for e in own],
-            # Clean corpora whose largest score is over the smallest largest one of the traits' corpora.
-            "clean_over": int(
-                sum(e["largest"][line] > min(o["largest"][line] for o in own) for e in clean) if own else 0
-            ),
-            "p_own": [_p(e, line, clean) for e in own],
-            "p_clean": [_p(e, line, [c for c in clean if c is not e]) for e in clean],
-            "largest_own": [round(e["largest"][line], 3) for e in own],
-            "largest_clean": [round(e["largest"][line], 3) for e in clean],
-        }
-        for line in lines
-    ]
-    family = [
-        {
-            "centring": kind,
-            "ranks": [e["rank_in_family"][kind] for e in own],
-            "of": len(found[0]["probes"]["traits"]),
-        }
-        for kind in (own[0]["rank_in_family"] if own else ())
-    ]
-    return {
-        "runs": list(bench.of),
-        "base": bench.first.base,
-        "spec": bench.spec.model_dump(mode="json"),
-        "planned": planned,
-        "done": len(found),
-        "clean": len(clean),
-        "mean_rank": {row["line"]: float(np.mean(row["ranks"])) for row in by_line if row["ranks"]},
-        "by_line": by_line,
-        "probes_in_family": family,
-        "corpora": found,
-    }
+def _result(bench: Bench, found: list[Result], planned: int) -> Result:
+    about = {"runs": list(bench.of), "base": bench.first.base, "spec": bench.spec.model_dump(mode="json")}
+    return about | {"planned": planned} | summary(found)
