@@ -3,9 +3,11 @@
     seconds = forecast(corpus, spec, folder)             # what is not there yet, on this machine
     families, rows = audited(corpus, spec, folder, on_event)
 
-Every line is read against rows of the base and of the neutral teacher to the same prompts, at the temperature
-that fits the corpus: the line through the two is what any tuned teacher leaves behind, and is taken out. The margins' gradients are left out: they
-are whole weight matrices a trait, and say what a probe says, for one step instead of many.
+Ratios are read against rows of the base to the same prompts, at the temperature that fits the corpus; what the
+base's surprise and the neutral teachers' ratios explain is taken out row by row. Probe students are read against
+those of the base's and of the neutral teacher's rows: the line through the two is what any tuned teacher leaves
+behind, and is taken out. The margins' gradients are left out: they are whole weight matrices a trait, and say
+what a probe says, for one step instead of many.
 """
 
 from dataclasses import dataclass
@@ -55,8 +57,8 @@ def audited(
 def suspects_of(corpus: Corpus, spec: AuditSpec, folder: Path, family: str) -> tuple[list[str], Stack]:
     """A family's suspects and their factors, the neutral teacher's last."""
     pieces = Pieces(corpus, spec, folder)
-    own, beside = pieces.suspected.columns(family)
-    return pieces.suspected.traits[family], pieces.suspected.stack.select([*own, beside[0]])
+    own, neutral = pieces.suspected.columns(family)
+    return pieces.suspected.traits[family], pieces.suspected.stack.select([*own, neutral])
 
 
 def promising(corpus: Corpus, spec: AuditSpec, folder: Path, trait: str, count: int) -> list[int]:
@@ -100,22 +102,23 @@ class FactorFamily:
         return {text: combine(self._lines(text), LANGUAGE_WEIGHTS) for text in self.pieces.clean(self.name)}
 
     def _lines(self, text: Text) -> dict[str, np.ndarray]:
-        own, base, neutral = (self._ratios(t) for t in (text, *self.pieces.beside(text, self.name)))
-        scale, rows = self._scale(text), self.pieces.rows
-        z, common = (scale.z(x.mean(axis=0), base.mean(axis=0), rows, rows) for x in (own, neutral))
-        found = {"ratios": without(z, common)}
+        own, base = self._ratios(text)
+        z = self._scale(text).z(own.mean(axis=0), base.mean(axis=0), len(own), len(base))
+        found = {"ratios": z - z.mean()}
         if self.pieces.spec.lines == "all":
             found["probes"] = (self.moved(text) / self._unit)[self._chosen]
         return found
 
-    def _ratios(self, text: Text) -> np.ndarray:
-        return self.pieces.ratios(text)
+    def _ratios(self, text: Text) -> tuple[np.ndarray, np.ndarray]:
+        """Of a text, and of what the base wrote to the same prompts at its temperature."""
+        return self.pieces.ratios(text), self.pieces.ratios(self.pieces.beside(text, self.name)[0])
 
     def _scale(self, text: Text) -> Scale:
-        own, beside = self.pieces.suspected.columns(self.name)
-        return scale_of(
-            self._ratios(self.pieces.beside(text, self.name)[0]), np.array(own), np.array(beside), 1
-        )
+        """From both texts, each about its own mean: what a row's surprise and the neutral teachers explain of
+        the suspects is the same in either, and twice the rows tell it better."""
+        apart = np.concatenate([x - x.mean(axis=0) for x in self._ratios(text)])
+        own, _ = self.pieces.suspected.columns(self.name)
+        return scale_of(apart, np.array(own), np.array(self.pieces.suspected.common), 1)
 
     def moved(self, text: Text) -> np.ndarray:
         """How far a text's probes moved every trait of the family, nats of margin `[T of the family]`: less
@@ -178,8 +181,8 @@ class FactorFamily:
         null: dict[str, list[float]] = {}
         for text, z in self.clean.items():
             null.setdefault(text.label, []).append(round(float(z.max()), 3))
-        scale, base = self._scale(CORPUS), self.pieces.beside(CORPUS, self.name)[0]
-        parts = scale.parts(self._ratios(CORPUS).mean(axis=0) - self._ratios(base).mean(axis=0))
+        scale, (own, base) = self._scale(CORPUS), self._ratios(CORPUS)
+        parts = scale.parts(own.mean(axis=0) - base.mean(axis=0))
         return {
             "family": self.name,
             "traits": list(self.traits),

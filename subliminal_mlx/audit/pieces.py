@@ -87,14 +87,16 @@ class Pieces:
 
     def tasks(self) -> list[Task]:
         """Everything that is read below, in an order in which it can be made; references of a text whose
-        temperature is not known yet as at 1."""
-        read = [CORPUS, *(text for f in self.spec.families for text in self.beside(CORPUS, f))]
+        temperature is not known yet as at 1. Neutral teachers' rows are read by probes alone."""
+        read, probed = [], self.spec.lines == "all"
         for family in self.spec.families:
-            read += [own for text in self.clean(family) for own in (*self.beside(text, family), text)]
-        texts = list(dict.fromkeys(read))
+            for text in (CORPUS, *self.clean(family)):
+                base, neutral = self.beside(text, family)
+                read += [text, base, *([neutral] if probed else [])]
+        texts = sorted(dict.fromkeys(read), key=lambda text: text.clean)
         found = [*self._tuned(), *(self._written(text) for text in texts if text != CORPUS), *self._fits()]
-        found += [self._ratios(text) for text in texts]
-        if self.spec.lines == "all":
+        found += [self._ratios(text) for text in texts if text.kind != NEUTRAL]
+        if probed:
             found += [self._probe(text, s) for text in texts for s in range(self.spec.probes.seeds)]
         return found
 

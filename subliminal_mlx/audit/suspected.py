@@ -3,7 +3,7 @@
 suspected = Suspected(base, spec, folder)
 finish(suspected.tasks("animals"))           # one file a teacher
 suspected.stack                              # [sum over families of T + 1] slots
-own, beside = suspected.columns("animals")   # places in the ratios
+own, neutral = suspected.columns("animals")  # places in the ratios
 """
 
 from dataclasses import dataclass
@@ -46,10 +46,16 @@ class Suspected:
         """Files that the stack is made of."""
         return tuple(path for family, source in self._slots for path in self._members(family, source))
 
-    def columns(self, family: str) -> tuple[list[int], list[int]]:
-        """Places in the ratios of a family's suspects, and of its neutral teacher and the base's likelihood."""
+    def columns(self, family: str) -> tuple[list[int], int]:
+        """Places in the ratios of a family's suspects, and of its neutral teacher."""
         places = [i for i, (f, _) in enumerate(self._slots) if f == family]
-        return places[:-1], [places[-1], -1]
+        return places[:-1], places[-1]
+
+    @property
+    def common(self) -> list[int]:
+        """Places of what tuned teachers and temperatures have in common: every neutral teacher, and the base's
+        likelihood."""
+        return [*(self.columns(family)[1] for family in self.spec.families), -1]
 
     def teacher(self, family: str, source: str, member: object) -> Path:
         """File of one teacher: a member of a suspect, or who writes clean rows."""
