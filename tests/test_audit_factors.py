@@ -122,7 +122,8 @@ def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):
     # The suspects of one family of four, and its neutral teacher; who writes clean rows is none of them.
     read = {task.path for task in of["suspects"][: 2 * 5]}
     assert all(read <= set(task.needs) for task in of["ratios"]) and len(read) == 10
-    assert [len(written & set(task.needs)) for task in of["ratios"]] == [0] + [1] * len(written)
+    # Of the corpus, the base's rows, the clean corpora and what the base wrote beside them; two are neutral teachers'.
+    assert sorted(len(written & set(task.needs)) for task in of["ratios"]) == [0] + [1] * (len(written) - 2)
     # A clean corpus's, whose teacher nobody told a temperature; the base's own are known.
     assert [len(written & set(task.needs)) for task in of["temperatures"]] == [0, 1]
     assert [len(set(task.needs)) for task in of["probes"]] == [0] + [1] * len(written)
@@ -148,7 +149,8 @@ def test_a_temperature_is_read_off_the_rows(tiny, writing, at, held):
     plain = Writing(tiny, None, (), 16)
     drawn = (writing if held else plain).draw(tiny, prompts, 12, at)
     found = temperature.fitted(tiny, writing.grammar if held else None, prompts, drawn)
-    assert found == pytest.approx(at, abs=0.11)
+    # To the next step: half a step of rounding, and what so few short rows leave open.
+    assert found == pytest.approx(at, abs=0.21)
 
 
 def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_path):

@@ -157,10 +157,7 @@ class FactorFamily:
         """Standard error of the combined scores `[T]`: of ratios over rows, of probes over students; of one
         student, what a clean corpus's moves."""
         scale = self._scale(CORPUS)
-        each = [
-            scale.parts(self._ratios(t)) / scale.sd
-            for t in (CORPUS, self.pieces.beside(CORPUS, self.name)[0])
-        ]
+        each = [scale.parts(ratios) / scale.sd for ratios in self._ratios(CORPUS)]
         errors = {"ratios": np.sqrt(sum(x.var(axis=0) for x in each) / 2)}
         if "probes" in self.lines:
             students = self.pieces.probes(CORPUS)[self.name]
