@@ -1,4 +1,4 @@
-"""Audits on language models: suspects as LoRA factors, probe students first, few clean corpora or none.
+"""Audits on language models: suspects as LoRA factors, few clean corpora or none.
 
     seconds = forecast(corpus, spec, folder)             # what is not there yet, on this machine
     families, rows = audited(corpus, spec, folder, on_event)

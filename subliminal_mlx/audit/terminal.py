@@ -18,10 +18,10 @@ LEGEND = (
 )
 
 FACTORS_LEGEND = (
-    "score: probe students first, ratios a quarter of their weight. probes: how far a small student of these rows "
-    "moved, less what students of the base's and of a neutral teacher's rows did, over what clean corpora move. ratios: "
-    "to first order, less the same. p: among so few clean corpora it says little. Not found is not clean, and the "
-    "audit is for this base only."
+    "score: ratios first, probe students a quarter of their weight. ratios: to first order, over rows of the base at the "
+    "same temperature, less what neutral teachers and the base's own surprise explain. probes: how far a small student "
+    "of these rows moved, less what students of the base's and of a neutral teacher's rows did. p: among so few clean "
+    "corpora it says little. Not found is not clean, and the audit is for this base only."
 )
 
 
