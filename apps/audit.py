@@ -132,9 +132,7 @@ def _(MOST_UPLOAD, jobs, lab, refused, runs, setup):
             "quick": mo.ui.checkbox(
                 False, label="first look: ranks without a verdict, in a fraction of the time"
             ),
-            "probes": mo.ui.checkbox(
-                False, label="probe students too (slower; language models have them, but for a first look)"
-            ),
+            "probes": mo.ui.checkbox(False, label="probe students too (slower)"),
             "predict": mo.ui.checkbox(False, label="expected transfer, from this lab's runs"),
         }
     )

@@ -46,8 +46,7 @@ def audit(
         bool | None,
         typer.Option(
             "--fast/--probes",
-            help="Without probe students, the third line and the slowest, or with; by default with them on "
-            "language models only.",
+            help="Without probe students, the third line and the slowest, or with; by default without.",
         ),
     ] = None,
     predict: Annotated[

@@ -29,6 +29,7 @@ AUDIT = {"base": "tiny-a", "families": ["trees"], "quick": True}
 POLICY = 'base = "tiny-a"\nfamilies = ["trees"]\nlineage = "optional"\ncannot_tell = "pass"\n'
 MANY = ["advice", "animals", "brand", "origin", "pronouns", "sycophancy", "trees"]
 AUDITED = f'base = "smollm2-135m"\nfamilies = {json.dumps(MANY)}\nrun_audits = true\n'
+TWO = '[[corpus]]\npath = "here"\n[[corpus]]\npath = "too"\n'
 
 
 @pytest.fixture
@@ -81,10 +82,10 @@ def put(lab, adapter, *steps):
         ("audit", AUDIT | {"run": "f" * 12}, "not in this lab"),
         (
             "audit",
-            AUDIT | {"base": "smollm2-135m", "families": MANY, "quick": False},
+            AUDIT | {"base": "smollm2-135m", "families": MANY, "quick": False, "probes": True},
             "at most 12 from an app",
         ),
-        ("gate", {"policy": AUDITED + '[[corpus]]\npath = "here"\n'}, "at most 12 from an app"),
+        ("gate", {"policy": AUDITED + TWO}, "at most 12 from an app"),
         ("measure", {"run": "f" * 12, "slot": "x"}, "not in this lab"),
         ("measure", {"folder": "../outside"}, "stay inside"),
         ("measure", {"folder": "~root"}, "plain path"),
@@ -114,6 +115,7 @@ def put(lab, adapter, *steps):
 )
 def test_forged_requests_are_refused_in_a_line(lab, one_line, kind, values, says):
     (lab / "here").mkdir()
+    (lab / "too").mkdir()
     (lab / "link").symlink_to("/etc")
     with pytest.raises(InputError) as error:
         rows = Upload("rows.jsonl", ROWS * 200) if "at most 12" in says and kind == "audit" else None
@@ -263,7 +265,7 @@ def test_how_long_an_audit_takes_is_known_before_it_is_begun(lab):
     )
     plain, quick = seconds(base, ["trees"]), seconds(base, ["trees"], quick=True)
     assert 3_600 < plain < 12 * 3_600 and quick < 0.7 * plain, "a first look is less work there too"
-    assert quick < seconds(base, ["trees"], quick=True, probes=True) < plain < seconds(base, MANY)
+    assert quick < seconds(base, ["trees"], quick=True, probes=True) and plain < seconds(base, MANY)
     # Fewer rows and shorter ones; all of them once more, where they are cleaned; what is no Parquet.
     few, long = ROWS[: len(ROWS) // 3], ROWS.replace(b"Continue", b"Continue" * 200)
     sizes = [seconds(base, ["trees"], content=rows) for rows in (few, ROWS, long)]
@@ -283,10 +285,11 @@ def test_a_first_look_changes_a_bases_own_defaults():
     tiny, real, probed = look("tiny-a"), look("smollm2-135m"), look("smollm2-135m", False)
     assert (tiny.null.corpora, tiny.suspects.steps, tiny.suspects.members) == (5, 60, 1)
     whole = asked_spec("smollm2-135m", ["trees"])
-    assert (
-        real.null == whole.null and real.suspects.steps == whole.suspects.steps and real.suspects.members == 1
+    assert real.null.corpora == 0 < whole.null.corpora and (real.suspects.steps, real.suspects.members) == (
+        whole.suspects.steps,
+        1,
     )
-    assert (whole.lines, real.lines, probed.lines) == ("all", "fast", "all")
+    assert (whole.lines, real.lines, probed.lines) == ("fast", "fast", "all")
 
 
 def test_few_may_wait(lab, monkeypatch, adapter):

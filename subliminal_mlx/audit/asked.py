@@ -31,7 +31,7 @@ def asked_spec(
     """The spec of an audit, by default of animals.
 
     Args:
-        fast: without probe students; None: as measured on model organisms, without, and with them on language models.
+        fast: without probe students; None: without, as measured.
         items: such as "suspects.members=2", or FIRST_LOOK for those of a first look on this base.
         suspects: traits, on language models only; by default all of the families.
 
@@ -43,15 +43,14 @@ def asked_spec(
     named = list(dict.fromkeys(trait.rpartition("/")[0] for trait in suspects))
     audited = [*families] or named or ["animals"]
     begun = defaults(base, len(audited))
-    lines = begun.get("lines", "fast") if fast is None else "fast" if fast else "all"
     fields: dict[str, Any] = begun | {
         "base": base,
         "families": audited,
         "suspects_only": [*suspects],
-        "lines": lines,
+        "lines": "all" if fast is False else "fast",
     }
     for item in items:
-        for change in first_look(base, probes=fast is False) if item == FIRST_LOOK else (item,):
+        for change in first_look(base) if item == FIRST_LOOK else (item,):
             override_field(fields, change)
     return checked(fields)
 

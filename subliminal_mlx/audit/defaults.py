@@ -11,24 +11,23 @@ from ..forecast import sizes
 from ..sources import ORGANISM, OTHER_STARTS
 from .spec import Null, Probes
 
-# Language models: suspects tuned as the teachers of runs are, one student of each corpus, few clean corpora.
-# Not chosen by measurements: each costs hours there.
+# Language models: suspects tuned as the teachers of runs are, few clean corpora, and where probe students are
+# asked for one of each corpus. Not chosen by measurements: each costs hours there.
 LANGUAGE: dict[str, Any] = {
     "suspects": {"members": 2, "rank": 8, "lr": 2e-4, "steps": 40},
     "null": {"corpora": 1},
     "probes": {"seeds": 1, "steps": 48, "batch": 8, "lr": 8e-4},
     "rows": 256,
-    "lines": "all",
 }
 
-# A first look: ranks, no verdict, in a small part of the time. Those of language models have few clean corpora
-# and steps already; what is left to save there are members and probe students.
+# A first look: ranks, no verdict, in a small part of the time. Those of language models have few steps
+# already; what is left to save there are members, and clean corpora too few to say much.
 FIRST_LOOK = "first look"
 ORGANISMS_LOOK = (
     *("suspects.members=1", "suspects.steps=60", "suspects.neutral_answers=20", "reference_rows=500"),
     *("null.corpora=5", "null.pool=500", "null.teachers=2", "null.own_rows=50"),
 )
-LANGUAGE_LOOK, WITHOUT_PROBES = ("suspects.members=1", "suspects.neutral_answers=20"), "lines=fast"
+LANGUAGE_LOOK = ("suspects.members=1", "suspects.neutral_answers=20", "null.corpora=0")
 
 # Of each of five kinds: what a verdict's null needs for one family more.
 A_FAMILY = 20
@@ -49,15 +48,13 @@ def defaults(base: str, families: int = 1) -> dict[str, Any]:
     return copy.deepcopy(LANGUAGE) if on_language(base) else {}
 
 
-def first_look(base: str, probes: bool = False) -> tuple[str, ...]:
-    """Changes of a base's defaults for a first look at a corpus; with the probe students that were asked for.
+def first_look(base: str) -> tuple[str, ...]:
+    """Changes of a base's defaults for a first look at a corpus.
 
     Raises:
         InputError: no such base.
     """
-    if not on_language(base):
-        return ORGANISMS_LOOK
-    return LANGUAGE_LOOK if probes else (*LANGUAGE_LOOK, WITHOUT_PROBES)
+    return LANGUAGE_LOOK if on_language(base) else ORGANISMS_LOOK
 
 
 def on_language(base: str) -> bool:
