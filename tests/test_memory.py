@@ -54,14 +54,22 @@ def step(base, seeds, **changes):
 
 
 def peak(base, work):
-    """What the work takes beside the base's weights, and these; not what other tests' models hold."""
-    # What other tests left must not go in the middle of it.
-    gc.collect()
-    mx.clear_cache()
-    mx.reset_peak_memory()
-    others = mx.get_active_memory() - sum(array.nbytes for _, array in tree_flatten(base.model.parameters()))
-    work()
-    return mx.get_peak_memory() - others
+    """What the work takes beside the base's weights, and these; not what other tests' models hold.
+
+    The largest of three times: what is freed while it runs depends on how the machine's threads take turns.
+    """
+    largest = 0
+    for _ in range(3):
+        # What other tests left must not go in the middle of it.
+        gc.collect()
+        mx.synchronize()
+        mx.clear_cache()
+        mx.reset_peak_memory()
+        weights = sum(array.nbytes for _, array in tree_flatten(base.model.parameters()))
+        others = mx.get_active_memory() - weights
+        work()
+        largest = max(largest, mx.get_peak_memory() - others)
+    return largest
 
 
 @pytest.fixture(scope="module")
