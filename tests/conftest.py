@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from subliminal_mlx import runtime
@@ -36,6 +37,23 @@ def tiny():
     from subliminal_mlx.bases import load
 
     return load("tiny-a")
+
+
+@pytest.fixture(scope="session")
+def same():
+    """`same(a, b)`: whether two arrays hold the same numbers.
+
+    To the bit on a CPU. A GPU chooses by a batch's size in which order it adds.
+    """
+    import mlx.core as mx
+
+    exact = mx.default_device() == mx.cpu
+
+    def alike(a, b):
+        a, b = np.asarray(a), np.asarray(b)
+        return a.shape == b.shape and (np.array_equal(a, b) if exact else np.allclose(a, b, 1e-3, 1e-4))
+
+    return alike
 
 
 @pytest.fixture

@@ -139,7 +139,9 @@ def test_jobs_survive_kills_wait_in_order_and_end_by_their_owners_word(labs, lin
     end(books.dispatcher())
     end(killed)
     # A process that is killed gives up its two locks one after the other.
-    until(lambda: not (books.dispatcher() or books.alive(long.run_id) or books.folders.run_holder(long.run_id)))
+    until(
+        lambda: not (books.dispatcher() or books.alive(long.run_id) or books.folders.run_holder(long.run_id))
+    )
     assert state(lab, long) == "interrupted" and jobs.wake(lab)
     until(lambda: books.folders.run_holder(long.run_id) not in (None, killed))
     assert committed and Lab(lab).units_done(long.run_id) >= committed
