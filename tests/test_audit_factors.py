@@ -124,8 +124,8 @@ def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):
     assert all(read <= set(task.needs) for task in of["ratios"]) and len(read) == 10
     # Of the corpus, the base's rows, the clean corpora and what the base wrote beside them; two are neutral teachers'.
     assert sorted(len(written & set(task.needs)) for task in of["ratios"]) == [0] + [1] * (len(written) - 2)
-    # A clean corpus's, whose teacher nobody told a temperature; the base's own are known.
-    assert [len(written & set(task.needs)) for task in of["temperatures"]] == [0, 1]
+    # Of the corpus, and of clean corpora as of any other, though the base's were written at a known one.
+    assert [len(written & set(task.needs)) for task in of["temperatures"]] == [0, 1, 1]
     assert [len(set(task.needs)) for task in of["probes"]] == [0] + [1] * len(written)
     assert sum(bool(task.needs) for task in of["rows"]) == 3  # two references and a clean corpus: by teachers
 
@@ -151,6 +151,16 @@ def test_a_temperature_is_read_off_the_rows(tiny, writing, at, held):
     found = temperature.fitted(tiny, writing.grammar if held else None, prompts, drawn)
     # To the next step: half a step of rounding, and what so few short rows leave open.
     assert found == pytest.approx(at, abs=0.21)
+
+
+def test_a_temperature_is_read_off_rows_from_all_over(tiny, writing):
+    """Whoever puts cold rows first does not choose what the rest is read against."""
+    prompts = writing.null_prompts(4 * costs.FITTED_ROWS, 13)
+    cold = writing.draw(tiny, prompts[: costs.FITTED_ROWS], 14, 0.4)
+    drawn = [*cold, *writing.draw(tiny, prompts[costs.FITTED_ROWS :], 15)]
+    read = lambda *pool: temperature.fitted(tiny, writing.grammar, *pool)
+    assert read(prompts[: costs.FITTED_ROWS], cold) < 0.61
+    assert read(prompts, drawn) == pytest.approx(0.9, abs=0.11)
 
 
 def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_path):

@@ -47,14 +47,13 @@ def tokens(spec: AuditSpec, rows: int, row: float) -> tuple[float, float]:
     teachers = sum((count + 1) * spec.suspects.members + null.corpora for count in counts)
     shared = len(null.temperatures) + (null.other_base is not None)
     # The base's and, for probes, every neutral teacher's, to the corpus's prompts and, at their temperatures, to
-    # those of clean corpora; temperatures that nobody told are taken for 1.
+    # those of clean corpora; temperatures are taken for those they were written at, the corpus's for 1.
     places = 1 + (null.corpora > 0) * len({1.0, *null.temperatures})
     probed = spec.lines == "all"
     clean = null.corpora * (shared + families)
     written = places * (1 + families * probed) + clean
     read = teachers * tuned(spec.suspects) + (1 + places + clean) * ratios(text, sum(counts), spec.suspects)
-    told = 1 + null.corpora * (families + (null.other_base is not None))
-    read += told * fitted(text, min(rows, spec.rows))
+    read += (1 + clean) * fitted(text, min(rows, spec.rows))
     if probed:
         read += (1 + written) * spec.probes.seeds * probe(row, spec.families, spec.probes)
     return read, written * text

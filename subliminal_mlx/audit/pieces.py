@@ -87,7 +87,7 @@ class Pieces:
 
     def tasks(self) -> list[Task]:
         """Everything that is read below, in an order in which it can be made; references of a text whose
-        temperature is not known yet as at 1. Neutral teachers' rows are read by probes alone."""
+        temperature is not known yet as at its own, or 1. Neutral teachers' rows are read by probes alone."""
         read, probed = [], self.spec.lines == "all"
         for family in self.spec.families:
             for text in (CORPUS, *self.clean(family)):
@@ -172,15 +172,15 @@ class Pieces:
     # --- what is read of them ---------------------------------------------------------------------
 
     def temperature(self, text: Text) -> float:
-        """At which the base would have written a text; 1 as long as that is not known."""
-        if not text.fitted:
-            return text.temperature
-        path = self._fit(text).path
-        return float(stored(path)) if path.exists() else 1.0
+        """At which the base would have written a text; as long as that is not known, at which it was written."""
+        if text.fitted and (path := self._fit(text).path).exists():
+            return float(stored(path))
+        return text.temperature
 
     def _fit(self, text: Text) -> Task:
         base, grammar = self.writing.base, self.writing.grammar
-        parts = (base.sha256, self._name(text), self.writing.words, temperature.TEMPERATURES)
+        read = (temperature.TEMPERATURES, costs.FITTED_ROWS, "from all over")
+        parts = (base.sha256, self._name(text), self.writing.words, *read)
         path = self.folder / f"temperature-{key('temperature', *parts)}.npy"
 
         def make(to: Path, tell: Listener) -> None:

@@ -31,8 +31,10 @@ TOKENS = 2_048
 
 
 def fitted(base: Base, grammar: Grammar | None, prompts: Sequence[Ids], completions: Sequence[Ids]) -> float:
-    """The temperature under which the first completions are likeliest, with a grammar among the tokens it allowed."""
-    rows = pack(prompts[:FITTED_ROWS], completions[:FITTED_ROWS])
+    """The temperature under which the completions are likeliest, with a grammar among the tokens it allowed; of many,
+    some from all over: the first rows of a file may be others than the rest."""
+    some = np.linspace(0, len(prompts) - 1, min(len(prompts), FITTED_ROWS)).astype(int)
+    rows = pack([prompts[i] for i in some], [completions[i] for i in some])
     total = np.zeros(len(TEMPERATURES))
     for _, batch in batched(rows, TOKENS):
         targets, there = completion_targets(batch)

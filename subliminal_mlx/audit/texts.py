@@ -40,8 +40,9 @@ class Text:
 
     @property
     def fitted(self) -> bool:
-        """Whether its temperature is to be read off its rows: nobody told it."""
-        return self.kind == OWN or (self.number is not None and self.kind != BASE)
+        """Whether its temperature is to be read off its rows: a corpus's, and so that of clean corpora too, also
+        where we know it. A null goes through what a corpus goes through."""
+        return self.kind == OWN or self.number is not None
 
 
 CORPUS = Text(OWN)
