@@ -42,13 +42,12 @@ def audit(
         list[str] | None,
         typer.Option(help="On language models, where each costs minutes: suspect these traits only."),
     ] = None,
-    fast: Annotated[
-        bool | None,
+    probes: Annotated[
+        bool,
         typer.Option(
-            "--fast/--probes",
-            help="Without probe students, the third line and the slowest, or with; by default without.",
+            "--probes/--fast", help="With probe students, the third line and the slowest, or without."
         ),
-    ] = None,
+    ] = False,
     predict: Annotated[
         bool, typer.Option("--predict", help="How far a student would move, from the lab's own runs.")
     ] = False,
@@ -97,7 +96,7 @@ def audit(
     if output is not None:
         _absent(output)
     store = Lab(lab)
-    spec = asked_spec(base, family or (), fast, set_ or [], suspect or ())
+    spec = asked_spec(base, family or (), probes, set_ or [], suspect or ())
     read = source_of(store, rows, source, chain)
     folder = store.path / "audit"
     _before(read, spec, folder, predict)

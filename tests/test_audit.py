@@ -231,7 +231,7 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     done = mini.finished(tmp_path_factory)
     lab = shutil.copytree(done.lab, tmp_path / "lab")
     items = ("suspects.members=1", "suspects.steps=2", "suspects.neutral_answers=2", "suspects.batch=2")
-    items += ("null.corpora=0", "probes.steps=1", "probes.batch=4", "rows=20")
+    items += ("null.corpora=0", "probes.steps=1", "probes.batch=4", "rows=20", "lines=all")
     bench, published, said = Bench(lab, (done.run_id,), 1, items), [], []
     result = measure(bench, published.append, say=said.append)
     own = len(done.spec.traits)
@@ -249,3 +249,36 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     assert measure(bench, published.append, told.append)["corpora"] == result["corpora"] and not told
     twice = Bench(lab, (done.run_id, done.run_id[:6]), 1, items)
     assert [s.name for s in twice.subjects()] == [s.name for s in bench.subjects()] and len(twice.of) == 1
+
+
+def test_runs_of_the_same_rows_are_audited_together(tmp_path_factory, tmp_path, one_line):
+    """Suspects of both families, decoys as many as traits, and what both runs have once."""
+    done = mini.finished(tmp_path_factory)
+    lab = shutil.copytree(done.lab, tmp_path / "lab")
+
+    def run(trait, *changes):
+        told = ("ablations=[]", f'traits=["{trait}"]', f'ablation_traits=["{trait}"]', *changes)
+        changes = [word for change in told for word in ("--set", change)]
+        child = mini.command("run", done.file, "--lab", lab, "--json", *changes)
+        assert child.returncode == 0, child.stderr
+        return json.loads(child.stdout)["run"]
+
+    other = run("trees/oak")
+    both = Bench(lab, (done.run_id, other), 1, ("null.corpora=0", "rows=16"))
+    assert both.spec.families == ("animals", "trees") and both.spec.lines == "fast"
+    only = [trait.rpartition("/")[0] for trait in both.spec.suspects_only]
+    assert {"animals/owl", "animals/cat", "trees/oak"} < {*both.spec.suspects_only}
+    assert only.count("animals") == 4 and only.count("trees") == 2
+    names = [subject.name for subject in both.subjects()]
+    assert names[:3] == ["animals/owl, chain 0", "animals/cat, chain 0", "trees/oak, chain 0"]
+    assert names.count("base, chain 0") == 1 and {"animals/neutral, chain 0", "trees/neutral, chain 0"} < {
+        *names
+    }
+    cold, again = run("trees/elm", "corpus.temperature=0.7"), run("trees/oak", "readout.answers=0")
+    for runs, words in (
+        ((done.run_id, cold), "kind of rows"),
+        ((other, again), "trees/oak is a trait of two"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            Bench(lab, runs).of  # noqa: B018
+        one_line(error)

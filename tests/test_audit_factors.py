@@ -1,6 +1,7 @@
 """Audits with suspects as LoRA factors, as on language models: the same ratios, piece by piece, resumable."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.audit.pieces import Pieces
 from subliminal_mlx.audit.reading import Bad, Row
 from subliminal_mlx.audit.spec import Suspects, checked, public
+from subliminal_mlx.audit.suspected import Suspected
 from subliminal_mlx.audit.texts import CORPUS
 from subliminal_mlx.audit.writing import Writing
 from subliminal_mlx.channels import numbers
@@ -252,6 +254,68 @@ def test_damaged_pieces_and_wrong_use_are_one_line(done, rows, tmp_path, one_lin
         examine(lambda bad: iter(rows), checked(FIELDS), done[0])
     assert "remove it" in one_line(error)
     broken.write_bytes(kept)
+
+
+class Stub:
+    """Ratios of one corpus and its reference, with columns of two families: two suspects and a neutral teacher each."""
+
+    def __init__(self, own, base):
+        self.own, self.base = own, base
+        self.traits = {"trees": ["trees/oak", "trees/elm"], "animals": ["animals/owl", "animals/cat"]}
+        self.spec = SimpleNamespace(lines="fast", families=("trees", "animals"))
+
+    suspected = property(lambda self: self)
+    columns = lambda self, family: {"trees": ([0, 1], 2), "animals": ([3, 4], 5)}[family]
+    common = Suspected.common
+    clean = lambda self, family: []
+    beside = lambda self, text, family: ("base", "neutral")
+    ratios = lambda self, text: self.own if text == CORPUS else self.base
+
+    def scores(self, family="trees"):
+        return factored.FactorFamily(family, self).lines["ratios"]
+
+
+def drawn(rows, seed, shift=0):
+    """A corpus and its reference, pure noise, in which the first suspect reads as the other family's neutral
+    teacher and the base's surprise do; both of these are shifted in the corpus."""
+    rng = np.random.default_rng(seed)
+    both = rng.normal(size=(2, rows, 7))
+    both[0, :, [5, 6]] += shift
+    both[:, :, 0] += 3 * both[:, :, 5] - 2 * both[:, :, 6]
+    return both
+
+
+def test_what_neutral_teachers_of_all_families_explain_is_taken_out():
+    assert Stub(*drawn(9, 0)).common == [2, 5, -1]
+    shifted = np.array([Stub(*drawn(192, seed, shift=1)).scores() for seed in range(20)])
+    assert np.abs(shifted.mean(axis=0)).max() < 1, "the shift alone is worth 10"
+    carried = drawn(192, 1)
+    carried[0, :, 0] += 1
+    assert Stub(*carried).scores()[0] > 4 and np.abs(Stub(*carried).scores("animals")).max() < 4
+
+
+def test_one_suspect_of_a_family_has_a_score():
+    carried = drawn(192, 2)
+    carried[0, :, 0] += 1
+    alone = Stub(*carried)
+    alone.traits = alone.traits | {"trees": ["trees/oak"]}
+    alone.columns = lambda family: {"trees": ([0], 2), "animals": ([3, 4], 5)}[family]
+    assert alone.scores().shape == (1,) and alone.scores()[0] > 4
+
+
+@pytest.mark.parametrize("rows", [16, 192])
+def test_few_rows_score_no_larger_than_many(rows):
+    """Of noise, in standard errors: what was taken out of few rows leaves less than all of their spread."""
+    scores = np.array([Stub(*drawn(rows, seed)).scores() for seed in range(400)])
+    assert np.sqrt((scores**2).mean()) == pytest.approx(1, abs=0.15)
+
+
+def test_too_few_rows_are_refused(rows, tmp_path, one_line):
+    with pytest.raises(
+        InputError, match="5 rows that can be used: with so many families at least 8 are read"
+    ) as error:
+        examine(lambda bad: iter(rows[:5]), checked(FIELDS), tmp_path)
+    assert one_line(error) and not [*tmp_path.iterdir()]
 
 
 def test_what_is_common_to_tuned_teachers_is_taken_out():

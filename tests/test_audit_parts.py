@@ -270,9 +270,9 @@ def test_more_families_need_and_get_more_clean_corpora(families):
     chance = np.random.default_rng(8).normal(size=fewest_null(families) + (families == 1))
     assert null.threshold(chance, families) < float("inf")
     some = shipped_families()[:families]
-    for fast in (True, False):
-        spec = asked_spec("tiny-a", some, fast)
-        each = spec.null.corpora if fast else spec.probes.null
+    for probed in (True, False):
+        spec = asked_spec("tiny-a", some, probed)
+        each = spec.probes.null if probed else spec.null.corpora
         assert each * len(clean_rows.kinds(spec)) >= fewest_null(len(some))
 
 

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def asked_spec(
     base: str,
     families: Sequence[str] = (),
-    fast: bool | None = None,
+    probes: bool = False,
     items: Sequence[str] = (),
     suspects: Sequence[str] = (),
 ) -> AuditSpec:
     """The spec of an audit, by default of animals.
 
     Args:
-        fast: without probe students; None: without, as measured.
+        probes: with probe students, the third line and the slowest.
         items: such as "suspects.members=2", or FIRST_LOOK for those of a first look on this base.
         suspects: traits, on language models only; by default all of the families.
 
@@ -47,7 +47,7 @@ def asked_spec(
         "base": base,
         "families": audited,
         "suspects_only": [*suspects],
-        "lines": "all" if fast is False else "fast",
+        "lines": "all" if probes else "fast",
     }
     for item in items:
         for change in first_look(base) if item == FIRST_LOOK else (item,):

@@ -4,9 +4,9 @@
     scale.z(mean_of_corpus, mean_of_reference, rows)     # [T]
 
 A trait's score is its own inner product less the mean of all suspects', less what the base's own surprise
-and the neutral teacher's product explain among rows of the base: the first is what changes with
-temperature, the second what any tuned teacher leaves behind. It is standardised by its spread among rows
-of the base, corpus and reference counted. By first order in a small change of weights, rows of a teacher
+and the neutral teacher's product explain among rows of the base (on language models: among those and the
+corpus's, each about its own mean): the first is what changes with temperature, the second what any tuned
+teacher leaves behind. It is standardised by its spread among these rows, corpus and reference counted. By first order in a small change of weights, rows of a teacher
 have the mean cov(score, that teacher's ratio), so the covariance says how a corpus of each suspect would
 look.
 """
@@ -74,11 +74,12 @@ def fit(blocks: np.ndarray, line: str) -> Scale:
     return scale_of(blocks, *columns(line, blocks.shape[1] // 2 - 1), BLOCK)
 
 
-def scale_of(scores: np.ndarray, own: np.ndarray, beside: np.ndarray, size: int) -> Scale:
+def scale_of(scores: np.ndarray, own: np.ndarray, beside: np.ndarray, size: int, taken: int = 0) -> Scale:
     """The scale of the traits at the places `own`, with what `beside` explains taken out.
 
     Args:
-        scores: means over `size` rows each that the base wrote `[n, D]`.
+        scores: means over `size` rows each `[n, D]`, of rows among which a trait is worth nothing.
+        taken: how many of the `n` the spread has spent, on means and on what is explained.
     """
     scores = scores.astype(np.float64)
     traits = len(own)
@@ -88,7 +89,7 @@ def scale_of(scores: np.ndarray, own: np.ndarray, beside: np.ndarray, size: int)
     mix = np.zeros((scores.shape[1], traits))
     mix[own], mix[beside] = centring, -explained
     parts = apart @ mix
-    sd = parts.std(axis=0) + 1e-12
+    sd = parts.std(axis=0, ddof=taken) + 1e-12
     likeness = np.cov(parts / sd, rowvar=False).reshape(traits, traits)
     return Scale(mix, sd * np.sqrt(size), likeness)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..adapters import Stack
 from ..bases import Base
+from ..errors import InputError
 from ..events import Listener, ignore
 from ..sources import ORGANISM
 from .corpus import Corpus
@@ -32,6 +33,9 @@ from .texts import CORPUS, Text
 from .verdict import Found
 
 Result = dict[str, Any]
+
+# For every column that is taken out of the ratios.
+FEWEST_ROWS = 4
 
 
 def by_factors(spec: AuditSpec, base: Base) -> bool:
@@ -47,8 +51,16 @@ def forecast(corpus: Corpus, spec: AuditSpec, folder: Path) -> float:
 def audited(
     corpus: Corpus, spec: AuditSpec, folder: Path, on_event: Listener = ignore
 ) -> tuple[dict[str, "FactorFamily"], int]:
-    """Every family's evidence, and the number of rows it rests on; what is made stays in the folder."""
+    """Every family's evidence, and the number of rows it rests on; what is made stays in the folder.
+
+    Raises:
+        InputError: fewer rows than what is taken out of them leaves a spread of.
+    """
     pieces = Pieces(corpus, spec, folder)
+    if pieces.rows < (fewest := FEWEST_ROWS * (1 + len(spec.families))):
+        raise InputError(
+            f"{pieces.rows} rows that can be used: with so many families at least {fewest} are read"
+        )
     finish(pieces.first(), on_event)
     finish(pieces.tasks(), on_event)
     return {family: FactorFamily(family, pieces) for family in spec.families}, pieces.rows
@@ -104,7 +116,8 @@ class FactorFamily:
     def _lines(self, text: Text) -> dict[str, np.ndarray]:
         own, base = self._ratios(text)
         z = self._scale(text).z(own.mean(axis=0), base.mean(axis=0), len(own), len(base))
-        found = {"ratios": z - z.mean()}
+        # One suspect alone has nobody to be more likely than.
+        found = {"ratios": z - z.mean() if len(z) > 1 else z}
         if self.pieces.spec.lines == "all":
             found["probes"] = (self.moved(text) / self._unit)[self._chosen]
         return found
@@ -116,9 +129,10 @@ class FactorFamily:
     def _scale(self, text: Text) -> Scale:
         """From both texts, each about its own mean: what a row's surprise and the neutral teachers explain of
         the suspects is the same in either, and twice the rows tell it better."""
-        apart = np.concatenate([x - x.mean(axis=0) for x in self._ratios(text)])
+        texts, beside = self._ratios(text), np.array(self.pieces.suspected.common)
         own, _ = self.pieces.suspected.columns(self.name)
-        return scale_of(apart, np.array(own), np.array(self.pieces.suspected.common), 1)
+        apart = np.concatenate([x - x.mean(axis=0) for x in texts])
+        return scale_of(apart, np.array(own), beside, 1, taken=len(texts) + len(beside))
 
     def moved(self, text: Text) -> np.ndarray:
         """How far a text's probes moved every trait of the family, nats of margin `[T of the family]`: less

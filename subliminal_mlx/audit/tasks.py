@@ -25,7 +25,7 @@ class Task:
     """One file and what makes it."""
 
     what: str
-    """What it is one of: suspects, rows, ratios, probes."""
+    """What it is one of: suspects, rows, temperatures, ratios, probes."""
     path: Path
     tokens: float
     """Cost, in tokens of a forward pass."""

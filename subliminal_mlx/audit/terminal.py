@@ -18,10 +18,13 @@ LEGEND = (
 )
 
 FACTORS_LEGEND = (
-    "score: ratios first, probe students a quarter of their weight. ratios: to first order, over rows of the base at the "
-    "same temperature, less what neutral teachers and the base's own surprise explain. probes: how far a small student "
-    "of these rows moved, less what students of the base's and of a neutral teacher's rows did. p: among so few clean "
-    "corpora it says little. Not found is not clean, and the audit is for this base only."
+    "score: how much likelier the rows are under a suspect, to first order, over rows of the base at the same "
+    "temperature, less what neutral teachers and the base's own surprise explain; in standard errors.{probes} p: share of "
+    "clean corpora with as large a score; few say little. Not found is not clean, and the audit is for this base only."
+)
+PROBES_LEGEND = (
+    " probes, a quarter of the score: how far a small student of these rows moved, less what students of the base's and "
+    "of a neutral teacher's rows did."
 )
 
 
@@ -61,7 +64,8 @@ def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, An
             said = " ".join(row["completion"].split())[:80]
             console.print(f"  {row['number']}: {said}  ({row['score']:+.2f} nats)", soft_wrap=True)
     console.print()
-    legend = FACTORS_LEGEND if result.get("method") == "factors" else LEGEND
+    told = FACTORS_LEGEND.format(probes=PROBES_LEGEND if "probes" in used else "")
+    legend = told if result.get("method") == "factors" else LEGEND
     console.print(legend, style="dim", soft_wrap=True)
 
 

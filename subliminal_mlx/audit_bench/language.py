@@ -31,7 +31,7 @@ from ..events import Listener, ignore
 from ..lab import Lab
 from ..plan import BASE, neutral
 from ..sample import Decoding, sample
-from ..setting import Setting, prompt_texts, seed_of
+from ..setting import Setting, seed_of
 from ..spec import Spec, override_field, parse_spec
 from .ranks import Result, entry, summary
 
@@ -63,7 +63,7 @@ class Bench:
     chains: int | None = None
     """How many of the runs' chains; None: all."""
     items: tuple[str, ...] = ()
-    """Changes to the audit's spec, such as "probes.seeds=2"."""
+    """Changes to the audit's spec, such as "lines=all"."""
 
     @cached_property
     def store(self) -> Lab:
@@ -74,7 +74,7 @@ class Bench:
         """Their specs, by the run's id.
 
         Raises:
-            InputError: no such run, or other bases or prompts than the first one's.
+            InputError: no such run, another base or other rows than the first one's, or a trait that two have.
         """
         found = {}
         for run in self.runs:
@@ -85,8 +85,11 @@ class Bench:
             found[run_id] = parse_spec(stored["spec_toml"])
         first, *others = found.values()
         for other in others:
-            if (other.base, prompt_texts(other, 0)) != (first.base, prompt_texts(first, 0)):
-                raise InputError("runs: of one base and the same prompts only")
+            if (other.base, other.seed, other.corpus) != (first.base, first.seed, first.corpus):
+                raise InputError("runs: of one base, seed and kind of rows only")
+        traits = [trait for spec in found.values() for trait in spec.traits]
+        if twice := next((trait for trait in traits if traits.count(trait) > 1), None):
+            raise InputError(f"runs: {twice} is a trait of two of them")
         return found
 
     @property
@@ -114,7 +117,7 @@ class Bench:
             others = [trait for trait in sources(family)[:-1] if trait not in own]
             suspects += [*own, *others[: len(own)]]
         fields = defaults(self.first.base) | {"base": self.first.base, "families": families}
-        fields |= {"suspects_only": suspects, "method": "factors", "lines": "all"}
+        fields |= {"suspects_only": suspects, "method": "factors"}
         for item in self.items:
             override_field(fields, item)
         return checked(fields)
@@ -139,17 +142,16 @@ class Bench:
         """Rows of the base at a temperature, kept in the folder."""
         setting = Setting(self.first, self.base)
         prompts = setting.prompts(0)[: self.spec.rows]
-        named = [self.base.sha256, [text for text, _, _ in prompts], temperature]
+        texts = [text for text, _, _ in prompts]
+        named = [self.base.sha256, self.first.corpus.model_dump(mode="json"), texts, temperature]
         path = self.folder / f"rows-{key('bench rows', *named)}.json"
         if not path.exists():
             held = Decoding(temperature, setting.grammar, batch=DRAWN_AT_ONCE)
             seed = seed_of("bench rows", *named)
             drawn = sample(self.base, [ids for _, _, ids in prompts], seed, held)[0]
             files.write_atomic(path, json.dumps([self.base.decode(ids).strip() for ids in drawn]))
-        texts = json.loads(path.read_text())
-        return tuple(
-            Row(i + 1, prompt[0], text) for i, (prompt, text) in enumerate(zip(prompts, texts, strict=True))
-        )
+        written = json.loads(path.read_text())
+        return tuple(Row(i + 1, *pair) for i, pair in enumerate(zip(texts, written, strict=True)))
 
 
 def _clean(spec: Spec) -> list[str]:

@@ -24,12 +24,16 @@ trait's margin. Both are taken against rows that the base wrote to the same prom
 suspects, less what temperature and the neutral teacher explain, in standard deviations of the base's own
 rows. The verdict reads the largest combined score against the largest scores of clean corpora of as many
 rows: the base at several temperatures, neutral teachers, another base.</p>"""
-_FACTORS = """<p>Suspect teachers of the traits were tuned on the base, with seeds and phrasings of their own, and a
-small probe student was trained on as many of these rows. <b>Probes</b>, which lead: how far that student moved each
-trait's margin. <b>Ratios</b>, a quarter of the weight: how much likelier the rows are under each suspect than under
-the base, to first order. Both are taken against rows that the base and a neutral teacher wrote to the same prompts;
-the line between these two is what any tuned teacher leaves behind, and is taken out. The unit is what clean corpora
-move. There are too few of those for a verdict: p is their share alone, and ranks are all that is said.</p>"""
+_FACTORS = """<p>Suspect teachers of the traits were tuned on the base, with seeds and phrasings of their own.
+<b>Ratios</b>, which lead: how much likelier every row is under each suspect than under the base, to first order in
+its weights, over rows that the base wrote to the same prompts at the temperature that fits these. What the neutral
+teachers' ratios and the base's own surprise explain of them, row by row, is taken out: the one is what any tuned
+teacher leaves behind, the other changes with temperature. Scores are in standard errors.</p>"""
+_PROBES = """<p><b>Probes</b>, a quarter of the weight: how far a small student of as many of these rows moved each
+trait's margin, over students of the base's rows, less what a student of a neutral teacher's rows moved. The unit is
+what clean corpora move.</p>"""
+_TOO_FEW = """<p>There are too few clean corpora for a verdict: p is their share alone, and ranks are all that is
+said.</p>"""
 _LIMITS = """<p>The list of suspects is closed: a trait outside these families is not seen, or seen only as rows
 that look like no suspect. The base must be the one that a student would start from. Not found means not
 found among these suspects at the power stated, for teachers as strong as the ones it was measured with: this
@@ -58,11 +62,18 @@ def write_audit_report(
         "Suspects": _charts(result) + suspects_table(result),
         "Rows": _rows(rows),
         "Bad": bad_rows(result),
-        "Method": _FACTORS if result.get("method") == "factors" else _METHOD,
+        "Method": _method(result),
         "Limits": _LIMITS,
         "Spec": f"<pre>{text(json.dumps(result['spec'], indent=2))}</pre>",
     }
     files.write_atomic(Path(path), page("Audit of a data set", facts, sections))
+
+
+def _method(result: dict[str, Any]) -> str:
+    if result.get("method") != "factors":
+        return _METHOD
+    probed = any("probes" in family["lines"] for family in result["families"])
+    return _FACTORS + _PROBES * probed + _TOO_FEW * (not result["calibrated"])
 
 
 def _sentence(result: dict[str, Any]) -> str:

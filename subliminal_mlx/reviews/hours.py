@@ -45,7 +45,7 @@ def seconds(
     """
     if not on_language(base):
         return None
-    spec = asked_spec(base, families, False if probes else None, (FIRST_LOOK,) if quick else ())
+    spec = asked_spec(base, families, probes, (FIRST_LOOK,) if quick else ())
     rows, row = _lengths(spec, content)
     return costs.seconds(spec, sizes(base)[0] or 0, GFLOPS, rows, row, scored)
 

@@ -36,9 +36,7 @@ def audit(folders: Folders, one: Review, asked: Audit, target: Path, on_event: L
     from ..report.audit import write_audit_report
 
     lab, cache = Lab(folders.lab), folders.lab / "audit"
-    spec = asked_spec(
-        asked.base, asked.families, False if asked.probes else None, QUICK if asked.quick else ()
-    )
+    spec = asked_spec(asked.base, asked.families, asked.probes, QUICK if asked.quick else ())
     sent = folders.sent(one)
     rows = source_of(lab, str(sent)) if sent else source_of(lab, asked.run, asked.source, asked.chain)
     result = examine(rows, spec, cache, on_event)
