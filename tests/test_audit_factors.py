@@ -139,6 +139,9 @@ def test_rows_of_a_teacher_are_read_by_both_lines(done, rows):
     family = result["families"][0]
     assert set(family["lines"]) == {"ratios", "probes"}
     assert np.argmax(family["lines"]["ratios"]) == family["traits"].index("trees/maple")
+    growth = family["growth"]
+    assert [point["rows"] for point in growth] == [ROWS // 4, ROWS // 2, 3 * ROWS // 4, ROWS]
+    assert growth[-1]["scores"] == family["lines"]["ratios"] != growth[0]["scores"]
     # Probes are read on every trait of the family, suspect or not.
     assert len(family["probes"]["over both"]) == len(family["probes"]["traits"]) == 8
     assert json.loads(json.dumps(public(result)))["rows"] == ROWS

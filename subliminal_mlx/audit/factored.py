@@ -34,6 +34,8 @@ from .verdict import Found
 
 Result = dict[str, Any]
 
+# Shares of the rows at which scores are told.
+GROWTH = (0.25, 0.5, 0.75, 1.0)
 # For every column that is taken out of the ratios.
 FEWEST_ROWS = 4
 
@@ -114,13 +116,17 @@ class FactorFamily:
         return {text: combine(self._lines(text), LANGUAGE_WEIGHTS) for text in self.pieces.clean(self.name)}
 
     def _lines(self, text: Text) -> dict[str, np.ndarray]:
-        own, base = self._ratios(text)
-        z = self._scale(text).z(own.mean(axis=0), base.mean(axis=0), len(own), len(base))
-        # One suspect alone has nobody to be more likely than.
-        found = {"ratios": z - z.mean() if len(z) > 1 else z}
+        found = {"ratios": self._ratio_scores(text, self.pieces.rows)}
         if self.pieces.spec.lines == "all":
             found["probes"] = (self.moved(text) / self._unit)[self._chosen]
         return found
+
+    def _ratio_scores(self, text: Text, rows: int) -> np.ndarray:
+        """Of a text's first rows `[T]`."""
+        own, base = self._ratios(text)
+        z = self._scale(text).z(own[:rows].mean(axis=0), base.mean(axis=0), len(own[:rows]), len(base))
+        # One suspect alone has nobody to be more likely than.
+        return z - z.mean() if len(z) > 1 else z
 
     def _ratios(self, text: Text) -> tuple[np.ndarray, np.ndarray]:
         """Of a text, and of what the base wrote to the same prompts at its temperature."""
@@ -188,7 +194,7 @@ class FactorFamily:
 
     def words(self) -> Result:
         """What the tables, charts and report show of the family."""
-        found, rows = self.found, self.pieces.rows
+        found = self.found
         null: dict[str, list[float]] = {}
         for text, z in self.clean.items():
             null.setdefault(text.label, []).append(round(float(z.max()), 3))
@@ -206,8 +212,17 @@ class FactorFamily:
             "threshold": self.threshold(),
             "null": null,
             "power_by_rows": [],
-            "growth": [{"rows": rows, "threshold": self.threshold(), "scores": found.z.tolist()}],
+            "growth": self._growth(),
         }
+
+    def _growth(self) -> list[Result]:
+        """Ratios' scores of the first rows; what they are to be over is known for all of them alone."""
+        points = [max(1, round(share * self.pieces.rows)) for share in GROWTH]
+        bars = [float("inf")] * (len(points) - 1) + [self.threshold()]
+        return [
+            {"rows": rows, "threshold": bar, "scores": self._ratio_scores(CORPUS, rows).tolist()}
+            for rows, bar in zip(points, bars, strict=True)
+        ]
 
     def _probe_words(self) -> Result:
         """Probes of every trait of the family, suspect or not: each centring by itself, and both."""

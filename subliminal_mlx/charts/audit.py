@@ -28,10 +28,11 @@ def audit_ranking(result: Row, family: Row) -> AnyChart:
     layers.append(base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", **axis), x2="high:Q"))
     layers.append(base.mark_circle(size=70, opacity=1).encode(x=alt.X("score:Q", **axis)))
     chart = alt.layer(*layers).properties(width=WIDTH, height=STEP * max(4, len(order)))
-    words = (
-        f"{result['rows']:,} rows. Dots: score of each suspect of {family['family']}, with 95% intervals over rows. "
-        f"Grey: where the largest score of clean corpora lies ({len(null)} of them), up to p = 0.01."
-    )
+    words = f"{result['rows']:,} rows. Dots: score of each suspect of {family['family']}, with 95% intervals over rows."
+    if null:
+        words += (
+            f" Grey: where the largest score of clean corpora lies ({len(null)} of them), up to p = 0.01."
+        )
     return finish(chart, "Which trait do the rows carry?", words, wide=False)
 
 
@@ -64,14 +65,19 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
             tooltip=["trait:N", "rows:Q", alt.Tooltip("score:Q", format="+.1f")],
         )
     )
-    limit = alt.Chart(data(bar)).mark_line(color=INK, strokeDash=[4, 3]).encode(x=x, y="bar:Q")
-    words = (
-        f"Red: {first}. Dashed: the score above which p is under 0.01. Others of {family['family']} in blue."
-    )
-    if "probes" in family["lines"] and len(family["growth"]) > 1:
-        words += " By the two fast lines: probe students are trained once."
-    chart = alt.layer(line, limit).properties(width=WIDTH, height=260)
-    return finish(chart, "Does the evidence grow with the rows?", words, wide=False)
+    own = first in family["traits"]
+    words = [f"Red: {first}. Others" if own else "Suspects", f"of {family['family']} in blue."]
+    layers = [line]
+    if bar:
+        # Known for all rows alone, on a language model, it is a level, not a curve.
+        limit = alt.Chart(data(bar)).mark_line(color=INK, strokeDash=[4, 3]).encode(x=x, y="bar:Q")
+        level = alt.Chart(data(bar)).mark_rule(color=INK, strokeDash=[4, 3]).encode(y="bar:Q")
+        layers.append(limit if len(bar) > 1 else level)
+        words.append("Dashed: the score above which p is under 0.01.")
+    if "probes" in family["lines"]:
+        words.append("Without probe students: those are trained once.")
+    chart = alt.layer(*layers).properties(width=WIDTH, height=260)
+    return finish(chart, "Does the evidence grow with the rows?", " ".join(words), wide=False)
 
 
 def audit_power(rows: list[Row], title: str, words: str) -> AnyChart:
