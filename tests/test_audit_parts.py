@@ -11,6 +11,7 @@ from subliminal_mlx.audit.reading import Row
 from subliminal_mlx.audit.spec import ALPHA, FEWEST_NULL, Probes, Suspects, fewest_null
 from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.writing import Writing, detect
+from subliminal_mlx.audit_bench import ranks
 from subliminal_mlx.families import load_family, shipped_families
 from subliminal_mlx.readouts import margin
 from subliminal_mlx.rows import pack
@@ -376,6 +377,8 @@ def found(top, fit=0.95, power=1.0, size=200):
         (found(9, fit=0.5), "cannot tell", None, "look like none of the 2 suspects; trees/oak is nearest"),
         (found(1), "not found", None, "not found among these 2 at this power"),
         (found(1, power=0.3), "cannot tell", None, "about 2,000 rows would tell"),
+        (found(1, power=None), "cannot tell", None, "it is not known how many of the traits' own corpora"),
+        (found(9, power=None), "carried", "trees/oak", "first of 2 suspects"),
         (found(3), "cannot tell", None, "rows would tell"),
         (found(9, size=FEWEST_NULL - 1), "cannot tell", None, "uncalibrated: 98 clean corpora are no null"),
         (found(9, size=FEWEST_NULL), "cannot tell", None, "cannot tell"),
@@ -401,3 +404,38 @@ def test_a_null_too_small_for_so_many_families_is_called_so():
 def test_several_families_pay_for_it():
     one, two = decide([found(9)], 500), decide([found(9), found(1)], 500)
     assert two.p == pytest.approx(2 * one.p) and two.trait == "trees/oak"
+
+
+# --- corpora of known origin ------------------------------------------------------------------------
+
+
+def result_of(scores, named=None):
+    """As `examine` gives it of one family, by ratios alone."""
+    traits = [f"trees/{name}" for name in ("oak", "elm", "fir")][: len(scores)]
+    order = sorted(zip(traits, scores, strict=True), key=lambda pair: -pair[1])
+    family = {
+        "family": "trees",
+        "traits": traits,
+        "lines": {"ratios": scores},
+        "temperature": 1.0,
+        "probes": None,
+    }
+    suspects = [{"trait": trait, "score": score, "p": None} for trait, score in order]
+    told = {"verdict": "carried" if named else "cannot tell", "trait": named, "words": ""}
+    return {"families": [family], "suspects": suspects, "rows": 9} | told
+
+
+def test_ranks_and_chances_of_corpora_of_known_origin():
+    """By hand: one trait first and named, one second and misnamed; the larger of two clean ones between them."""
+    entries = [
+        ranks.entry("oak", "trees/oak", result_of([3.0, 1.0, 0.0], "trees/oak")),
+        ranks.entry("elm", "trees/elm", result_of([1.5, 1.0, 0.0], "trees/oak")),
+        ranks.entry("base", None, result_of([0.5, 0.2, 2.0])),
+        ranks.entry("neutral", None, result_of([0.1, 0.2, 0.3])),
+    ]
+    found = ranks.summary(entries)
+    assert found["verdicts"] == {"named rightly": 1, "named wrongly": 1, "clean named": 0}
+    [row] = [row for row in found["by_line"] if row["line"] == "ratios"]
+    assert (row["first"], row["ranks"], row["suspects"]) == (1, [1, 2], [3, 3])
+    assert row["p_own"] == [1 / 3, 2 / 3] and row["p_clean"] == [1 / 2, 1.0] and row["clean_over"] == 1
+    assert (found["done"], found["clean"]) == (4, 2) and not found["probes_in_family"]

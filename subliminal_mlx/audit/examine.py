@@ -27,7 +27,7 @@ from .probes import probe, probe_rows
 from .reading import Bad
 from .spec import AUDIT_VERSION, AuditSpec, family_print, fewest_null, key
 from .suspects import sources, suspects
-from .verdict import ENOUGH, Verdict, decide
+from .verdict import ENOUGH, Verdict, decide, least
 
 Result = dict[str, Any]
 
@@ -72,7 +72,7 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
         ),
         "predicted_transfer": None,
         # The least of the families': of the traits' own corpora of so many rows, the share that is found.
-        "power": min(family.found.power for family in families.values()) if calibrated else None,
+        "power": least([family.found.power for family in families.values()]) if calibrated else None,
         "calibrated": calibrated,
         "families": [family.words() for family in families.values()],
         "bad": {"shown": bad.shown, "reasons": bad.reasons},

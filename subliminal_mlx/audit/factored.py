@@ -107,8 +107,8 @@ class FactorFamily:
     def found(self) -> Found:
         clean = [z.max() for z in self.clean.values()]
         alike = self._scale(CORPUS).alike(self.lines["ratios"])
-        # How many of the traits' own corpora would be found nobody has measured here: no power.
-        return Found(self.traits, combine(self.lines, LANGUAGE_WEIGHTS), np.array(clean), alike, 0.0)
+        # How many of the traits' own corpora would be found nobody has measured here.
+        return Found(self.traits, combine(self.lines, LANGUAGE_WEIGHTS), np.array(clean), alike, None)
 
     @cached_property
     def clean(self) -> dict[Text, np.ndarray]:

@@ -46,7 +46,8 @@ class Found:
     null: np.ndarray
     """The largest score of every clean corpus of as many rows."""
     fit: float
-    power: float
+    power: float | None
+    """Share of the traits' own corpora of so many rows that are found; None where nobody has measured it."""
 
     @property
     def p(self) -> np.ndarray:
@@ -80,8 +81,8 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
             "trait outside these families, or text of another kind"
         )
         return Verdict("cannot tell", None, words, p)
-    power = min(f.power for f in found)
-    if p >= DOUBT and power >= ENOUGH:
+    power = least([f.power for f in found])
+    if p >= DOUBT and power is not None and power >= ENOUGH:
         words = (
             f"not found among these {count} at this power: of the traits' own corpora of {rows:,} rows "
             f"{100 * power:.0f}% are found (p {in_words(p)})"
@@ -95,8 +96,17 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
         wanted = told_at
     more = f"; about {wanted:,} rows would tell" if wanted and wanted > rows else ""
     near = f"{trait} scores first (p {in_words(p)})"
-    words = f"cannot tell from {rows:,} rows: {near}, at which {100 * power:.0f}% of the traits' own corpora are found{more}"
+    share = "it is not known how many" if power is None else f"{100 * power:.0f}%"
+    words = (
+        f"cannot tell from {rows:,} rows: {near}, at which {share} of the traits' own corpora are found{more}"
+    )
     return Verdict("cannot tell", None, words, p, wanted if more else None)
+
+
+def least(powers: Sequence[float | None]) -> float | None:
+    """The power over all families; None where one family's is not known."""
+    known = [power for power in powers if power is not None]
+    return min(known) if len(known) == len(powers) else None
 
 
 def in_words(p: float) -> str:

@@ -51,10 +51,10 @@ def _language(lab: Path, runs: str = "latest", *more: str) -> None:
 
     chains = next((int(word) for word in more if word.isdigit()), None)
     bench = Bench(lab, tuple(runs.split(",")), chains, tuple(word for word in more if "=" in word))
-    name = bench.first.base.rpartition("/")[2]
+    name = bench.first.base.rpartition("/")[2] + "-verdicts" * bool(bench.spec.null.corpora)
     tell = lambda words: print(words, file=sys.stderr, flush=True)
     result = measure(bench, lambda found: _write(name, found), _say, tell)
-    for row in result["by_line"] + result["probes_in_family"]:
+    for row in [*result["by_line"], *result["probes_in_family"], result["verdicts"]]:
         print(json.dumps(row))
 
 

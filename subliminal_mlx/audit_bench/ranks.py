@@ -32,7 +32,8 @@ def entry(name: str, trait: str | None, result: Result) -> Result:
     entry |= {
         "p": min(e["p"] for e in result["suspects"]) if result["suspects"][0]["p"] is not None else None
     }
-    entry |= {"temperature": family["temperature"], "words": result["words"], "probes": family["probes"]}
+    entry |= {name: result[name] for name in ("verdict", "words")} | {"named": result["trait"]}
+    entry |= {"temperature": family["temperature"], "probes": family["probes"]}
     if trait is not None:
         entry["rank"] = {line: _rank(z, trait) for line, z in lines.items()}
         entry["rank_in_family"] = {
@@ -89,6 +90,11 @@ def summary(found: list[Result]) -> Result:
         "clean": len(clean),
         "mean_rank": {row["line"]: float(np.mean(row["ranks"])) for row in by_line if row["ranks"]},
         "by_line": by_line,
+        "verdicts": {
+            "named rightly": sum(e["named"] == e["trait"] for e in own),
+            "named wrongly": sum(e["named"] not in (e["trait"], None) for e in own),
+            "clean named": sum(e["named"] is not None for e in clean),
+        },
         "probes_in_family": family,
         "corpora": found,
     }

@@ -8,6 +8,8 @@ from .style import ARMS, INK, LINE, AnyChart, Row, data, finish
 
 FOUND, REST, BAND = ARMS["treated"], ARMS["control"], "#ced4da"
 WIDTH, STEP = 520, 20
+# Points of which each has its tick.
+FEW = 5
 
 
 def audit_ranking(result: Row, family: Row) -> AnyChart:
@@ -46,11 +48,13 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
     ]
     told = [point for point in family["growth"] if point["threshold"] < float("inf")]
     bar = [{"rows": point["rows"], "bar": point["threshold"]} for point in told]
+    points = [point["rows"] for point in family["growth"]]
+    ticks: dict[str, Any] = {"tickCount": 5} if len(points) > FEW else {"values": points}
     x = alt.X(
         "rows:Q",
         scale=alt.Scale(type="log", nice=False),
         title="rows",
-        axis=alt.Axis(tickCount=5, format=",d"),
+        axis=alt.Axis(format=",d", **ticks),
     )
     shade = alt.condition("datum.first", alt.value(FOUND), alt.value(REST))
     line = (

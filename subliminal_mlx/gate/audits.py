@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import files
 from ..audit.reading import Bad, read
+from ..audit.verdict import least
 from ..errors import InputError
 from ..sources import is_here, locate
 
@@ -74,7 +75,7 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
     power, words = found.get("power"), found.get("words")
     if power is None and (families := found.get("families")):
         # As audits printed it before they said so themselves.
-        power = min(family["power"] for family in families)
+        power = least([family["power"] for family in families])
     if power is not None and not 0 <= float(power) <= 1:
         raise ValueError(f"power {power!r:.40} is no share")
     shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
