@@ -1,6 +1,7 @@
 """Audits with suspects as LoRA factors, as on language models: the same ratios, piece by piece, resumable."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -219,9 +220,18 @@ def test_it_goes_on_where_it_was_stopped(done, rows):
     assert [task.what for task in tasks.missing(pieces.tasks())] == ["ratios", "probes"]
 
 
-def test_the_cost_is_told_before(done, rows, tmp_path):
+def test_the_cost_is_told_before(done, rows, tmp_path, tiny):
     corpus, spec = look(lambda bad: iter(rows), _base(), Bad()), checked(FIELDS)
     assert factored.forecast(corpus, spec, done[0]) == 0 < factored.forecast(corpus, spec, tmp_path)
+    # Other rows to the same prompts may ask for references at another temperature than those that are there.
+    good = rows[:ROWS]
+    others = [replace(row, completion=other.completion) for row, other in zip(good, good[::-1], strict=True)]
+    pieces = Pieces(look(lambda bad: iter(others), _base(), Bad()), spec, done[0])
+    guessed = pieces.guessed()
+    assert [task.what for task in guessed] == ["rows", "rows", "ratios", "probes", "probes"]
+    assert tasks.seconds([], tiny, guessed) > 0
+    tasks.finish(pieces.first())
+    assert not pieces.guessed()
 
 
 def test_rows_with_most_evidence_are_scored_exactly(done, rows):
@@ -268,6 +278,7 @@ class Stub:
         self.spec = SimpleNamespace(lines="fast", families=("trees", "animals"))
 
     suspected = property(lambda self: self)
+    rows = property(lambda self: len(self.own))
     columns = lambda self, family: {"trees": ([0, 1], 2), "animals": ([3, 4], 5)}[family]
     common = Suspected.common
     clean = lambda self, family: []

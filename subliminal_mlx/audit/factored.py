@@ -47,7 +47,8 @@ def by_factors(spec: AuditSpec, base: Base) -> bool:
 
 def forecast(corpus: Corpus, spec: AuditSpec, folder: Path) -> float:
     """Seconds that the audit will take on this machine, by a short forward pass; good to a factor of two."""
-    return seconds(Pieces(corpus, spec, folder).tasks(), corpus.writing.base)
+    pieces = Pieces(corpus, spec, folder)
+    return seconds(pieces.tasks(), corpus.writing.base, pieces.guessed())
 
 
 def audited(

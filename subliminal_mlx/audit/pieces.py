@@ -94,9 +94,22 @@ class Pieces:
                 base, neutral = self.beside(text, family)
                 read += [text, base, *([neutral] if probed else [])]
         texts = sorted(dict.fromkeys(read), key=lambda text: text.clean)
-        found = [*self._tuned(), *(self._written(text) for text in texts if text != CORPUS), *self._fits()]
+        return [*self._tuned(), *self._texts(texts, self._fits())]
+
+    def guessed(self) -> list[Task]:
+        """The corpus's references as long as its temperature is not known: that they are there, at the one that it
+        is taken for, says nothing of those that will be asked for."""
+        if self._fit(CORPUS).path.exists():
+            return []
+        both = [text for family in self.spec.families for text in self.beside(CORPUS, family)]
+        read = [text for text in both if text.kind != NEUTRAL or self.spec.lines == "all"]
+        return self._texts(list(dict.fromkeys(read)), [])
+
+    def _texts(self, texts: list[Text], fits: list[Task]) -> list[Task]:
+        """Texts and what is read of them, after their rows the temperatures."""
+        found = [*(self._written(text) for text in texts if text != CORPUS), *fits]
         found += [self._ratios(text) for text in texts if text.kind != NEUTRAL]
-        if probed:
+        if self.spec.lines == "all":
             found += [self._probe(text, s) for text in texts for s in range(self.spec.probes.seeds)]
         return found
 
