@@ -432,10 +432,14 @@ def test_ranks_and_chances_of_corpora_of_known_origin():
         ranks.entry("elm", "trees/elm", result_of([1.5, 1.0, 0.0], "trees/oak")),
         ranks.entry("base", None, result_of([0.5, 0.2, 2.0])),
         ranks.entry("neutral", None, result_of([0.1, 0.2, 0.3])),
+        ranks.entry("owl", "animals/owl", result_of([9.0, 0.2, 0.3], "trees/oak")),
     ]
     found = ranks.summary(entries)
-    assert found["verdicts"] == {"named rightly": 1, "named wrongly": 1, "clean named": 0}
+    assert found["verdicts"] == {"named rightly": 1, "named wrongly": 1, "clean named": 0} | {
+        "others": 1,
+        "others named": 1,
+    }
     [row] = [row for row in found["by_line"] if row["line"] == "ratios"]
     assert (row["first"], row["ranks"], row["suspects"]) == (1, [1, 2], [3, 3])
     assert row["p_own"] == [1 / 3, 2 / 3] and row["p_clean"] == [1 / 2, 1.0] and row["clean_over"] == 1
-    assert (found["done"], found["clean"]) == (4, 2) and not found["probes_in_family"]
+    assert (found["done"], found["clean"]) == (5, 2) and not found["probes_in_family"]

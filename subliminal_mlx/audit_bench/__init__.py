@@ -5,7 +5,8 @@
     python -m subliminal_mlx.audit_bench LAB prediction           # 48 runs, transfer foretold and measured
     python -m subliminal_mlx.audit_bench LAB prediction probes    # with what probe students see, too
     python -m subliminal_mlx.audit_bench LAB language RUN         # rows of a run on a language model
-    python -m subliminal_mlx.audit_bench LAB language RUN,RUN 1 probes.seeds=2  # of two: first chains, two students
+    python -m subliminal_mlx.audit_bench LAB language RUN,RUN 1 lines=all       # of two: first chains, with students
+    python -m subliminal_mlx.audit_bench LAB language RUN null.corpora=25       # verdicts, over a hundred clean corpora
 
 Results go to data/results/audit. Everything that is computed stays in LAB: a command goes on where it was
 stopped.

@@ -4,7 +4,8 @@
 
 The corpora are the rows that the runs kept, of each trait in each chain; clean ones are their rows of the
 base and of neutral teachers, and rows of the base at other temperatures to the first chain's prompts.
-Suspects are the runs' traits and as many decoys of their family. Everything made lies in the lab's audit
+Suspects are the runs' traits and as many decoys of their family, of families that items leave out none: what is
+said of those corpora shows what is made of traits that nobody suspects. Everything made lies in the lab's audit
 folder: the command goes on where it was stopped, and started twice it uses two processes.
 """
 
@@ -111,16 +112,20 @@ class Bench:
     @cached_property
     def spec(self) -> AuditSpec:
         """Factors, whatever the base's size: what is tried here is what language models get."""
-        suspects, families = [], list(dict.fromkeys(f for spec in self.of.values() for f in spec.families))
-        for family in families:
+        families = list(dict.fromkeys(f for spec in self.of.values() for f in spec.families))
+        fields = defaults(self.first.base) | {
+            "base": self.first.base,
+            "families": families,
+            "method": "factors",
+        }
+        for item in self.items:
+            override_field(fields, item)
+        suspects = []
+        for family in fields["families"]:
             own = [trait for trait in self.traits if trait.rpartition("/")[0] == family]
             others = [trait for trait in sources(family)[:-1] if trait not in own]
             suspects += [*own, *others[: len(own)]]
-        fields = defaults(self.first.base) | {"base": self.first.base, "families": families}
-        fields |= {"suspects_only": suspects, "method": "factors"}
-        for item in self.items:
-            override_field(fields, item)
-        return checked(fields)
+        return checked({"suspects_only": suspects} | fields)
 
     def subjects(self) -> list[Subject]:
         """Traits first; clean corpora of a chain after them. What several runs have is the first one's."""

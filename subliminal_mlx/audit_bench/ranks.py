@@ -16,10 +16,12 @@ CENTRINGS = ("over base", "over neutral", "over both")
 
 def entry(name: str, trait: str | None, result: Result) -> Result:
     """What each line says of one corpus: of its trait's family, of a clean one of all; ranks of the true
-    trait are among its family's suspects, and of probes in the whole family."""
+    trait are among its family's suspects, and of probes in the whole family. A trait of no family that was
+    audited for has no rank."""
     known = {f["family"]: f for f in result["families"]}
-    family = known[(trait or result["suspects"][0]["trait"]).rpartition("/")[0]]
-    read = known.values() if trait is None else [family]
+    suspected = trait is not None and trait.rpartition("/")[0] in known
+    family = known[(trait if suspected else result["suspects"][0]["trait"]).rpartition("/")[0]]
+    read = [family] if suspected else known.values()
     lines: dict[str, dict[str, float]] = {}
     for some in read:
         for line, z in some["lines"].items():
@@ -34,7 +36,7 @@ def entry(name: str, trait: str | None, result: Result) -> Result:
     }
     entry |= {name: result[name] for name in ("verdict", "words")} | {"named": result["trait"]}
     entry |= {"temperature": family["temperature"], "probes": family["probes"]}
-    if trait is not None:
+    if suspected:
         entry["rank"] = {line: _rank(z, trait) for line, z in lines.items()}
         entry["rank_in_family"] = {
             kind: _rank(dict(zip(family["probes"]["traits"], family["probes"][kind], strict=True)), trait)
@@ -56,7 +58,8 @@ def _p(entry: Result, line: str, clean: list[Result]) -> float:
 
 def summary(found: list[Result]) -> Result:
     """All corpora so far, and how each line did; p against the clean corpora, of a clean one the others."""
-    own, clean = ([e for e in found if (e["trait"] is None) == none] for none in (False, True))
+    own, clean = [e for e in found if "rank" in e], [e for e in found if e["trait"] is None]
+    others = [e for e in found if e not in own and e not in clean]
     lines = list(found[0]["lines"]) if found else []
     by_line = [
         {
@@ -94,6 +97,8 @@ def summary(found: list[Result]) -> Result:
             "named rightly": sum(e["named"] == e["trait"] for e in own),
             "named wrongly": sum(e["named"] not in (e["trait"], None) for e in own),
             "clean named": sum(e["named"] is not None for e in clean),
+            "others": len(others),
+            "others named": sum(e["named"] is not None for e in others),
         },
         "probes_in_family": family,
         "corpora": found,
