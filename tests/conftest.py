@@ -50,8 +50,12 @@ def same():
     exact = mx.default_device() == mx.cpu
 
     def alike(a, b):
-        a, b = np.asarray(a), np.asarray(b)
-        return a.shape == b.shape and (np.array_equal(a, b) if exact else np.allclose(a, b, 1e-3, 1e-4))
+        # None, of what has no value, becomes NaN.
+        a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+        close = (
+            np.array_equal(a, b, equal_nan=True) if exact else np.allclose(a, b, 1e-3, 1e-4, equal_nan=True)
+        )
+        return a.shape == b.shape and close
 
     return alike
 

@@ -16,10 +16,12 @@ from subliminal_mlx.audit.pieces import Pieces
 from subliminal_mlx.audit.reading import Bad, Row
 from subliminal_mlx.audit.spec import Suspects, checked, public
 from subliminal_mlx.audit.suspected import Suspected
+from subliminal_mlx.audit.terminal import print_audit
 from subliminal_mlx.audit.texts import CORPUS
 from subliminal_mlx.audit.writing import Writing
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError, MachineError
+from subliminal_mlx.report.audit import write_audit_report
 from subliminal_mlx.spec import Corpus
 
 ROWS = 200
@@ -250,6 +252,22 @@ def test_no_clean_corpora_no_p(done, rows):
     assert "uncalibrated: 0 clean corpora" in result["words"] and set(result["families"][0]["lines"]) == {
         "ratios"
     }
+
+
+def test_what_is_told_of_the_method_is_what_was_done(done, rows, tmp_path, capsys):
+    """Probe students are spoken of where some were trained."""
+    fast = examine(
+        lambda bad: iter(rows), checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"}), done[0]
+    )
+    for result, probed in ((done[1], True), (fast, False)):
+        write_audit_report(tmp_path / "page.html", result, "rows", [])
+        page = (tmp_path / "page.html").read_text()
+        assert (
+            ("<b>Probes</b>" in page) == probed and "<b>Ratios</b>, which lead" in page and "too few" in page
+        )
+        print_audit(result, "rows", [])
+        said = capsys.readouterr().out
+        assert ("small student of these rows" in said) == probed and "neutral teachers" in said
 
 
 def test_damaged_pieces_and_wrong_use_are_one_line(done, rows, tmp_path, one_line):
