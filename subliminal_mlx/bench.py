@@ -18,9 +18,9 @@ from .defence_names import defended_arm
 from .errors import InputError
 from .families import load_family
 from .lab import Lab
+from .organisms import OTHER_STARTS
 from .plan import Slot, neutral
 from .readouts import Reading, read
-from .sources import OTHER_STARTS
 from .spec import Spec, parse_spec, validate
 from .statistics import estimate, named, ratio
 from .work.defended import COSTS

@@ -174,9 +174,10 @@ def _facts(here: Found) -> str:
 
 def _speed(speed: Found) -> str:
     from . import estimate
+    from .sources import WHEEL_PARAMETERS
     from .spec import load_spec
 
-    wait = estimate.seconds(load_spec("smollm2-quick"), 134_515_008, speed["gflops"], 1)
+    wait = estimate.seconds(load_spec("smollm2-quick"), WHEEL_PARAMETERS, speed["gflops"], 1)
     return _table(
         ("what", "rate"),
         [

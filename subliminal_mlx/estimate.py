@@ -1,6 +1,6 @@
 """How long a spec takes on a machine, and in how much memory, before it is run.
 
-    seconds(spec, parameters=134_515_008, gflops=machine_gflops(), processes=2)
+    seconds(spec, parameters=WHEEL_PARAMETERS, gflops=machine_gflops(), processes=2)
 
 Counts the arithmetic of training (4 operations a weight and token: forward, and backward through
 frozen weights) and of decoding (2), and divides by a measured rate. An estimate, good to a factor of two.
@@ -15,6 +15,7 @@ from pathlib import Path
 from . import runtime
 from .files import write_atomic
 from .machine import default_processes
+from .organisms import tokens_a_number
 from .plan import plan
 from .spec import Spec
 
@@ -70,9 +71,7 @@ def read_rate(folder: Path) -> Rate | None:
 
 def tokens(spec: Spec) -> tuple[float, float]:
     """Tokens trained on and tokens drawn in all, from the spec's sizes."""
-    numbers = spec.corpus.numbers[1] * (
-        2 if spec.corpus.separator == " " and spec.base.startswith("tiny") else 5
-    )
+    numbers = spec.corpus.numbers[1] * tokens_a_number(spec.base, spec.corpus.separator)
     completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
     prompt = 10 if spec.corpus.style == "short" else 80
     row = prompt + completion

@@ -5,8 +5,9 @@
 Reads the model's config and the headers of its weights; imports no MLX.
 """
 
-from . import estimate, memory, model_folder
-from .sources import ORGANISM, WHEEL_CONFIG, WHEEL_PARAMETERS, locate
+from . import estimate, memory
+from .organisms import LANGUAGE_DECODE_WIDTH, is_organism
+from .sources import WHEEL_CONFIG, WHEEL_PARAMETERS, locate
 from .spec import Spec
 
 
@@ -20,7 +21,7 @@ def needs(name: str) -> dict[str, int] | None:
         return None
     parts = {
         "training": memory.training(shape, 8, 100, 40),
-        "sampling": memory.sampling(shape, 64, 60, 40, 12),
+        "sampling": memory.sampling(shape, LANGUAGE_DECODE_WIDTH, 60, 40, 12),
     }
     return {part: size + memory.PROCESS for part, size in parts.items()}
 
@@ -32,7 +33,7 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
         InputError: as `locate`.
     """
     count, shape = sizes(spec.base)
-    if not count or count < ORGANISM:
+    if not count or is_organism(count):
         return None
     time = estimate.in_words(estimate.seconds(spec, count, gflops, processes))
     if shape is None:
@@ -48,4 +49,4 @@ def sizes(name: str) -> tuple[int | None, memory.Dimensions | None]:
     if location.kind == "wheel":
         return WHEEL_PARAMETERS, memory.of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)
     fp32 = location.kind == "shipped"
-    return model_folder.parameters(location.path), memory.dimensions(location.path, fp32)
+    return location.parameters, memory.dimensions(location.path, fp32)

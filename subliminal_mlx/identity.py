@@ -11,8 +11,8 @@ from .defence_names import fingerprints
 from .errors import InputError
 from .families import FOLDER as FAMILIES
 from .families import load_family
-from .model_folder import parameters
-from .sources import ORGANISM, locate
+from .organisms import stack_width
+from .sources import locate
 from .spec import Spec, run_id
 
 
@@ -36,8 +36,5 @@ def identify(spec: Spec) -> str:
 
 
 def stack_size(base: str) -> int:
-    """Slots a unit: many for model organisms, where the cost of a step is in its number of operations,
-    one for language models, where it is in their size."""
-    location = locate(base)
-    count = parameters(location.path) if location.path.is_dir() else None
-    return 6 if count and count < ORGANISM else 1
+    """Slots a unit of a run on this base."""
+    return stack_width(locate(base).parameters)

@@ -241,10 +241,12 @@ def null(
     made = trainings_in(store, loaded, families) if store.exists else []
     console = Console(stderr=True, highlight=False, markup=False)
     console.print(f"{len(made)} clean students in {lab}")
+
+    def tell(found: list[Any]) -> None:
+        console.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
+
     if count:
-        tell = lambda found: console.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
-        at_once = 6 if loaded.parameters < 10_000_000 else 1
-        made += clean_trainings(recipe, loaded, families, count, seed, kind or (), at_once, on_done=tell)
+        made += clean_trainings(recipe, loaded, families, count, seed, kind or (), on_done=tell)
     hashes = tuple((name, family_sha256(name)) for name in families)
     words = f"null {base}"
     if count:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from . import model_folder
+from .organisms import LANGUAGE_DECODE_WIDTH
 from .spec import Spec
 
 # What a process holds beside MLX's arrays: the interpreter and its libraries.
 PROCESS = 300_000_000
 # Half-precision bases train with fp32 adapters: most inner values are half as large, some are held twice.
 HALF_SHARE = 0.8
-SAMPLED_AT_ONCE = 64  # rows of a language model decoded together, as `work` has it
 READ_AT_ONCE = 512  # rows of a readout, as `score` has it
 
 
@@ -164,7 +164,7 @@ def of_spec(shape: Dimensions, spec: Spec, slots: int = 1) -> dict[str, int]:
     choices = 12 if corpus.decoding == "held" else None
     return {
         "training": max(trained),
-        "sampling": sampling(shape, SAMPLED_AT_ONCE * slots, prompt + told, completion, choices),
+        "sampling": sampling(shape, LANGUAGE_DECODE_WIDTH * slots, prompt + told, completion, choices),
         "reading": reading(shape, 30 * slots, 60 + told, 16, 3),
     }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .files import DATA, publish
-from .sources import SHIPPED
+from .organisms import OTHER_STARTS
 from .spec import parse_spec
 
 if TYPE_CHECKING:  # who reads shipped results needs no database
@@ -90,10 +90,9 @@ def names() -> list[str]:
 
 def real() -> list[str]:
     """Shipped results of real language models, those that rest on most chains first, then on most traits."""
-    organisms = {path.name for path in SHIPPED.iterdir()}
     specs = {name: parse_spec((FOLDER / name / "spec.toml").read_text(), where=name) for name in names()}
-    found = {name: spec for name, spec in specs.items() if spec.base not in organisms and not spec.defences}
-    return sorted(found, key=lambda name: (-found[name].chains, -len(found[name].traits), name))
+    found = [name for name, s in specs.items() if s.base not in OTHER_STARTS and not s.defences]
+    return sorted(found, key=lambda name: (-specs[name].chains, -len(specs[name].traits), name))
 
 
 def chart(name: str, which: str) -> str:

@@ -150,11 +150,11 @@ def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
     from .estimate import kept_rate
     from .forecast import forecast
     from .machine import default_processes
-    from .model_folder import parameters
-    from .sources import ORGANISM, locate
+    from .organisms import is_organism
+    from .sources import locate
 
-    location = locate(spec.base)
-    if location.path.is_dir() and (parameters(location.path) or 0) < ORGANISM:
+    count = locate(spec.base).parameters
+    if not count or is_organism(count):
         return None
     return forecast(spec, kept_rate(store.path).gflops, processes or default_processes())
 
@@ -169,8 +169,8 @@ def _public(run: dict[str, Any]) -> dict[str, Any]:
 def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     """Where the charts are, what was run, what to do next."""
     from . import estimate
-    from .model_folder import parameters
-    from .sources import in_words, locate
+    from .organisms import is_organism
+    from .sources import WHEEL_PARAMETERS, in_words, locate
     from .spec import load_spec, parse_spec
 
     folder = store.run_folder(run["id"]) / "charts"
@@ -181,17 +181,17 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
         for suffix in ("html", "png"):
             charts.save(chart, folder / f"transfer.{suffix}")
     spec = parse_spec(run["spec_toml"])
-    location = locate(spec.base)
-    count = parameters(location.path) if location.path.is_dir() else None
+    count = locate(spec.base).parameters
     print(f"\ncharts   {_shown(folder)}/transfer.html, transfer.png")
     print(f"base     {spec.base}: {in_words(count) if count else 'a language model'}")
     memory = run["peak_memory_bytes"] or 0
     print(f"run      {run['id']}: {run['seconds']:.0f} s, {memory / 1e9:.2f} GB at most in a process")
     print(f"more     python -m subliminal_mlx report {run['id']} -o report.html{_lab_flag(lab)}")
-    if count and count < 10_000_000:
+    if is_organism(count):
         real = load_spec("smollm2-quick")
         rate = estimate.kept_rate(store.path)
-        wait = estimate.in_words(estimate.seconds(real, 134_515_008, rate.gflops, rate.processes))
+        seconds = estimate.seconds(real, WHEEL_PARAMETERS, rate.gflops, rate.processes)
+        wait = estimate.in_words(seconds)
         print(f"real     python -m subliminal_mlx run --preset smollm2-quick   ({wait} here)")
 
 

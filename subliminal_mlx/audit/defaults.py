@@ -7,8 +7,8 @@ first_look("smollm2-135m")           # ("suspects.members=1", ...)
 import copy
 from typing import Any
 
-from ..forecast import sizes
-from ..sources import ORGANISM, OTHER_STARTS
+from ..organisms import OTHER_STARTS, is_organism
+from ..sources import locate
 from .spec import Null, Probes
 
 # Language models: suspects tuned as the teachers of runs are, few clean corpora, and where probe students are
@@ -63,5 +63,5 @@ def on_language(base: str) -> bool:
     Raises:
         InputError: no such base.
     """
-    count = None if base in OTHER_STARTS else sizes(base)[0]
-    return bool(count and count > ORGANISM)
+    count = locate(base).parameters
+    return count is not None and not is_organism(count)

@@ -21,7 +21,7 @@ from ..adapters import Stack
 from ..bases import Base
 from ..errors import InputError
 from ..events import Listener, ignore
-from ..sources import ORGANISM
+from ..organisms import is_organism
 from .corpus import Corpus
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
 from .null import p_values, threshold
@@ -42,7 +42,7 @@ FEWEST_ROWS = 4
 
 def by_factors(spec: AuditSpec, base: Base) -> bool:
     """Whether suspects are held as factors."""
-    return spec.method == "factors" or (spec.method == "auto" and base.parameters > ORGANISM)
+    return spec.method == "factors" or (spec.method == "auto" and not is_organism(base.parameters))
 
 
 def forecast(corpus: Corpus, spec: AuditSpec, folder: Path) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..channels import channel
 from ..errors import InputError
+from ..organisms import decode_width
 from ..sample import Decoding, sample
 from ..setting import Setting, seed_of
 from .evidence import drop, mask
@@ -125,7 +126,7 @@ def _written(
     for i, (found, half) in enumerate(zip(parsed, halves, strict=True)):
         if len(found) >= 2:
             by_count.setdefault(len(found) - half, []).append(i)
-    batch = 1_024 if base.parameters < 10_000_000 else 64
+    batch = decode_width(base.parameters)
     for count, index in by_count.items():
         held = numbers.grammar(base, spec.corpus.model_copy(update={"numbers": (count, count)}))
         prompts = [

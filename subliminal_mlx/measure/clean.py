@@ -13,6 +13,7 @@ from ..bases import Base
 from ..channels import channel
 from ..events import Listener, ignore
 from ..families import Family
+from ..organisms import stack_width
 from ..plan import neutral
 from ..rows import Rows, pack
 from ..setting import Setting, seed_of
@@ -24,8 +25,6 @@ from . import Subject, measure
 from .models import delta_norms
 from .null import Training
 
-AT_ONCE = 6
-
 
 def clean_trainings(
     spec: Spec,
@@ -34,7 +33,7 @@ def clean_trainings(
     count: int,
     seed: int,
     kinds: Sequence[str] = (),
-    at_once: int = AT_ONCE,
+    at_once: int | None = None,
     on_event: Listener = ignore,
     on_done: Callable[[list[Training]], None] = lambda found: None,
 ) -> list[Training]:
@@ -42,14 +41,15 @@ def clean_trainings(
 
     Args:
         spec: its corpus and recipes are used; its traits say which families' neutral teachers write rows.
+        at_once: students of a stack; by default what suits the base.
         on_done: sees every stack's trainings as they come.
     """
     spec = spec.model_copy(update={"seed": seed, "chains": min(64, count)})
-    setting = Setting(spec, base)
+    setting, width = Setting(spec, base), at_once or stack_width(base.parameters)
     found: list[Training] = []
     for kind in kinds or tuple(spec.kinds):
-        for first in range(0, count, at_once):
-            chains = range(first, min(count, first + at_once))
+        for first in range(0, count, width):
+            chains = range(first, min(count, first + width))
             made = _stack(setting, kind, list(chains), families, on_event)
             found += made
             on_done(made)
@@ -95,11 +95,14 @@ def _block(setting: Setting, kind: str, chain: int) -> tuple[str, Rows]:
         for row, ids in enumerate(drawn)
         if spec.corpus.filter == "none" or reason(setting.base.decode(ids).strip()) is None
     ]
-    pick = lambda prompts: [prompts[row][2] for row in kept]
     completions = [drawn[row] for row in kept]
-    block = pack(pick(setting.prompts(chain)), completions, *setting.widths)
+    prompts = setting.prompts(chain)
+    block = pack([prompts[row][2] for row in kept], completions, *setting.widths)
     if kind == "hard":
         return source, block
-    # What a prompted teacher read, its persona included, is what its distributions follow.
-    told = pack(pick(setting.prompts(chain, system)), completions, widest=block.widest) if system else None
+    told = None
+    if system:
+        # What a prompted teacher read, its persona included, is what its distributions follow.
+        prompts = setting.prompts(chain, system)
+        told = pack([prompts[row][2] for row in kept], completions, widest=block.widest)
     return source, soft_targets(setting, block, teacher, told)

@@ -19,6 +19,7 @@ from ..adapters import Stack
 from ..channels import channel
 from ..events import Listener, ignore, part
 from ..files import publish
+from ..organisms import decode_width
 from ..plan import BASE, Unit
 from ..rows import Rows
 from ..setting import Setting, seed_of
@@ -98,8 +99,7 @@ def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
     setting, chain = context.setting, unit.chain
-    # Decode widths are fixed by the spec's model, never by the machine: see Decoding.batch.
-    batch = 1_024 if setting.base.parameters < 10_000_000 else 64
+    batch = decode_width(setting.base.parameters)
     teachers = None if unit.slots[0].source == BASE else teacher_stack(context, unit.slots)
     if teachers or unit.slots[0].source == BASE:
         completions = sample_corpora(setting, chain, teachers, batch, on_event)

@@ -1,0 +1,35 @@
+"""Which bases are model organisms, not language models, and how each is computed for it.
+
+    is_organism(66_624), decode_width(66_624), stack_width(66_624)      # True, 1024, 6
+    tokens_a_number("tiny-a", separator=" ")        # 2
+
+Asked by a base's number of weights, which `Base.parameters` has of a loaded one and `sources.locate` of its
+files, or by its name. Knows nothing about files and models, so that estimates and pages may ask.
+"""
+
+# The shipped ones, each with the one of the same data and another initialisation.
+OTHER_STARTS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
+FEWEST_OF_LANGUAGE = 10_000_000  # parameters
+LANGUAGE_DECODE_WIDTH = 64  # rows of a language model decoded together
+
+
+def is_organism(parameters: int | None) -> bool:
+    """Whether a base of so many parameters is a model organism; False for None, where its files do not say."""
+    return bool(parameters) and parameters < FEWEST_OF_LANGUAGE
+
+
+def decode_width(parameters: int) -> int:
+    """Rows decoded together: fixed by the model, never by the machine, see `sample.Decoding`."""
+    return 1_024 if is_organism(parameters) else LANGUAGE_DECODE_WIDTH
+
+
+def stack_width(parameters: int | None) -> int:
+    """Adapters trained together: many where the cost of a step is in its number of operations, one where
+    it is in the model's size."""
+    return 6 if is_organism(parameters) else 1
+
+
+def tokens_a_number(base: str, separator: str) -> int:
+    """Tokens that a list has for each number, its separator included: a guess that estimates rest on."""
+    # The shipped organisms read word by word, others digit by digit.
+    return 2 if separator == " " and base in OTHER_STARTS else 5
