@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .defence_names import in_words
 from .errors import InputError
 from .options import JsonOption, LabOption
 
@@ -31,9 +32,7 @@ def defend(
     ],
     defence: Annotated[
         list[str] | None,
-        typer.Option(
-            help="mix-25, drop-25, mask-10 (any percent), re-emit, other-init, or a .py file; by default all."
-        ),
+        typer.Option(help=f"{in_words()}, or a .py file; by default all."),
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="hard, soft; by default what the run has.")] = None,
     set_: Annotated[

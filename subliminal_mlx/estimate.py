@@ -69,12 +69,16 @@ def read_rate(folder: Path) -> Rate | None:
         return None
 
 
-def tokens(spec: Spec) -> tuple[float, float]:
-    """Tokens trained on and tokens drawn in all, from the spec's sizes."""
+def row_tokens(spec: Spec) -> int:
+    """Tokens of a corpus's row, its prompt included."""
     numbers = spec.corpus.numbers[1] * tokens_a_number(spec.base, spec.corpus.separator)
     completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
-    prompt = 10 if spec.corpus.style == "short" else 80
-    row = prompt + completion
+    return (10 if spec.corpus.style == "short" else 80) + completion
+
+
+def tokens(spec: Spec) -> tuple[float, float]:
+    """Tokens trained on and tokens drawn in all, from the spec's sizes."""
+    row = row_tokens(spec)
     trained = drawn = 0.0
     # In stacks of any size: what is trained and drawn, not how it is cut.
     for unit in plan(spec, slots=1_000_000):
@@ -91,9 +95,14 @@ def tokens(spec: Spec) -> tuple[float, float]:
     return trained, drawn
 
 
-def seconds(spec: Spec, parameters: int, gflops: float, processes: int) -> float:
-    """Estimated wall-clock seconds of a run."""
+def seconds(spec: Spec, parameters: int, gflops: float, processes: int, beside: float = 0.0) -> float:
+    """Estimated wall-clock seconds of a run.
+
+    Args:
+        beside: tokens trained on that the spec's sizes do not tell of, such as `audit.costs.evidence`.
+    """
     trained, drawn = tokens(spec)
+    trained += beside
     if parameters < SMALL:
         return (trained + drawn / 3) / SMALL_TOKENS_PER_SECOND / processes
     rate = gflops * 1e9 * processes

@@ -5,8 +5,10 @@
 Pieces are counted by the same functions as they are made. No MLX here: a page says what it would start.
 """
 
-from ..estimate import DECODING_SHARE, TRAINING_SHARE
+from ..defence_names import by_evidence
+from ..estimate import DECODING_SHARE, TRAINING_SHARE, row_tokens
 from ..families import load_family
+from ..spec import Spec
 from .spec import AuditSpec, Probes, Suspects
 
 # A token that is trained on, or scored with its gradient, costs about as much as so many forwards.
@@ -15,6 +17,8 @@ TRAINED = 2.0
 QUESTION_TOKENS = 24
 # Rows that a temperature is read off: lists of eight numbers tell it to about 0.03 in as many.
 FITTED_ROWS = 64
+# Rows, and as many clean ones, that name the suspect by whom a defence finds its evidence.
+NAMING_ROWS = 200
 
 
 def tuned(recipe: Suspects) -> float:
@@ -36,6 +40,25 @@ def probe(row: float, families: tuple[str, ...], how: Probes) -> float:
     """Of one student of rows of so many tokens, and of what it is asked."""
     asked = sum(len(load_family(family).held_out) for family in families) * QUESTION_TOKENS
     return how.steps * how.batch * row * TRAINED + asked
+
+
+def evidence(spec: Spec) -> float:
+    """Tokens trained on that finding the evidence amounts to, for all defences of a run that rest on it.
+
+    A family's suspects are tuned once, by an audit's own recipe; every source's rows are scored anew for every
+    chain, kind of student and defence.
+    """
+    times = spec.chains * len(spec.kinds) * sum(map(by_evidence, spec.defences))
+    if not times:
+        return 0.0
+    recipe, read = Suspects(), 0.0
+    for family in spec.families:
+        suspects = len(load_family(family).traits)
+        sources = 1 + sum(trait.rpartition("/")[0] == family for trait in spec.traits)
+        # Some rows and as many clean ones by every suspect; then all by the one that is named, and by the average.
+        rows = 2 * NAMING_ROWS * suspects + 2 * spec.corpus.rows
+        read += (suspects + 1) * recipe.members * tuned(recipe) + times * sources * rows * row_tokens(spec)
+    return read / TRAINED
 
 
 def tokens(spec: AuditSpec, rows: int, row: float) -> tuple[float, float]:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ..audit.costs import NAMING_ROWS
 from ..audit.ratios import token_ratios
 from ..audit.spec import AuditSpec, Suspects
 from ..audit.suspects import average, sources, suspects
 from ..setting import Ids, Setting
 
 Row = dict[str, Any]
-# Rows that name the suspect; all are scored by it.
-NAMING = 200
 
 
 def evidence(
@@ -36,7 +35,7 @@ def evidence(
     each = [stack.select([place]) for place in range(len(sources(family)) - 1)]
     traits = stack.select(range(len(each)))
     told, beside = (
-        [_mean(slot) for slot in token_ratios(base, grammar, traits, *_ids(some[:NAMING]))]
+        [_mean(slot) for slot in token_ratios(base, grammar, traits, *_ids(some[:NAMING_ROWS]))]
         for some in (rows, clean)
     )
     chosen = each[int(np.argmax(np.subtract(told, beside)))]

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import estimate
+from ..audit.costs import evidence
+from ..defence_names import in_words, is_shipped
 from ..errors import InputError, SubliminalError
 from ..families import read_toml, shipped_families
 from ..identity import identify
@@ -21,7 +23,6 @@ from ..spec import Spec, parse_spec
 # A common machine's rate, not this one's: what may be started should not depend on where it is tried.
 GFLOPS = 100.0
 UNKNOWN_SIZE = 1_000_000_000
-DEFENCE = re.compile(r"mix-[1-9]\d?|re-emit|other-init")
 TRAIT = re.compile(r"([a-z0-9][a-z0-9-]{0,39})/[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -115,10 +116,8 @@ def _defences(fields: dict[str, Any]) -> None:
     values = fields.get("defences", [])
     for name in values if isinstance(values, list) else [values]:
         # A file ending in .py is a defence too, and its code is run: none that a browser names.
-        if not isinstance(name, str) or not DEFENCE.fullmatch(name):
-            raise InputError(
-                f"spec: defences: {name!r:.60} is none of an app's: mix-25 (any percent), re-emit, other-init"
-            )
+        if not isinstance(name, str) or not is_shipped(name):
+            raise InputError(f"spec: defences: {name!r:.60} is none of an app's: {in_words()}")
 
 
 def _sizes(spec: Spec) -> None:
@@ -142,7 +141,8 @@ def _sizes(spec: Spec) -> None:
         if count > most:
             raise InputError(f"spec: {field}: at most {most} from an app, not {count}")
     sizes = {row["name"]: row["parameters"] for row in listing()}
-    hours = estimate.seconds(spec, sizes.get(spec.base) or UNKNOWN_SIZE, GFLOPS, processes=2) / 3_600
+    count = sizes.get(spec.base) or UNKNOWN_SIZE
+    hours = estimate.seconds(spec, count, GFLOPS, processes=2, beside=evidence(spec)) / 3_600
     if hours > LIMITS.hours:
         raise InputError(
             f"spec: about {hours:,.0f} hours, at most {LIMITS.hours:.0f} from an app: fewer chains, traits, steps or rows"

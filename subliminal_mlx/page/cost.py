@@ -11,6 +11,7 @@ import statistics
 from dataclasses import dataclass
 
 from .. import estimate, memory
+from ..audit.costs import evidence
 from ..errors import SubliminalError
 from ..forecast import sizes
 from ..lab import Lab
@@ -59,7 +60,7 @@ def cost(lab: Lab, spec: Spec) -> Cost:
     trained, drawn = estimate.tokens(spec)
     small = count < estimate.SMALL
     rate, how = _elsewhere(lab) if small else _rate(lab)
-    seconds = estimate.seconds(spec, count, rate.gflops, rate.processes)
+    seconds = _seconds(spec, count, rate)
     if factors := _factors(lab, small, rate):
         seconds *= statistics.median(factors)
         how = f"from {len(factors)} finished {'run' if len(factors) == 1 else 'runs'} of this size here"
@@ -73,6 +74,10 @@ def held(spec: Spec) -> float:
     if shape is None:
         return math.nan
     return float(memory.PROCESS + max(memory.of_spec(shape, spec, stack_size(spec.base)).values()))
+
+
+def _seconds(spec: Spec, count: int, rate: estimate.Rate) -> float:
+    return estimate.seconds(spec, count, rate.gflops, rate.processes, evidence(spec))
 
 
 def _rate(lab: Lab) -> tuple[estimate.Rate, str]:
@@ -104,5 +109,5 @@ def _factors(lab: Lab, small: bool, rate: estimate.Rate) -> list[float]:
         except SubliminalError:
             continue
         if (count < estimate.SMALL) == small and run["seconds"]:
-            found.append(run["seconds"] / estimate.seconds(spec, count, rate.gflops, rate.processes))
+            found.append(run["seconds"] / _seconds(spec, count, rate))
     return found

@@ -1,0 +1,63 @@
+"""Names of defences: which there are, in words, and what they are called as arms."""
+
+import pytest
+
+from subliminal_mlx import defence_names
+from subliminal_mlx.audit.costs import evidence
+from subliminal_mlx.audit.suspects import sources
+from subliminal_mlx.defence_names import SHIPPED, by_evidence, check, in_words, is_shipped
+from subliminal_mlx.spec import load_spec
+
+
+@pytest.mark.parametrize("name", [*SHIPPED, "mix-1", "drop-99"])
+def test_shipped_ones_are_known_by_any_percentage(name):
+    check([name])
+    assert is_shipped(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mix",
+        "mix-0",
+        "mix-100",
+        "mix-05",
+        "mix--5",
+        "mix-10\n",
+        "re-emit-10",
+        "other",
+        "",
+        "-10",
+        "pray",
+        "mix-10-random",
+    ],
+)
+def test_nothing_else_is(name):
+    assert not is_shipped(name)
+    with pytest.raises(ValueError, match=r"there are mix-10, .*, a .py file"):
+        check([name])
+
+
+def test_a_file_is_one_but_not_a_shipped_one():
+    check(["a folder/mine.py"])
+    assert not is_shipped("mine.py") and not is_shipped("mix-10.py")
+    for name in ("folder/.py", "mi\nne.py"):
+        with pytest.raises(ValueError, match="there are"):
+            check([name])
+
+
+def test_the_list_is_told_in_its_order_each_kind_once(monkeypatch):
+    assert in_words() == "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"
+    monkeypatch.setattr(defence_names, "SHIPPED", ("rewrite", "blur-20", "blur-30"))
+    assert in_words() == "blur-20 (any percent), rewrite" and is_shipped("blur-7")
+
+
+def test_only_those_by_evidence_cost_what_finding_it_costs():
+    assert [name for name in SHIPPED if by_evidence(name)] == ["drop-25", "mask-10"]
+    spec = load_spec("defences").model_copy(update={"chains": 1})
+    of = lambda *names: evidence(spec.model_copy(update={"defences": names}))
+    assert of("mix-25", "re-emit", "mine.py") == of() == 0
+    # Suspects are tuned once a family, whatever the number of defences; rows are scored for each.
+    tuned = 4 * len(sources("animals")) * 80 * 16 * 24
+    assert of("drop-25") > tuned
+    assert of("drop-25", "mask-10") - tuned == pytest.approx(2 * (of("drop-25") - tuned))
