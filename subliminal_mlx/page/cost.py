@@ -82,7 +82,10 @@ def _seconds(spec: Spec, count: int, rate: estimate.Rate) -> float:
 
 def _rate(lab: Lab) -> tuple[estimate.Rate, str]:
     """This machine's rate, measured beside the page, and where it comes from."""
-    measure = lambda: estimate.Rate(**next(iter(background.do("measure"))))
+
+    def measure() -> estimate.Rate:
+        return estimate.Rate(**next(iter(background.do("measure"))))
+
     try:
         rate = estimate.kept_rate(lab.path, measure, keep=lab.exists)
     except (SubliminalError, OSError):
