@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from . import files
 from .errors import BusyError, InputError, SubliminalError
 from .identity import identify, stack_size
-from .lab import Lab
+from .lab import TABLES, Lab
 from .machine import default_processes, environment, peak_memory
 from .plan import Unit, plan
 from .spec import RESULT_VERSION, Spec, to_toml
@@ -30,7 +30,6 @@ OnProgress = Callable[[dict[str, Any]], None]
 # Held while a run computes; it gets the run's id and what says that somebody else does it already, which
 # makes it give up and be False.
 Turn = Callable[[str, Callable[[], bool]], AbstractContextManager[bool]]
-TABLES = ("rows", "readouts", "metrics", "answers", "capability")
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ def test_a_failing_unit_leaves_nothing(lab: Lab) -> None:
             lab.commit_unit(RUN, "u", 1, **last)
     with pytest.raises(ValueError, match=r"metrics has no column \['lose'\]"):
         lab.commit_unit(RUN, "u", 1, metrics=curve("s").rename_columns(["slot", "step", "lose"]))
+    with pytest.raises(ValueError, match=r"no table \['losses'\]: only rows, .*metrics"):
+        lab.commit_unit(RUN, "u", 1, losses=curve("s"))
     with pytest.raises(InputError, match="no run ffffffffffff"):
         lab.commit_unit("f" * 12, "u", 1)
     assert lab.units_done(RUN) == set() and lab.rows(RUN).num_rows == 0

@@ -45,29 +45,23 @@ class Lab(Audits, Glances):
         run_id: str,
         unit: str,
         seconds: float,
-        rows: pa.Table | None = None,
-        readouts: pa.Table | None = None,
-        metrics: pa.Table | None = None,
-        answers: pa.Table | None = None,
-        capability: pa.Table | None = None,
         adapters: Iterable[tuple[str, str | Path]] = (),
+        **tables: pa.Table,
     ) -> bool:
         """Store what a unit yielded and that it is done, in one transaction; False if it already was.
 
-        Tables have columns of TABLES, without `run`; a missing column is stored as NULL, an unknown
-        one raises ValueError. `adapters` are (slot, folder) pairs, each folder published under
-        `adapter_folder` before this call. `seconds` is the unit's wall-clock time.
+        Args:
+            seconds: the unit's wall-clock time.
+            adapters: (slot, folder) pairs, each folder published under `adapter_folder` before this call.
+            tables: by names of TABLES, without the column `run`; a missing column is stored as NULL.
+
+        Raises:
+            ValueError: a table or a column that TABLES lacks.
         """
-        yielded = {
-            "rows": rows,
-            "readouts": readouts,
-            "metrics": metrics,
-            "answers": answers,
-            "capability": capability,
-        }
-        tables = {
-            name: checked(name, table, TABLES[name]) for name, table in yielded.items() if table is not None
-        }
+        if unknown := tables.keys() - TABLES.keys():
+            raise ValueError(f"no table {sorted(unknown)}: only {', '.join(TABLES)}")
+        for name, table in tables.items():
+            checked(name, table, TABLES[name])
         # Hashed before the lock is taken: nobody waits for our disk.
         with one_line_errors(self.path, run_id):
             hashed = [(slot, *self._hashed(Path(folder))) for slot, folder in adapters]
