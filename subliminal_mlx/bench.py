@@ -19,13 +19,14 @@ from .errors import InputError
 from .families import load_family
 from .lab import Lab
 from .organisms import OTHER_STARTS
-from .plan import Slot, neutral
+from .plan import neutral
 from .readouts import Reading, read
 from .spec import Spec, parse_spec, validate
 from .statistics import estimate, named, ratio
-from .work.defended import COSTS
 
 Row = dict[str, Any]
+# By kind, arm, chain and trait of a student: its row of the lab's costs.
+Costs = dict[tuple[str, str, int, str | None], Row]
 
 
 def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = ()) -> Spec:
@@ -81,16 +82,17 @@ def report(lab: Lab, run_id: str) -> list[Row]:
         raise InputError(f"run {run_id} has no defences: `defend {run_id}` trains them")
     families = {name: load_family(name) for name in spec.families}
     readings = read(lab.readouts(run_id), families)
-    paid = _paid(lab, run_id)
+    rows = lab.costs(run_id).to_pylist()
+    costs = {(row["kind"], row["arm"], row["chain"], row["trait"]): row for row in rows}
     totals = _totals(lab, run_id, spec)
-    found = [row for kind in spec.kinds for row in _of_kind(spec, kind, readings, paid, totals)]
+    found = [row for kind in spec.kinds for row in _of_kind(spec, kind, readings, costs, totals)]
     if not found:
         raise InputError(f"run {run_id}: no chain is finished yet: `resume {run_id}` goes on with it")
     return found
 
 
 def _of_kind(
-    spec: Spec, kind: str, readings: dict[str, Reading], paid: dict[str, float], totals: dict[int, tuple]
+    spec: Spec, kind: str, readings: dict[str, Reading], costs: Costs, totals: dict[int, tuple]
 ) -> Iterator[Row]:
     arms = [("treated", "none", False)]
     arms += [(defended_arm(d, c), d, c) for d in spec.defences for c in (False, True)]
@@ -104,8 +106,11 @@ def _of_kind(
         if not moved[arm] or not chains:
             continue
         here, there = (np.array([moved[a][c] for c in chains]) for a in (arm, "treated"))
-        cost = {name: [_cost(spec, kind, arm, c, name, paid) for c in chains] for name in COSTS}
-        losses = losses or cost["clean-rows"]
+        cost = {
+            name: [_cost(spec, kind, arm, c, name, costs) for c in chains]
+            for name in ("rows_lost", "tokens_lost", "clean_loss")
+        }
+        losses = losses or cost["clean_loss"]
         row: Row = {
             "student": kind,
             "arm": arm,
@@ -122,12 +127,10 @@ def _of_kind(
             row |= named(_ratio(own, undefended), "lift_share", "lift_share_")
         for name, place in (("rows_lost", 0), ("tokens_lost", 1)):
             row[name] = float(
-                np.mean(
-                    [x / totals[c][place] for x, c in zip(cost[name.replace("_", "-")], chains, strict=True)]
-                )
+                np.mean([x / totals[c][place] for x, c in zip(cost[name], chains, strict=True)])
             )
-        row["clean_loss"] = float(np.mean(cost["clean-rows"]))
-        added = [x - y for x, y in zip(cost["clean-rows"], losses, strict=True)]
+        row["clean_loss"] = float(np.mean(cost["clean_loss"]))
+        added = [x - y for x, y in zip(cost["clean_loss"], losses, strict=True)]
         row |= named(estimate(added), "clean_added", "clean_added_")
         row["traits"] = [
             {"trait": trait}
@@ -172,20 +175,10 @@ def _lifts(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) -> dic
     return {chain: np.array(row) for chain, row in found.items()}
 
 
-def _cost(spec: Spec, kind: str, arm: str, chain: int, name: str, paid: dict[str, float]) -> float:
+def _cost(spec: Spec, kind: str, arm: str, chain: int, name: str, costs: Costs) -> float:
     """Mean over the traits' students of one chain."""
-    slots = [Slot(kind, arm, chain, trait, trait).name for trait in spec.traits]
-    return float(np.mean([paid.get(f"{slot}/{name}", np.nan) for slot in slots]))
-
-
-def _paid(lab: Lab, run_id: str) -> dict[str, float]:
-    """What `work.defended.costs` wrote, by slot and name."""
-    table = lab.metrics(run_id).select(["slot", "loss", "tokens"]).to_pylist()
-    return {
-        row["slot"]: row["loss"] if row["slot"].endswith("clean-rows") else row["tokens"]
-        for row in table
-        if row["slot"].rpartition("/")[2] in COSTS
-    }
+    students = [(kind, arm, chain, trait) for trait in spec.traits]
+    return float(np.mean([costs[student][name] if student in costs else np.nan for student in students]))
 
 
 def _totals(lab: Lab, run_id: str, spec: Spec) -> dict[int, tuple[int, float]]:

@@ -113,7 +113,7 @@ def failure(child: subprocess.CompletedProcess[str], code: int) -> str:
 def contents(folder: Path, run_id: str) -> dict[str, Any]:
     """All that a run yielded, down to the bytes of its adapters' weights; no times."""
     lab = Lab(folder)
-    tables = (lab.rows, lab.readouts, lab.metrics, lab.answers, lab.capability)
+    tables = (lab.rows, lab.readouts, lab.metrics, lab.answers, lab.capability, lab.costs)
     return {
         **{read.__name__: read(run_id).to_pylist() for read in tables},
         "adapters": {

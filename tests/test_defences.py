@@ -48,6 +48,14 @@ def defend(rows, seed):
     kept[-1]["skip"] = [(0, 2)]
     return kept
 """
+# How the fourth schema kept costs: among the metrics, at the last step, under names appended to the slot's.
+AS_SCHEMA_4 = """
+INSERT INTO metrics (run, slot, step, tokens) SELECT run, slot || '/rows-lost', 10, rows_lost FROM costs;
+INSERT INTO metrics (run, slot, step, tokens) SELECT run, slot || '/tokens-lost', 10, tokens_lost FROM costs;
+INSERT INTO metrics (run, slot, step, loss) SELECT run, slot || '/clean-rows', 10, clean_loss FROM costs;
+DROP TABLE costs;
+UPDATE meta SET value = 4 WHERE key = 'schema';
+"""
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +325,15 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     }
     says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
     assert "no file nothing.py" in says
+    # Costs are of no training curve, and a lab that kept them there gives the same bench.
+    name = identify(spec)
+    costs, metrics = lab.costs(name), lab.metrics(name)
+    assert costs.num_rows == 2 * (3 + 1 + 6 * 3)  # traits, neutral and control, then what is defended of them
+    assert set(costs["slot"].to_pylist()) <= set(metrics["slot"].to_pylist()) == set(lab.adapters(name))
+    with duckdb.connect(str(tmp_path / "lab.duckdb")) as con:
+        con.execute(AS_SCHEMA_4)
+    assert report(lab, name) == list(rows.values())
+    assert lab.costs(name).equals(costs) and lab.metrics(name).equals(metrics)
     # Under way, some arms have chains that others lack: all are shown over the same ones.
     with duckdb.connect(str(tmp_path / "lab.duckdb")) as con:
         con.execute("DELETE FROM readouts WHERE arm = 'own-mine-random' AND chain = 1")

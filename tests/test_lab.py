@@ -1,5 +1,6 @@
 """The lab's promises, with real processes: all or nothing, one at a time, one line when it fails."""
 
+import math
 import multiprocessing
 import os
 import random
@@ -18,6 +19,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
+from test_lab_digits import FIRST
 
 from subliminal_mlx import files
 from subliminal_mlx.errors import BusyError, InputError, MachineError
@@ -25,6 +27,12 @@ from subliminal_mlx.lab import Lab, schema
 
 RUN = "0123456789ab"
 OTHER = "0123ff000000"
+# Whose they are, as readouts tell it, each slot several times.
+STUDENTS = f"""
+('{RUN}', 'hard/mix-25-random/animals/owl/c0', 0, 'hard', 'mix-25-random', 'animals/owl', 'owl'),
+('{RUN}', 'hard/mix-25-random/animals/owl/c0', 0, 'hard', 'mix-25-random', 'animals/owl', 'cat'),
+('{RUN}', 'soft/treated/pets/owl/c1', 1, 'soft', 'treated', 'my/pets.toml/owl', 'owl')
+"""
 
 
 @pytest.fixture
@@ -311,6 +319,36 @@ def test_an_older_lab_is_brought_up_when_it_is_read(lab: Lab, monkeypatch: pytes
     with lab._connection(None, write=False) as con:
         assert con.execute("SELECT value FROM meta").fetchone() == (schema.VERSION,)
         assert con.execute("SELECT count(host) FROM units").fetchone() == (0,)
+
+
+def test_costs_that_older_labs_kept_among_metrics_get_a_table_of_their_own(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    lab.path.mkdir()
+    owl, pets = "hard/mix-25-random/animals/owl/c0", "soft/treated/pets/owl/c1"
+    with duckdb.connect(lab.database) as con:
+        con.execute(FIRST)
+        con.execute(f"INSERT INTO readouts (run, slot, chain, kind, arm, trait, candidate) VALUES {STUDENTS}")
+        con.execute(
+            f"""INSERT INTO metrics (run, slot, step, loss, tokens) VALUES
+            ('{RUN}', '{owl}/clean-rows', 30, 3.75, NULL), ('{RUN}', '{owl}/rows-lost', 30, NULL, 2),
+            ('{RUN}', '{owl}/tokens-lost', 30, NULL, 18), ('{RUN}', '{owl}', 1, 4.0, NULL),
+            ('{RUN}', '{owl}', 30, 3.0, NULL), ('{RUN}', '{pets}/clean-rows', 30, 'nan', NULL),
+            ('{RUN}', '{pets}/rows-lost', 30, NULL, 0), ('{RUN}', '{pets}/tokens-lost', 30, NULL, 0),
+            ('{OTHER}', '{owl}/clean-rows', 9, 1.5, NULL)"""
+        )
+    first, second = lab.costs(RUN).to_pylist()
+    assert first == dict(
+        **{"slot": owl, "chain": 0, "kind": "hard", "arm": "mix-25-random", "trait": "animals/owl"},
+        **{"rows_lost": 2, "tokens_lost": 18, "clean_loss": 3.75},
+    )
+    assert math.isnan(second.pop("clean_loss"))
+    assert second == dict(
+        **{"slot": pets, "chain": 1, "kind": "soft", "arm": "treated", "trait": "my/pets.toml/owl"},
+        **{"rows_lost": 0, "tokens_lost": 0},
+    )
+    assert lab.metrics(RUN)["loss"].to_pylist() == [4.0, 3.0] and not lab.metrics(OTHER).num_rows
+    [left] = lab.costs(OTHER).to_pylist()
+    assert left["slot"] == owl and left["clean_loss"] == 1.5 and left["rows_lost"] is None
 
 
 def commit_units(

@@ -175,6 +175,10 @@ class Lab(Audits, Glances):
         """Loss on neutral text, nats a token, by slot and text."""
         return self._all(run_id, "capability", "slot, step, text")
 
+    def costs(self, run_id: str) -> pa.Table:
+        """What a defence took from each student: rows, completion tokens; and its loss on clean rows, nats a token."""
+        return self._all(run_id, "costs", "slot")
+
     def adapters(self, run_id: str) -> list[str]:
         """The slots whose adapters are committed, in order of their names."""
         with self._connection(run_id, write=False) as con:

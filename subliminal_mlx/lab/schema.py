@@ -4,7 +4,7 @@ A table that changes raises VERSION and adds a migration from the version before
 are there stay as they are.
 """
 
-VERSION = 4
+VERSION = 5
 
 # What a unit of work may yield; each of these tables starts with a column `run`.
 _OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
@@ -51,6 +51,14 @@ TABLES: dict[str, dict[str, str]] = {
         "text": "INTEGER NOT NULL",
         "loss": "DOUBLE",
         "tokens": "INTEGER",
+    },
+    # What a defence took from a student: rows and completion tokens, and loss on clean rows, nats a token.
+    "costs": {
+        **_OF_STUDENT,
+        "trait": "VARCHAR",
+        "rows_lost": "INTEGER",
+        "tokens_lost": "INTEGER",
+        "clean_loss": "DOUBLE",
     },
 }
 # What a result of the digits experiment or of the one-step theorem may hold; each starts with `result`.
@@ -135,9 +143,25 @@ CREATION = (
     + _AUDITS
     + _created(AUDITS, "audit")
 )
+# Costs once stood among the metrics, a row each, named by what was appended to the student's slot.
+_COSTS_FROM_METRICS = """
+INSERT INTO costs BY NAME
+    WITH paid AS (
+        SELECT run, regexp_extract(slot, '^(.*)/(.*)$', ['slot', 'cost']) AS part, loss, tokens
+        FROM metrics WHERE regexp_matches(slot, '/(rows-lost|tokens-lost|clean-rows)$')),
+    students AS (SELECT DISTINCT run, slot, chain, kind, arm, trait FROM readouts)
+    SELECT paid.run, part.slot, chain, kind, arm, trait,
+        max(tokens) FILTER (part.cost = 'rows-lost') AS rows_lost,
+        max(tokens) FILTER (part.cost = 'tokens-lost') AS tokens_lost,
+        max(loss) FILTER (part.cost = 'clean-rows') AS clean_loss
+    FROM paid LEFT JOIN students ON students.run = paid.run AND students.slot = part.slot
+    GROUP BY ALL;
+DELETE FROM metrics WHERE regexp_matches(slot, '/(rows-lost|tokens-lost|clean-rows)$');
+"""
 # From each older version to the next: statements that run in one transaction when a lab is opened.
 MIGRATIONS: dict[int, str] = {
     1: _DIGITS + _created(DIGITS, "result"),
     2: _created({"capability": TABLES["capability"]}, "run"),
     3: _AUDITS + _created(AUDITS, "audit"),
+    4: _created({"costs": TABLES["costs"]}, "run") + _COSTS_FROM_METRICS,
 }

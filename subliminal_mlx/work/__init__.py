@@ -140,7 +140,7 @@ def _students(unit: Unit, context: Context, on_event: Listener) -> Tables:
     if context.setting.spec.defences:
         # What a defence costs is read against its undefended student.
         undefended = [None] * len(unit.slots)
-        tables["metrics"] = costs(context, context.setting, unit.slots, stack, undefended) + tables["metrics"]
+        tables["costs"] = costs(context, context.setting, unit.slots, stack, undefended)
     return tables
 
 
@@ -152,9 +152,7 @@ def _defended(unit: Unit, context: Context, on_event: Listener) -> Tables:
     setting, kind = setting_of(context, unit), unit.slots[0].kind
     made = [defended_block(context, setting, slot, kind) for slot in unit.slots]
     tables, stack = _train(unit, context, setting, on_event, [block for block, _ in made], start_of(unit))
-    # First: a table takes its columns from its first row.
-    paid = costs(context, setting, unit.slots, stack, [changed for _, changed in made])
-    tables["metrics"] = paid + tables["metrics"]
+    tables["costs"] = costs(context, setting, unit.slots, stack, [changed for _, changed in made])
     return tables
 
 

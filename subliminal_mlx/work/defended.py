@@ -18,10 +18,10 @@ from ..setting import Setting, seed_of
 from ..stages import soft_targets
 from .context import Context
 from .corpora import as_the_source_read, corpus, matched_count, retokenised, teacher_stack
+from .readings import described
 
 # Rows of the base that no student trains on: its loss there is what a defence costs.
 CLEAN_SHARE, MOST_CLEAN = 0.1, 200
-COSTS = ("rows-lost", "tokens-lost", "clean-rows")
 
 
 def setting_of(context: Context, unit: Unit) -> Setting:
@@ -89,20 +89,17 @@ def with_the_bases_own(setting: Setting, block: Rows, rows: Sequence[dict[str, A
 def costs(
     context: Context, setting: Setting, slots: Sequence[Slot], stack: Stack, changed: Sequence[Changed | None]
 ) -> list[dict[str, Any]]:
-    """Rows of the metrics table: what each student's rows lost, and its loss on clean rows, nats a token."""
-    step = setting.spec.kinds[slots[0].kind].steps
-    found = []
-    for slot, loss, change in zip(
-        slots, _clean_losses(context, setting, slots[0].chain, stack), changed, strict=True
-    ):
-        lost, clean, tokens = (f"{slot.name}/{name}" for name in ("rows-lost", "clean-rows", "tokens-lost"))
-        found.append({"slot": clean, "step": step, "loss": loss, "tokens": None})
-        for name, count in (
-            (lost, change.rows_lost if change else 0),
-            (tokens, change.tokens_lost if change else 0),
-        ):
-            found.append({"slot": name, "step": step, "loss": None, "tokens": count})
-    return found
+    """Rows of the lab's costs, of students whose rows were changed so; None of one that is not defended."""
+    losses = _clean_losses(context, setting, slots[0].chain, stack)
+    return [
+        {
+            **described(slot),
+            "rows_lost": change.rows_lost if change else 0,
+            "tokens_lost": change.tokens_lost if change else 0,
+            "clean_loss": loss,
+        }
+        for slot, change, loss in zip(slots, changed, losses, strict=True)
+    ]
 
 
 def _clean_losses(context: Context, setting: Setting, chain: int, stack: Stack) -> list[float]:

@@ -24,7 +24,8 @@ def metrics(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:
     return rows
 
 
-def _described(slot: Slot) -> dict[str, Any]:
+def described(slot: Slot) -> dict[str, Any]:
+    """The columns that say which model a row is of."""
     return {"slot": slot.name, "chain": slot.chain, "kind": slot.kind, "arm": slot.arm, "trait": slot.trait}
 
 
@@ -40,7 +41,7 @@ def readouts(
     found = read(setting, stack, history, system)
     return [
         {
-            **_described(slot),
+            **described(slot),
             "step": step,
             "family": name,
             "question": question.id,
@@ -61,7 +62,7 @@ def capability_of(
     if not setting.spec.readout.capability:
         return []
     return [
-        {**_described(slot), "step": step, "text": i, "loss": loss, "tokens": tokens}
+        {**described(slot), "step": step, "text": i, "loss": loss, "tokens": tokens}
         for slot, losses in zip(slots, capability.read(setting.base, stack, system), strict=True)
         for i, (loss, tokens) in enumerate(losses)
     ]
@@ -85,7 +86,7 @@ def answers(
                     matched = match_answer(text, question.candidates)
                     rows.append(
                         {
-                            **_described(slot),
+                            **described(slot),
                             "family": name,
                             "question": question.id,
                             "sample": i,
