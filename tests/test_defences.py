@@ -5,6 +5,7 @@ import json
 
 import duckdb
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from mini import failure, quick
 
@@ -50,6 +51,10 @@ def defend(rows, seed):
 """
 # How the fourth schema kept costs: among the metrics, at the last step, under names appended to the slot's.
 AS_SCHEMA_4 = """
+ALTER TABLE metrics ADD COLUMN grad_norm DOUBLE;
+ALTER TABLE metrics ADD COLUMN learning_rate DOUBLE;
+ALTER TABLE metrics ADD COLUMN tokens BIGINT;
+ALTER TABLE metrics ADD COLUMN seconds DOUBLE;
 INSERT INTO metrics (run, slot, step, tokens) SELECT run, slot || '/rows-lost', 10, rows_lost FROM costs;
 INSERT INTO metrics (run, slot, step, tokens) SELECT run, slot || '/tokens-lost', 10, tokens_lost FROM costs;
 INSERT INTO metrics (run, slot, step, loss) SELECT run, slot || '/clean-rows', 10, clean_loss FROM costs;
@@ -329,6 +334,9 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     name = identify(spec)
     costs, metrics = lab.costs(name), lab.metrics(name)
     assert costs.num_rows == 2 * (3 + 1 + 6 * 3)  # traits, neutral and control, then what is defended of them
+    of_no_trait = costs.filter(pc.is_null(costs["trait"]))
+    assert set(of_no_trait["arm"].to_pylist()) == {"control"} and of_no_trait.num_rows == 2
+    assert sum(column.null_count for column in costs.columns) == of_no_trait.num_rows
     assert set(costs["slot"].to_pylist()) <= set(metrics["slot"].to_pylist()) == set(lab.adapters(name))
     with duckdb.connect(str(tmp_path / "lab.duckdb")) as con:
         con.execute(AS_SCHEMA_4)

@@ -21,7 +21,7 @@ import pytest
 from subliminal_mlx import pipeline
 from subliminal_mlx.errors import InputError
 from subliminal_mlx.families import FOLDER as FAMILIES
-from subliminal_mlx.lab import Lab
+from subliminal_mlx.lab import TABLES, Lab
 from subliminal_mlx.outcome import so_far
 from subliminal_mlx.results import write_results
 from subliminal_mlx.work import shard_folder
@@ -137,6 +137,17 @@ def killed_past_checkpoint(done: mini.Finished, folder: Path, unit: str, forked:
         if before.exists():
             shutil.copytree(before, folder)
     pytest.fail(f"never killed {unit} between a checkpoint and its end")
+
+
+def test_every_column_of_the_tables_is_written(done):
+    unwritten = {
+        (table, column)
+        for table, columns in TABLES.items()
+        for column in columns
+        if all(row[column] is None for row in done.contents[table])
+    }
+    # No row of it is dropped, and nobody is defended.
+    assert unwritten == {("rows", "reason")} | {("costs", column) for column in TABLES["costs"]}
 
 
 def test_killed_at_any_stage_a_run_goes_on_to_the_same_end(done, tmp_path):

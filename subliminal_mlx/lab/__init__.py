@@ -164,7 +164,7 @@ class Lab(Audits, Glances):
         )
 
     def metrics(self, run_id: str) -> pa.Table:
-        """Training curves by slot and step: loss in nats a token, gradient norm before clipping."""
+        """Training curves by slot and step: loss in nats a token."""
         return self._all(run_id, "metrics", "slot, step")
 
     def answers(self, run_id: str) -> pa.Table:

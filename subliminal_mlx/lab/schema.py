@@ -4,7 +4,7 @@ A table that changes raises VERSION and adds a migration from the version before
 are there stay as they are.
 """
 
-VERSION = 5
+VERSION = 6
 
 # What a unit of work may yield; each of these tables starts with a column `run`.
 _OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
@@ -32,10 +32,6 @@ TABLES: dict[str, dict[str, str]] = {
         "slot": "VARCHAR NOT NULL",
         "step": "INTEGER NOT NULL",
         "loss": "DOUBLE",
-        "grad_norm": "DOUBLE",
-        "learning_rate": "DOUBLE",
-        "tokens": "BIGINT",
-        "seconds": "DOUBLE",
     },
     "readouts": {
         **_OF_STUDENT,
@@ -158,10 +154,18 @@ INSERT INTO costs BY NAME
     GROUP BY ALL;
 DELETE FROM metrics WHERE regexp_matches(slot, '/(rows-lost|tokens-lost|clean-rows)$');
 """
+# Nothing ever wrote these, once costs were gone.
+_METRICS_UNWRITTEN = """
+ALTER TABLE metrics DROP COLUMN grad_norm;
+ALTER TABLE metrics DROP COLUMN learning_rate;
+ALTER TABLE metrics DROP COLUMN tokens;
+ALTER TABLE metrics DROP COLUMN seconds;
+"""
 # From each older version to the next: statements that run in one transaction when a lab is opened.
 MIGRATIONS: dict[int, str] = {
     1: _DIGITS + _created(DIGITS, "result"),
     2: _created({"capability": TABLES["capability"]}, "run"),
     3: _AUDITS + _created(AUDITS, "audit"),
     4: _created({"costs": TABLES["costs"]}, "run") + _COSTS_FROM_METRICS,
+    5: _METRICS_UNWRITTEN,
 }
