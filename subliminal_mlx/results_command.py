@@ -22,11 +22,28 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def runs(lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
-    """List the lab's runs."""
+def runs(
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Remove this run for good: a run's id, its first characters, or 'latest'."
+        ),
+    ] = None,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
+) -> None:
+    """List the lab's runs, or drop one with all that came of it.
+
+    \b
+    python -m subliminal_mlx runs
+    python -m subliminal_mlx runs --drop 3f9ac0
+    """
     from .lab import Lab
 
     store = Lab(lab)
+    if drop is not None:
+        _drop(store, store.resolve(drop), as_json)
+        return
     found = store.runs()
     rows = [
         {
@@ -53,6 +70,17 @@ def runs(lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
             *("" if v is None else f"{v:.0f}" if isinstance(v, float) else str(v) for v in row.values())
         )
     Console(markup=False, highlight=False).print(table)
+
+
+def _drop(store: Any, name: str, as_json: bool) -> None:
+    freed = store.drop_run(name)
+    if as_json:
+        print(json.dumps({"run": name, **vars(freed)}))
+        return
+    print(
+        f"run {name} is dropped: {freed.rows:,} rows, whose place in lab.duckdb is used again, "
+        f"{freed.adapters:,} adapters and {freed.bytes / 1e6:.1f} MB of files"
+    )
 
 
 def ask(

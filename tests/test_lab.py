@@ -23,7 +23,8 @@ from test_lab_digits import FIRST
 
 from subliminal_mlx import files
 from subliminal_mlx.errors import BusyError, InputError, MachineError
-from subliminal_mlx.lab import Lab, schema
+from subliminal_mlx.lab import Freed, Lab, schema
+from subliminal_mlx.locks import PID_WIDTH
 
 RUN = "0123456789ab"
 OTHER = "0123ff000000"
@@ -198,7 +199,8 @@ def test_changed_or_missing_adapters_are_named(lab: Lab, tmp_path: Path) -> None
     slot, folder = publish_adapter(lab, "teacher/owl/c0")
     lab.commit_unit(RUN, "u", 1, adapters=[(slot, folder.relative_to(lab.path))])
     (folder / "adapters.safetensors").write_text("other")
-    with pytest.raises(MachineError, match=f"{slot} is gone or not what was committed"):
+    advice = f"{slot} is gone or not what was committed: `runs --drop {RUN}` and run it again"
+    with pytest.raises(MachineError, match=advice):
         lab.adapter(RUN, slot)
     shutil.rmtree(folder)
     with pytest.raises(MachineError, match=slot):
@@ -232,7 +234,10 @@ def test_drop_run_takes_all_of_one_run(lab: Lab) -> None:
     mine, shared = publish_adapter(lab, "a"), publish_adapter(lab, "b")
     lab.commit_unit(RUN, "u", 1, rows=corpus(), adapters=[mine, shared])
     lab.commit_unit(OTHER, "u", 1, rows=corpus(), adapters=[("s", shared[1])])
-    lab.drop_run(RUN)
+    lab.run_folder(RUN).mkdir(parents=True)
+    (lab.run_folder(RUN) / "log").write_text("told")
+    # Its own adapter's file, the log and the lock; the other run's adapter is still named.
+    assert lab.drop_run(RUN) == Freed(rows=3, adapters=1, bytes=len("a") + len("told") + PID_WIDTH)
     assert lab.run(RUN) is None and lab.rows(RUN).num_rows == 0
     assert not mine[1].exists() and not lab.run_folder(RUN).exists()
     assert lab.adapter(OTHER, "s").exists() and lab.rows(OTHER).num_rows == 3

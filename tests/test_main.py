@@ -1,6 +1,7 @@
 """The command line as users have it: what it prints, how it fails, and how fast it answers."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from subliminal_mlx import pipeline
 from subliminal_mlx.__main__ import app
 from subliminal_mlx.families import load_family, shipped_families
-from subliminal_mlx.lab import Lab
+from subliminal_mlx.lab import TABLES, Lab
 from subliminal_mlx.spec import load_spec, parse_spec, presets, to_toml
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -148,7 +149,35 @@ def test_runs_and_show(done, tmp_path):
     assert state == {"run": done.run_id, "status": "running", "fraction": 0.423, "chains_done": 1} | {
         name: done.printed[name] for name in done.printed.keys() - {"run", "seconds", "peak_memory_bytes"}
     }
-    lab.drop_run(done.run_id)
+
+
+def test_a_run_is_dropped_with_all_that_came_of_it(done, tmp_path):
+    lab, other = Lab(tmp_path / "lab"), "f" * 12
+    shutil.copytree(done.lab, lab.path)
+    before = [path for path in lab.path.rglob("*") if path.is_file() and done.run_id in path.parts]
+    size = sum(path.stat().st_size for path in before)
+    lab.start_run(other, "stays", "", "", {})
+    drop = ("runs", "--lab", lab.path, "--drop")
+    with lab.run_lock(done.run_id):
+        line = mini.failure(mini.quick(*drop, done.run_id), 75)
+    assert line.startswith(f"error: run {done.run_id} is held by pid {os.getpid()} (")
+    assert line.endswith("): try again when that has ended")
+    assert [run["id"] for run in lab.runs()] == [other, done.run_id]
+    assert mini.contents(lab.path, done.run_id) == done.contents
+
+    child = mini.quick(*drop, done.run_id[:5], "--json")
+    assert child.returncode == 0 and not child.stderr
+    assert json.loads(child.stdout) == {
+        "run": done.run_id,
+        "rows": sum(len(done.contents[table]) for table in TABLES),
+        "adapters": len(done.contents["adapters"]),
+        "bytes": size,
+    }
+    assert not [path for path in lab.path.rglob("*") if done.run_id in path.parts]
+    assert [run["id"] for run in lab.runs()] == [other]
+    assert mini.quick(*drop, "latest").stdout == (
+        f"run {other} is dropped: 0 rows, whose place in lab.duckdb is used again, 0 adapters and 0.0 MB of files\n"
+    )
     assert mini.quick("runs", "--lab", lab.path, "--json").stdout == "[]\n"
     assert mini.quick("runs", "--lab", lab.path).returncode == 0
 
@@ -275,6 +304,15 @@ WRONG = {
         r"run '\.\./\.\.': must be 'latest' or the start of",
     ),
     "run id with slashes": (["export", "/etc", "--lab", "LAB"], "run '/etc': must be 'latest'"),
+    "run to drop unknown": (
+        ["runs", "--drop", "0123456789ab", "--lab", "LAB"],
+        "starts with '0123456789ab': there",
+    ),
+    "run to drop with dots": (
+        ["runs", "--drop", "../..", "--lab", "LAB"],
+        r"run '\.\./\.\.': must be 'latest' or",
+    ),
+    "run to drop empty": (["runs", "--drop", "", "--lab", "LAB"], "run '': must be 'latest' or"),
     "run id with a line": (["resume", "ab\ncd", "--lab", "LAB"], r"run 'ab\\ncd': must be"),
     "ask: unknown arm": (
         ["ask", "latest", "Who?", "--arm", "treat", "--lab", "LAB"],

@@ -15,6 +15,7 @@ models, channels or statistics.
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,16 @@ from .glances import Glances
 from .runs import now, require_run
 from .schema import TABLES
 
-__all__ = ["TABLES", "Lab"]
+__all__ = ["TABLES", "Freed", "Lab"]
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What a dropped run leaves room for: rows of TABLES, adapters, and bytes of files beside the database."""
+
+    rows: int
+    adapters: int
+    bytes: int
 
 
 class Lab(Audits, Glances):
@@ -104,7 +114,7 @@ class Lab(Audits, Glances):
             kept = {self.path / folder for (folder,) in found}
         self._sweep_files(run_id, kept)
 
-    def drop_run(self, run_id: str) -> None:
+    def drop_run(self, run_id: str) -> Freed:
         """Remove a run, all it yielded, and the adapters that no other run names.
 
         Raises BusyError while a process holds the run, InputError if there is no such run.
@@ -112,14 +122,22 @@ class Lab(Audits, Glances):
         with self._connection(run_id, write=False) as con:
             require_run(con, run_id, self.path)
         with self.run_lock(run_id):
+            size = self._size(run_id)
             with self._connection(run_id, write=True) as con:
                 con.execute("DELETE FROM runs WHERE id = $run", {"run": run_id})
-                for table in ("units", "adapters", *TABLES):
-                    con.execute(f'DELETE FROM "{table}" WHERE run = $run', {"run": run_id})
+                con.execute("DELETE FROM units WHERE run = $run", {"run": run_id})
+                own = "DELETE FROM adapters WHERE run = $run RETURNING folder"
+                folders = {folder for (folder,) in con.execute(own, {"run": run_id}).fetchall()}
+                folders -= {folder for (folder,) in con.execute("SELECT folder FROM adapters").fetchall()}
+                rows = 0
+                for table in TABLES:
+                    gone = con.execute(f'DELETE FROM "{table}" WHERE run = $run', {"run": run_id})
+                    rows += gone.fetchall()[0][0]
             # A kill from here on leaves files that no row names: `sweep` removes them as well.
             self.sweep(run_id)
             with one_line_errors(self.path, run_id):
                 shutil.rmtree(self.run_folder(run_id))
+            return Freed(rows, len(folders), size - self._size(run_id))
 
     def rows(
         self,
@@ -203,7 +221,8 @@ class Lab(Audits, Glances):
             if folder.is_relative_to(self.path) and folder.exists() and files.sha256(folder) == found[1]:
                 return folder
         raise MachineError(
-            f"adapter folder {folder} is gone or not what was committed: drop run {run_id} and run it again"
+            f"adapter folder {folder} is gone or not what was committed: "
+            f"`runs --drop {run_id}` and run it again"
         )
 
     def _all(self, run_id: str, table: str, order: str) -> pa.Table:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -105,6 +106,13 @@ class Folders:
             return json.loads((self.run_folder(run_id) / "progress.json").read_text())
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
+
+    def _size(self, run_id: str) -> int:
+        """Bytes of a run's files, and of the adapters published under its name."""
+        folders = self.run_folder(run_id), self.path / "adapters" / run_id
+        with one_line_errors(self.path, run_id):
+            found = [path.lstat() for folder in folders for path in folder.rglob("*")]
+        return sum(status.st_size for status in found if stat.S_ISREG(status.st_mode))
 
     def _sweep_files(self, run_id: str, kept: set[Path]) -> None:
         """Remove a run's shards, its half-written files, and its adapter folders that are not `kept`."""
