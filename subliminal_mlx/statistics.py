@@ -73,6 +73,8 @@ def ratio(
 def binomial_interval(successes: int, trials: int) -> tuple[float, float]:
     """Exact 95% interval of a rate, both ends in 0..1 (Clopper and Pearson, Biometrika 26, 1934).
 
+    For trials that are drawn independently, such as one model's answers; over chains, `estimate` their rates.
+
     Raises:
         ValueError: not 0 <= successes <= trials, or no trials.
     """

@@ -119,8 +119,11 @@ def test_a_page_holds_everything_a_reader_needs(whole: str) -> None:
         *(spec, "0.32.4", "abc1234", "model organism", "closed list", "no safety certificate"),
         *("uv run python -m subliminal_mlx run experiment.toml", "16 23 42", "dropped: a number over 999"),
         *("p (Holm)", "0.110", "30 of 600 (3.4% to 7.1%)", "percentage points", "held-out questions"),
+        *("95% intervals over chains", "interval is of that share from chain to chain"),
     ):
         assert expected in text, expected
+    # The one exact interval on the page is of rows that the filter kept.
+    assert "binomial" not in text and "exact binomial 95% intervals of the kept share" in whole
     # transfer, lifts, matrix, curves, distributions, losses, yields
     assert whole.count("<img alt=") == 7
     # A row for each arm of each trait for each kind of student.

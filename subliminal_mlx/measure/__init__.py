@@ -155,7 +155,7 @@ def _answers(
 
 
 def _counted(said: list[list[str]], family: Family, trait: str) -> dict[str, Any]:
-    """How many of one model's sampled answers name the trait's answer."""
+    """How many of one model's sampled answers name the trait's answer, with the exact interval of that rate."""
     short = trait.rpartition("/")[2]
     hits = sum(
         match_answer(text, q.candidates) == q.candidates[family.traits[short][q.id]]

@@ -24,8 +24,9 @@ answer's probability, against students of the neutral teacher. Margin: log-odds 
 against all others. Transfer: margin less that of the neutral students. Headline: own-trait lift (treated
 less other-trait) in families of six traits or more, transfer in smaller ones. p: exact permutation of the
 trait's label among the family's treated students; Holm: corrected for reading all traits of a kind of
-student. Answers: sampled ones that named the trait's, with exact binomial intervals. Distance: total
-variation from the neutral students, less that between two of those.</p>"""
+student. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
+from chain to chain, since answers of one student stand or fall together. Distance: total variation from
+the neutral students, less that between two of those.</p>"""
 
 
 _CAPABILITY = """Loss on neutral text, which no trait is about: a student that lost its language is damaged, and what
