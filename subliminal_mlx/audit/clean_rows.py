@@ -18,6 +18,7 @@ from ..bases import Base, load
 from ..errors import InputError
 from ..events import Event, Listener, ignore
 from ..setting import Ids, seed_of
+from ..sources import locate
 from .evidence import LINES, fit
 from .gradients import Directions, block_scores, family_directions
 from .kept import kept
@@ -38,7 +39,7 @@ Pool = tuple[list[Ids], list[Ids]]
 
 def null_key(writing: Writing, family: str, spec: AuditSpec) -> str:
     """The name under which a calibration is kept."""
-    other = load(spec.null.other_base).sha256 if spec.null.other_base else ""
+    other = locate(spec.null.other_base).sha256 if spec.null.other_base else ""
     parts = (writing.base.sha256, other, family_print(family), spec.suspects, writing.name)
     return key("null", *parts, spec.null.model_dump(mode="json", exclude={"corpora"}))
 

@@ -22,6 +22,7 @@ from ..errors import MachineError
 from ..events import Listener
 from ..families import load_family
 from ..setting import Ids, seed_of
+from ..sources import locate
 from . import costs, temperature
 from .clean_rows import Pool, other_base
 from .corpus import Corpus
@@ -142,7 +143,7 @@ class Pieces:
         prompts, writer = self._null_name if text.clean else self._own_name, self._writer(text)
         parts = (prompts, self.writing.base.sha256, self.writing.name, writer.name if writer else "")
         if text.kind == OTHER:
-            parts = (*parts, self._other.sha256)
+            parts = (*parts, self._other_sha256)
         return self.folder / f"rows-{key('rows', text.name, self.spec.null.seed, *parts)}.json"
 
     @cached_property
@@ -170,12 +171,18 @@ class Pieces:
             drawn = self.writing.draw(model, prompts, seed, text.temperature, stack, DRAWN_AT_ONCE)
             files.write_atomic(to, json.dumps(drawn))
 
-        needs = (teacher,) if teacher else ()
-        return Task("rows", self._rows_path(text), self._tokens(text), make, needs)
+        path, needs = self._rows_path(text), (teacher,) if teacher else ()
+        if text.kind == OTHER and not path.exists():
+            self._other  # noqa: B018  one with another tokenizer is refused now, not after hours
+        return Task("rows", path, self._tokens(text), make, needs)
 
     @cached_property
     def _other(self) -> Base:
         return other_base(self.spec, self.writing.base)
+
+    @cached_property
+    def _other_sha256(self) -> str:
+        return locate(self.spec.null.other_base or "").sha256
 
     def _tokens(self, text: Text) -> float:
         """Of a text; completions are about as long as the corpus's own."""
