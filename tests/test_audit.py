@@ -7,6 +7,7 @@ import shutil
 import mini
 import pytest
 
+from subliminal_mlx.audit import corpus as corpora
 from subliminal_mlx.audit import suspects
 from subliminal_mlx.audit.corpus import SAMPLE, look
 from subliminal_mlx.audit.reading import Bad, Row, read, read_run
@@ -210,6 +211,31 @@ def test_a_corpus_is_sampled_evenly_and_read_in_pieces(tiny):
     assert sizes == [1_000, 1_000, 1_000, 500]
     few = sum(len(rows) for rows, _, _ in corpus.pieces(700, Bad()))
     assert 600 < few < 800
+
+
+def test_rows_are_read_once_where_they_can_be_kept(tiny, monkeypatch):
+    """And again for every pass where they cannot; what is made of them is the same."""
+    asked = []
+
+    def source(bad):
+        asked.append(1)
+        for number in range(1, 1_201):
+            yield Row(number, "Continue: 1 2 3", f"{number % 100} 2 3" if number % 7 else "no numbers")
+
+    def passed(corpus):
+        bad = Bad()
+        return [*corpus.rows()], [*corpus.pieces(None, bad)], [*corpus.pieces(300, Bad())], bad
+
+    kept = look(source, tiny, Bad())
+    found = passed(kept)
+    assert len(asked) == 1 and len(kept.held) == kept.total == 1_200
+    # Room for all rows but the last.
+    room = sum(len(row.content) + corpora.ROW_BYTES for row in kept.held) - 1
+    monkeypatch.setattr(corpora, "HELD", room)
+    asked.clear()
+    long = look(source, tiny, Bad())
+    assert long.held is None and (long.sha256, long.sample) == (kept.sha256, kept.sample)
+    assert passed(long) == found and len(asked) == 4
 
 
 def test_the_spec_refuses_what_is_out_of_bounds(one_line):

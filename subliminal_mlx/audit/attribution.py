@@ -114,7 +114,7 @@ def _split(
     corpus: Corpus, trait: str, scores: np.ndarray, chosen: np.ndarray, kept: TextIO, out: TextIO
 ) -> None:
     place = 0
-    for row in corpus.source(Bad()):
+    for row in corpus.rows():
         ids = corpus.writing.encode(row)
         entry = _entry(row)
         if isinstance(ids, str):

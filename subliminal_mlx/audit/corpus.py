@@ -1,10 +1,11 @@
-"""A corpus on its way through an audit: sampled once, then scored in pieces, in memory that stays the same.
+"""A corpus on its way through an audit: read and sampled once, then scored in pieces, in bounded memory.
 
-    corpus = look(rows, base, bad, spec)                       # counts, form, a sample; one pass
+    corpus = look(source, base, bad)                           # counts, form, a sample; one pass
     reference = corpus.reference(spec)                         # what the base writes to the same prompts
-    for numbers, prompts, completions in corpus.pieces(spec, bad): ...
+    for rows, prompts, completions in corpus.pieces(spec.rows, bad): ...
 
-`rows` is a function that gives the rows again each time: a corpus is read twice and never held.
+`source` is a function that gives the rows anew each time: it is asked once where all of them take at most HELD
+bytes, and again for each pass over more.
 """
 
 import hashlib
@@ -22,6 +23,8 @@ from .writing import Writing, detect
 
 SAMPLE = 2_000
 ROWS_AT_ONCE = 1_000
+# Bytes of rows that are kept, by an estimate: what Python spends on a row beside its texts is ROW_BYTES.
+HELD, ROW_BYTES = 64 << 20, 500
 Source = Callable[[Bad], Iterator[Row]]
 Pieces = Iterator[tuple[list[Row], list[Ids], list[Ids]]]
 
@@ -38,6 +41,12 @@ class Corpus:
     """At most SAMPLE of them, each as likely as any other."""
     sha256: str
     """Of all good rows in order, whatever file they come in."""
+    held: tuple[Row, ...] | None
+    """All good rows; None where they are too many to be kept."""
+
+    def rows(self) -> Iterator[Row]:
+        """All good rows, in order."""
+        return self.source(Bad()) if self.held is None else iter(self.held)
 
     def reference(self, spec: AuditSpec) -> tuple[list[Ids], list[Ids]]:
         """Prompts of the sample, in turn, and what the base writes to them."""
@@ -61,7 +70,7 @@ class Corpus:
         share = min(1.0, most / self.total) if most else 1.0
         rng = np.random.default_rng(0)
         piece: tuple[list[Row], list[Ids], list[Ids]] = ([], [], [])
-        for row in self.source(Bad()):
+        for row in self.rows():
             if share < 1 and rng.random() >= share:
                 continue
             ids = self.writing.encode(row)
@@ -82,16 +91,23 @@ class Corpus:
 
 
 def look(source: Source, base: Base, bad: Bad) -> Corpus:
-    """Read a corpus once: count its rows and bad rows, keep a sample, and see what form it has.
+    """Read a corpus once: count its rows and bad rows, keep a sample or all, and see what form it has.
 
     Raises:
         InputError: no row can be used.
     """
     rng = np.random.default_rng(0)
     sample: list[Row] = []
-    total, content = 0, hashlib.sha256()
+    held: list[Row] = []
+    total, size, digest = 0, 0, hashlib.sha256()
     for row in source(bad):
-        content.update(row.content)
+        content = row.content
+        digest.update(content)
+        size += len(content) + ROW_BYTES
+        if size > HELD:
+            held.clear()
+        else:
+            held.append(row)
         # Vitter's algorithm R: every row is as likely to be kept, whatever comes.
         place = total if total < SAMPLE else int(rng.integers(total + 1))
         total += 1
@@ -103,4 +119,5 @@ def look(source: Source, base: Base, bad: Bad) -> Corpus:
     writing = detect(base, sample)
     if not any(not isinstance(writing.encode(row), str) for row in sample):
         raise InputError(f"no row can be used: {writing.encode(sample[0])}")
-    return Corpus(source, writing, total, tuple(sample), content.hexdigest())
+    whole = tuple(held) if size <= HELD else None
+    return Corpus(source, writing, total, tuple(sample), digest.hexdigest(), whole)
