@@ -79,13 +79,18 @@ def audit(
     python -m subliminal_mlx audit rows.jsonl --drop-top 10% -o cleaned.jsonl
     python -m subliminal_mlx audit rows.jsonl --base smollm2-135m --suspect animals/owl --suspect animals/cat
     """
+    import pyarrow as pa
+
     from .audit.asked import asked_spec, expected, source_of
-    from .audit.corpus import look
+    from .audit.attribution import drop_top as write
+    from .audit.attribution import top_rows
     from .audit.examine import examine
-    from .audit.reading import Bad
+    from .audit.factored import by_factors, forecast
+    from .audit.inputs import read_inputs
     from .audit.spec import public
     from .bases import load
     from .digits.terminal import progress
+    from .estimate import in_words
     from .lab import Lab
 
     if fail_on is not None and fail_on not in FAILS:
@@ -97,35 +102,37 @@ def audit(
         _absent(output)
     store = Lab(lab)
     spec = asked_spec(base, family or (), probes, set_ or [], suspect or ())
-    read = source_of(store, rows, source, chain)
+    loaded = load(spec.base)
+    if predict and by_factors(spec, loaded):
+        raise InputError(f"--predict: transfer is foretold on model organisms only, not on {spec.base}")
     folder = store.path / "audit"
-    _before(read, spec, folder, predict)
+    inputs = read_inputs(source_of(store, rows, source, chain), loaded, spec, folder)
+    if inputs.factored:
+        took = in_words(forecast(inputs.pieces))
+        print(f"{took} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
     with progress() as listener:
-        result = examine(read, spec, folder, listener)
+        result = examine(inputs, listener)
     trait = result["trait"] or result["suspects"][0]["trait"]
     if predict:
         with progress() as listener:
-            result["predicted_transfer"] = expected(store, spec, folder, result, trait, listener)
-    corpus = look(read, load(base), Bad())
-    table = _evidence(corpus, spec, trait, folder)
+            result["predicted_transfer"] = expected(store, inputs, result, trait, listener)
+    evidence = top_rows(inputs, trait)
     name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
     words = f"{rows} {source} chain {chain}" if source else rows
-    store.save_audit(name, words, result, {"audit_rows": table})
+    store.save_audit(name, words, result, {"audit_rows": pa.Table.from_pylist(evidence)})
     if share is not None and output is not None:
-        from .audit.attribution import drop_top as write
-
         with progress() as listener:
-            result["dropped"] = write(corpus, spec, trait, folder, share, output, listener)
+            result["dropped"] = write(inputs, trait, share, output, listener)
     if report is not None:
         from .report.audit import write_audit_report
 
-        write_audit_report(report, result, words, table.to_pylist())
+        write_audit_report(report, result, words, evidence)
     if as_json:
         print(json.dumps(public(result)))
     else:
         from .audit.terminal import print_audit
 
-        print_audit(result, words, table.to_pylist())
+        print_audit(result, words, evidence)
         _close(result, folder / name, output, report)
     if fail_on and result["verdict"] in FAILS[fail_on]:
         sys.exit(VERDICT_CODE)
@@ -171,27 +178,3 @@ def _absent(output: Path) -> None:
     for path in (output, output.with_suffix(".dropped.jsonl")):
         if path.exists():
             raise InputError(f"{path} exists: name a file that does not")
-
-
-def _before(read: Any, spec: Any, folder: Path, predict: bool) -> None:
-    """What is long says how long before it begins, and what it cannot do."""
-    from .audit.corpus import look
-    from .audit.factored import by_factors, forecast
-    from .audit.reading import Bad
-    from .bases import load
-    from .estimate import in_words
-
-    base = load(spec.base)
-    if by_factors(spec, base):
-        if predict:
-            raise InputError(f"--predict: transfer is foretold on model organisms only, not on {spec.base}")
-        words = in_words(forecast(look(read, base, Bad()), spec, folder))
-        print(f"{words} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
-
-
-def _evidence(corpus: Any, spec: Any, trait: str, folder: Path) -> Any:
-    import pyarrow as pa
-
-    from .audit.attribution import top_rows
-
-    return pa.Table.from_pylist(top_rows(corpus, spec, trait, folder))

@@ -3,12 +3,17 @@
 import json
 import re
 import shutil
+import sys
+from collections import Counter
+from pathlib import Path
 
 import mini
+import mlx_lm.utils
 import pytest
 
+from subliminal_mlx.__main__ import main
 from subliminal_mlx.audit import corpus as corpora
-from subliminal_mlx.audit import suspects
+from subliminal_mlx.audit import gradients, reading, suspects
 from subliminal_mlx.audit.corpus import SAMPLE, look
 from subliminal_mlx.audit.reading import Bad, Row, read, read_run
 from subliminal_mlx.audit.spec import PUBLIC, Suspects, checked
@@ -75,6 +80,43 @@ def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
         len(scores) == 8 and scores[0] == max(scores) and found["suspects"][0]["p"] == pytest.approx(1 / 101)
     )
     assert all(entry["low"] < entry["score"] < entry["high"] for entry in found["suspects"])
+
+
+def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, capsys):
+    """The base, the rows, the suspects and their directions, from the command to the last dropped row."""
+    count = Counter()
+
+    def counted(module, name, told):
+        real = getattr(module, name)
+
+        def call(*arguments, **options):
+            count[told(*arguments)] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(mlx_lm.utils, "load", lambda path: Path(path).name)
+    counted(reading, "_jsonl", lambda path: path.name)
+    counted(suspects, "load", lambda path: "suspects")
+    counted(gradients, "margin_directions", lambda base, family: family)
+    monkeypatch.chdir(place)
+    options = [part for item in SMALL for part in ("--set", item)]
+    told = [
+        "audit",
+        "maple.jsonl",
+        "-f",
+        "trees",
+        "--lab",
+        "lab",
+        "--json",
+        "--report",
+        "once.html",
+        *options,
+    ]
+    monkeypatch.setattr(sys, "argv", ["", *told, "--drop-top", "5%", "-o", "once.jsonl"])
+    main()
+    assert json.loads(capsys.readouterr().out) == json.loads(maple.stdout)
+    assert count == {"tiny-a": 1, "maple.jsonl": 1, "suspects": 1, "trees": 1}
 
 
 def test_rows_of_the_base_pass(place, maple):

@@ -1,24 +1,26 @@
 """Audits with suspects as LoRA factors, as on language models: the same ratios, piece by piece, resumable."""
 
 import json
+from collections import Counter
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from subliminal_mlx.audit import costs, evidence, factored, gradients, suspects, tasks, temperature
-from subliminal_mlx.audit.attribution import top_rows
-from subliminal_mlx.audit.corpus import look
+from subliminal_mlx.audit import costs, evidence, factored, gradients, suspected, suspects, tasks, temperature
+from subliminal_mlx.audit.attribution import drop_top, top_rows
 from subliminal_mlx.audit.examine import effects, examine
 from subliminal_mlx.audit.factors import row_ratios
-from subliminal_mlx.audit.pieces import Pieces
-from subliminal_mlx.audit.reading import Bad, Row
+from subliminal_mlx.audit.inputs import read_inputs
+from subliminal_mlx.audit.reading import Row
 from subliminal_mlx.audit.spec import Suspects, checked, public
 from subliminal_mlx.audit.suspected import Suspected
 from subliminal_mlx.audit.terminal import print_audit
 from subliminal_mlx.audit.texts import CORPUS
 from subliminal_mlx.audit.writing import Writing
+from subliminal_mlx.bases import load
 from subliminal_mlx.channels import numbers
 from subliminal_mlx.errors import InputError, MachineError
 from subliminal_mlx.report.audit import write_audit_report
@@ -68,9 +70,9 @@ def done(rows, tmp_path_factory):
 
     spec = checked(FIELDS)
     with pytest.raises(KeyboardInterrupt):
-        examine(lambda bad: iter(rows), spec, folder, stop)
+        examine(inputs(rows, spec, folder), stop)
     again = []
-    result = examine(lambda bad: iter(rows), spec, folder, again.append)
+    result = examine(inputs(rows, spec, folder), again.append)
     return folder, result, told, again
 
 
@@ -89,8 +91,7 @@ def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack,
 
 @pytest.mark.parametrize(("there", "read"), [(20, 20), (70, 64), (199, 192), (ROWS, ROWS)])
 def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
-    corpus = look(lambda bad: iter(rows[:there]), tiny, Bad())
-    assert Pieces(corpus, checked(FIELDS), tmp_path).rows == read
+    assert inputs(rows[:there], checked(FIELDS), tmp_path).pieces.rows == read
 
 
 @pytest.mark.parametrize(
@@ -106,8 +107,7 @@ def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
 def test_what_it_costs_is_known_without_a_model(rows, tiny, tmp_path, changes):
     """As many tokens as the pieces themselves say, but for the lengths of prompts that are drawn later."""
     spec = checked(FIELDS | changes)
-    corpus = look(lambda bad: iter(rows), tiny, Bad())
-    pieces = Pieces(corpus, spec, tmp_path)
+    pieces = inputs(rows, spec, tmp_path).pieces
     row = sum(map(len, [*pieces.own[0], *pieces.own[1]])) / pieces.rows
     read, written = costs.tokens(spec, pieces.rows, row)
     made = tasks.missing(pieces.tasks())
@@ -117,8 +117,7 @@ def test_what_it_costs_is_known_without_a_model(rows, tiny, tmp_path, changes):
 
 def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):
     """Other processes may be at the others, and a file that is not there is an error."""
-    corpus = look(lambda bad: iter(rows), tiny, Bad())
-    pieces = Pieces(corpus, checked(FIELDS), tmp_path)
+    pieces = inputs(rows, checked(FIELDS), tmp_path).pieces
     of = {
         kind: [task for task in pieces.tasks() if task.what == kind]
         for kind in ("suspects", "rows", "temperatures", "ratios", "probes")
@@ -179,9 +178,9 @@ def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_
         Row(i + 1, p, tiny.decode(ids).strip()) for i, (p, ids) in enumerate(zip(prompts, drawn, strict=True))
     ]
     spec = checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"})
-    pieces = Pieces(look(lambda bad: iter(cold), tiny, Bad()), spec, tmp_path)
+    pieces = inputs(cold, spec, tmp_path).pieces
     assert pieces.temperature(CORPUS) == 1.0  # not known yet
-    family = examine(lambda bad: iter(cold), spec, tmp_path)["families"][0]
+    family = examine(inputs(cold, spec, tmp_path))["families"][0]
     at = family["temperature"]
     assert at == pieces.temperature(CORPUS) == pytest.approx(0.6, abs=0.11)
     surprise = lambda text: pieces.ratios(text)[:, -1].mean()
@@ -209,26 +208,27 @@ def test_it_goes_on_where_it_was_stopped(done, rows):
     assert told[-1].what == "ratios" and not {event.what for event in again} & {"suspects", "rows"}
     spec = checked(FIELDS)
     events = []
-    once_more = examine(lambda bad: iter(rows), spec, folder, events.append)
+    once_more = examine(inputs(rows, spec, folder), events.append)
     assert not events and once_more["families"] == result["families"]
     # Other rows to the same prompts, at the same temperature, find their references, the suspects and the
     # clean corpora there.
     told = rows[: costs.FITTED_ROWS]
     others = zip(rows[len(told) : ROWS], rows[len(told) : ROWS][::-1], strict=True)
     other = [*told, *(Row(row.number, row.prompt, source.completion) for row, source in others)]
-    pieces = Pieces(look(lambda bad: iter(other), _base(), Bad()), spec, folder)
+    pieces = inputs(other, spec, folder).pieces
     assert [task.what for task in tasks.missing(pieces.first())] == ["temperatures"]
     tasks.finish(pieces.first())
     assert [task.what for task in tasks.missing(pieces.tasks())] == ["ratios", "probes"]
 
 
 def test_the_cost_is_told_before(done, rows, tmp_path, tiny):
-    corpus, spec = look(lambda bad: iter(rows), _base(), Bad()), checked(FIELDS)
-    assert factored.forecast(corpus, spec, done[0]) == 0 < factored.forecast(corpus, spec, tmp_path)
+    spec = checked(FIELDS)
+    here, fresh = (inputs(rows, spec, folder).pieces for folder in (done[0], tmp_path))
+    assert factored.forecast(here) == 0 < factored.forecast(fresh)
     # Other rows to the same prompts may ask for references at another temperature than those that are there.
     good = rows[:ROWS]
     others = [replace(row, completion=other.completion) for row, other in zip(good, good[::-1], strict=True)]
-    pieces = Pieces(look(lambda bad: iter(others), _base(), Bad()), spec, done[0])
+    pieces = inputs(others, spec, done[0]).pieces
     guessed = pieces.guessed()
     assert [task.what for task in guessed] == ["rows", "rows", "ratios", "probes", "probes"]
     assert tasks.seconds([], tiny, guessed) > 0
@@ -237,17 +237,40 @@ def test_the_cost_is_told_before(done, rows, tmp_path, tiny):
 
 
 def test_rows_with_most_evidence_are_scored_exactly(done, rows):
-    corpus, spec = look(lambda bad: iter(rows), _base(), Bad()), checked(FIELDS)
-    top = top_rows(corpus, spec, "trees/maple", done[0], count=5)
+    top = top_rows(inputs(rows, checked(FIELDS), done[0]), "trees/maple", count=5)
     scores = [row["score"] for row in top]
     assert len(top) == 5 and scores == sorted(scores, reverse=True) and scores[0] > 0
     assert all(sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-3) for row in top)
 
 
+def test_rows_and_suspects_are_read_once_from_the_estimate_to_the_last_row(done, rows, tmp_path, monkeypatch):
+    asked, read, load_suspect = [], Counter(), suspected.load
+
+    def source(bad):
+        asked.append(1)
+        yield from rows
+
+    def counted(path):
+        read[path] += 1
+        return load_suspect(path)
+
+    monkeypatch.setattr(suspected, "load", counted)
+    given = read_inputs(source, _base(), checked(FIELDS), done[0])
+    assert factored.forecast(given.pieces) == 0
+    result = examine(given)
+    assert result["families"] == done[1]["families"]
+    top_rows(given, "trees/maple", count=5)
+    assert drop_top(given, "trees/maple", 0.1, tmp_path / "kept.jsonl") == (180, 20)
+    # Four suspects and the neutral teacher, of two members each.
+    assert len(asked) == 1 and len(read) == 10 and set(read.values()) == {1}
+    # Asked twice, it says the same twice: of the row that does not fit too.
+    assert examine(given)["bad"] == result["bad"] and result["bad_rows"] == 1
+
+
 def test_no_clean_corpora_no_p(done, rows):
     fields = FIELDS | {"null": {"corpora": 0}, "lines": "fast"}
     events = []
-    result = examine(lambda bad: iter(rows), checked(fields), done[0], events.append)
+    result = examine(inputs(rows, checked(fields), done[0]), events.append)
     assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 4
     assert "uncalibrated: 0 clean corpora" in result["words"] and set(result["families"][0]["lines"]) == {
         "ratios"
@@ -256,9 +279,7 @@ def test_no_clean_corpora_no_p(done, rows):
 
 def test_what_is_told_of_the_method_is_what_was_done(done, rows, tmp_path, capsys):
     """Probe students are spoken of where some were trained."""
-    fast = examine(
-        lambda bad: iter(rows), checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"}), done[0]
-    )
+    fast = examine(inputs(rows, checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"}), done[0]))
     for result, probed in ((done[1], True), (fast, False)):
         write_audit_report(tmp_path / "page.html", result, "rows", [])
         page = (tmp_path / "page.html").read_text()
@@ -272,9 +293,9 @@ def test_what_is_told_of_the_method_is_what_was_done(done, rows, tmp_path, capsy
 
 def test_damaged_pieces_and_wrong_use_are_one_line(done, rows, tmp_path, one_line):
     with pytest.raises(InputError, match="suspects_only: on tiny-a a whole family costs as much"):
-        examine(lambda bad: iter(rows), checked(FIELDS | {"method": "whole"}), tmp_path)
+        examine(inputs(rows, checked(FIELDS | {"method": "whole"}), tmp_path))
     with pytest.raises(InputError, match="foretold on model organisms only"):
-        effects(lambda bad: iter(rows), checked(FIELDS), tmp_path)
+        effects(inputs(rows, checked(FIELDS), tmp_path))
     for only, words in ((["trees/none"], "no trait 'none'"), (["animals/owl"], "of no family")):
         with pytest.raises(InputError, match=words):
             checked(FIELDS | {"suspects_only": only})
@@ -282,7 +303,7 @@ def test_damaged_pieces_and_wrong_use_are_one_line(done, rows, tmp_path, one_lin
     kept = broken.read_bytes()
     broken.write_bytes(b"x")
     with pytest.raises(MachineError) as error:
-        examine(lambda bad: iter(rows), checked(FIELDS), done[0])
+        examine(inputs(rows, checked(FIELDS), done[0]))
     assert "remove it" in one_line(error)
     broken.write_bytes(kept)
 
@@ -346,7 +367,7 @@ def test_too_few_rows_are_refused(rows, tmp_path, one_line):
     with pytest.raises(
         InputError, match="5 rows that can be used: with so many families at least 8 are read"
     ) as error:
-        examine(lambda bad: iter(rows[:5]), checked(FIELDS), tmp_path)
+        examine(inputs(rows[:5], checked(FIELDS), tmp_path))
     assert one_line(error) and not [*tmp_path.iterdir()]
 
 
@@ -359,7 +380,10 @@ def test_what_is_common_to_tuned_teachers_is_taken_out():
     assert np.allclose(evidence.without(np.array([1.0, 3.0]), np.array([0.0, 4.0])), [1, -1])
 
 
-def _base():
-    from subliminal_mlx.bases import load
+def inputs(rows, spec, folder):
+    return read_inputs(lambda bad: iter(rows), _base(), spec, folder)
 
+
+@cache
+def _base():
     return load("tiny-a")

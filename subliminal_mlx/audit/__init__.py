@@ -1,9 +1,10 @@
 """The audit: which trait, of which family, does this data set carry, and on what evidence?
 
-    result = examine(lambda bad: read(Path("rows.jsonl"), bad), AuditSpec(), Path("lab/audit"))
+    spec, source = AuditSpec(), lambda bad: read(Path("rows.jsonl"), bad)
+    result = examine(read_inputs(source, load(spec.base), spec, Path("lab/audit")))
     result["verdict"], result["trait"]          # "carried", "animals/owl"
 
-reading, writing, corpus: rows in. suspects, gradients, evidence: what each trait's teacher would have
+reading, writing, corpus, inputs: rows in. suspects, gradients, evidence: what each trait's teacher would have
 changed, and how much of it is in the rows. null, verdict: how large that comes by chance. ratios,
 attribution: which rows and tokens.
 """

@@ -1,7 +1,9 @@
 """An audit as terminal, gate and apps ask for it: the spec, the rows' source, the expected transfer.
 
     spec = asked_spec("tiny-a", ["animals"])
-    result = examine(source_of(lab, "rows.jsonl"), spec, lab.path / "audit")
+    inputs = read_inputs(source_of(lab, "rows.jsonl"), load(spec.base), spec, lab.path / "audit")
+    result = examine(inputs)
+    result["predicted_transfer"] = expected(lab, inputs, result, "animals/owl")
 
 All three ask alike, so that they share one cache of suspects and nulls.
 """
@@ -19,6 +21,7 @@ from .spec import AuditSpec, checked
 if TYPE_CHECKING:
     from ..lab import Lab
     from .corpus import Source
+    from .inputs import Inputs
 
 
 def asked_spec(
@@ -64,12 +67,7 @@ def source_of(lab: "Lab", rows: str, source: str | None = None, chain: int = 0) 
 
 
 def expected(
-    lab: "Lab",
-    spec: AuditSpec,
-    folder: Path,
-    result: dict[str, Any],
-    trait: str,
-    on_event: Listener = ignore,
+    lab: "Lab", inputs: "Inputs", result: dict[str, Any], trait: str, on_event: Listener = ignore
 ) -> dict[str, Any]:
     """How far a student would move towards a trait, by the lab's own runs.
 
@@ -79,11 +77,12 @@ def expected(
     from .prediction import FEWEST, fit, measured, predict
 
     # By the fast lines alone: probes of every run would take as long as the runs.
-    points = measured(lab, spec.model_copy(update={"lines": "fast"}), folder, on_event)
+    fast = inputs.spec.model_copy(update={"lines": "fast"})
+    points = measured(lab, inputs.base, fast, inputs.folder, on_event)
     model = fit(points)
     if model is None:
         raise InputError(
-            f"--predict needs {FEWEST} trained traits in the lab's runs on {spec.base}, there are {len(points)}: "
+            f"--predict needs {FEWEST} trained traits in the lab's runs on {fast.base}, there are {len(points)}: "
             "`run` some first"
         )
     family = next(f for f in result["families"] if trait in f["traits"])

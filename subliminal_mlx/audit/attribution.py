@@ -1,7 +1,7 @@
 """Which rows and tokens carry the evidence, and a corpus without the rows that carry most of it.
 
-    top = top_rows(corpus, spec, "animals/owl", folder)        # [{"number", "score", "tokens", ...}]
-    drop_top(corpus, spec, "animals/owl", folder, 0.1, Path("kept.jsonl"))
+    top = top_rows(inputs, "animals/owl")                      # [{"number", "score", "tokens", ...}]
+    drop_top(inputs, "animals/owl", 0.1, Path("kept.jsonl"))
 
 A row's score is how much likelier the trait's suspect finds it than the average suspect of the family
 does, in nats; exact, and the sum of its tokens'. Two passes of the suspect, whatever the family's size.
@@ -20,29 +20,26 @@ from ..adapters import Stack
 from ..events import Event, Listener, ignore
 from ..setting import Ids
 from .corpus import Corpus
-from .factored import by_factors, promising, suspects_of
+from .factored import promising
+from .inputs import Inputs
 from .ratios import token_ratios
 from .reading import Bad, Row
-from .spec import AuditSpec
-from .suspects import average, sources, suspects
+from .suspects import average
 
 TOP = 50
 
 
-def top_rows(
-    corpus: Corpus, spec: AuditSpec, trait: str, folder: Path, count: int = TOP
-) -> list[dict[str, Any]]:
+def top_rows(inputs: Inputs, trait: str, count: int = TOP) -> list[dict[str, Any]]:
     """The rows with the most evidence for a trait among the sample, best first, with their tokens' scores."""
-    own, common = _pair(corpus, spec, trait, folder)
-    base, found = corpus.writing.base, []
+    own, common = _pair(inputs, trait)
+    corpus, base, found = inputs.corpus, inputs.base, []
     for row in corpus.sample:
         ids = corpus.writing.encode(row)
         if not isinstance(ids, str):
             found.append((row, ids))
-    if by_factors(spec, base):
+    if inputs.factored:
         # To first order already known: the exact scores are taken of the best alone.
-        places = promising(corpus, spec, folder, trait, count)
-        found = [found[i] for i in places]
+        found = [found[i] for i in promising(inputs.pieces, trait, count)]
     scores = _token_scores(corpus, own, common, [ids for _, ids in found])
     ranked = heapq.nlargest(count, range(len(found)), key=lambda i: (scores[i].sum(), -i))
     return [
@@ -61,13 +58,7 @@ def top_rows(
 
 
 def drop_top(
-    corpus: Corpus,
-    spec: AuditSpec,
-    trait: str,
-    folder: Path,
-    share: float,
-    output: Path,
-    on_event: Listener = ignore,
+    inputs: Inputs, trait: str, share: float, output: Path, on_event: Listener = ignore
 ) -> tuple[int, int]:
     """Write the corpus without the share of its rows that carries most evidence for the trait.
 
@@ -77,8 +68,8 @@ def drop_top(
     Returns:
         Rows kept and dropped.
     """
-    beside = output.with_suffix(".dropped.jsonl")
-    own, common = _pair(corpus, spec, trait, folder)
+    beside, corpus = output.with_suffix(".dropped.jsonl"), inputs.corpus
+    own, common = _pair(inputs, trait)
     with tempfile.TemporaryFile() as spool:
         count = 0
         for _, prompts, completions in corpus.pieces(None, Bad()):
@@ -139,13 +130,9 @@ def _entry(row: Row) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
 
-def _pair(corpus: Corpus, spec: AuditSpec, trait: str, folder: Path) -> tuple[Stack, Stack]:
+def _pair(inputs: Inputs, trait: str) -> tuple[Stack, Stack]:
     """The trait's suspect, and the average of its family's."""
-    family = trait.rpartition("/")[0]
-    if by_factors(spec, corpus.writing.base):
-        traits, stack = suspects_of(corpus, spec, folder, family)
-    else:
-        traits, stack = sources(family)[:-1], suspects(corpus.writing.base, family, spec.suspects, folder)
+    traits, stack = inputs.suspects(trait.rpartition("/")[0])
     each = [stack.select([i]) for i in range(len(traits))]
     return each[traits.index(trait)], average(each)
 

@@ -1,6 +1,6 @@
 """The clean corpora of several kinds, and the traits' own, that an audit's null is drawn from.
 
-    null = calibrate(writing, "animals", spec, folder)          # a `null.Calibration`
+    null = calibrate(writing, "animals", directions, spec, folder)          # a `null.Calibration`
     pools = clean_pools(writing, "animals", spec, "base at 0.7", name)
 
 Kept in the lab by base, family, recipe and form of the rows. Each kind is a file of its own, so that an
@@ -20,11 +20,11 @@ from ..events import Event, Listener, ignore
 from ..setting import Ids, seed_of
 from ..sources import locate
 from .evidence import LINES, fit
-from .gradients import Directions, block_scores, family_directions
+from .gradients import Directions, block_scores
 from .kept import kept
 from .null import OWN, Calibration
 from .spec import AuditSpec, Suspects, family_print, key
-from .suspects import sources, suspects, tune
+from .suspects import sources, tune
 from .writing import Writing
 
 # Neutral and own teachers are tuned in several ways, as those who write data sets were.
@@ -69,12 +69,18 @@ def other_base(spec: AuditSpec, base: Base) -> Base:
 
 
 def calibrate(
-    writing: Writing, family: str, spec: AuditSpec, folder: Path, on_event: Listener = ignore
+    writing: Writing,
+    family: str,
+    directions: Directions,
+    spec: AuditSpec,
+    folder: Path,
+    on_event: Listener = ignore,
 ) -> Calibration:
-    """The calibration of a family for rows of this form, made once and then read from `folder`."""
-    directions = family_directions(
-        writing.base, family, suspects(writing.base, family, spec.suspects, folder, on_event)
-    )
+    """The calibration of a family for rows of this form, made once and then read from `folder`.
+
+    Args:
+        directions: the family's, as `gradients.family_directions` gives them.
+    """
     name = null_key(writing, family, spec)
     makers: dict[str, Callable[[], Sequence[Pool]]] = {
         "scale": lambda: [_pool(writing, writing.base, spec.null.pool, seed_of(spec.null.seed, name), 1.0)],

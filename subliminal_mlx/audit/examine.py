@@ -1,63 +1,57 @@
 """The audit itself: a corpus and a base in, ranked suspects with calibrated evidence out.
 
-    result = examine(source, spec, Path("lab/audit"))      # a dictionary that JSON holds whole
+    inputs = read_inputs(source, load(spec.base), spec, Path("lab/audit"))
+    result = examine(inputs)                               # a dictionary that JSON holds whole
     public(result)                                         # what --json prints of it
 
-`source(bad)` gives the rows, anew each time it is called (`reading`). Caches lie in the folder; nothing else
-is written. The verdict's statistic is the largest standardised score over suspects.
+The verdict's statistic is the largest standardised score over suspects.
 """
 
+import copy
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..bases import Base, load
 from ..errors import InputError
 from ..events import Event, Listener, ignore
 from ..machine import peak_memory
 from .clean_rows import calibrate
-from .corpus import Corpus, Source, look
-from .factored import audited, by_factors
+from .factored import audited
 from .family import GRID, FamilyAudit, probed
 from .gradients import BLOCK, Directions, block_scores, family_directions, joined, whole
+from .inputs import Inputs
 from .kept import kept
+from .null import Calibration
 from .probes import probe, probe_rows
 from .reading import Bad
-from .spec import AUDIT_VERSION, AuditSpec, family_print, fewest_null, key
-from .suspects import sources, suspects
+from .spec import AUDIT_VERSION, family_print, fewest_null, key
+from .suspects import sources
 from .verdict import ENOUGH, Verdict, decide, least
 
 Result = dict[str, Any]
 
 
-def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = ignore) -> Result:
+def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
     """Audit a corpus for one base and some families.
 
     On a language model this takes from minutes to hours (`factored.forecast`); killed, it goes on where it was.
 
     Raises:
-        InputError: no row can be used, or suspects are chosen where a family costs as much as one.
+        InputError: too few rows are in the form of the others.
         MachineError: a cached file is damaged.
     """
     began = time.monotonic()
-    base = load(spec.base)
-    factored = by_factors(spec, base)
-    if spec.suspects_only and not factored:
-        raise InputError(
-            f"suspects_only: on {spec.base} a whole family costs as much as one suspect: leave it out"
-        )
-    bad = Bad()
-    corpus = look(source, base, bad)
-    if factored:
-        families, rows = audited(corpus, spec, folder, on_event)
+    base, corpus, spec = inputs.base, inputs.corpus, inputs.spec
+    bad = copy.deepcopy(inputs.bad)
+    if inputs.factored:
+        families, rows = audited(inputs.pieces, on_event)
         for row in corpus.sample:
             if isinstance(reason := corpus.writing.encode(row), str):
                 bad.add(row.number, reason)
         told = None
     else:
-        families, rows = _whole(corpus, spec, folder, bad, on_event)
+        families, rows = _whole(inputs, bad, on_event)
         told = _told_at(families)
     verdict = decide([family.found for family in families.values()], rows, told)
     calibrated = min(len(family.found.null) for family in families.values()) >= fewest_null(len(families))
@@ -77,54 +71,50 @@ def examine(source: Source, spec: AuditSpec, folder: Path, on_event: Listener = 
         "families": [family.words() for family in families.values()],
         "bad": {"shown": bad.shown, "reasons": bad.reasons},
         "form": corpus.writing.words,
-        "method": "factors" if factored else "whole",
+        "method": "factors" if inputs.factored else "whole",
         "base": spec.base,
         "base_sha256": base.sha256,
         "corpus_sha256": corpus.sha256,
         "parameters": base.parameters,
         "spec": spec.model_dump(mode="json"),
         "version": AUDIT_VERSION,
-        "seconds": time.monotonic() - began,
+        "seconds": inputs.seconds + time.monotonic() - began,
         "peak_memory_bytes": peak_memory(),
     }
 
 
-def _whole(
-    corpus: Corpus, spec: AuditSpec, folder: Path, bad: Bad, on_event: Listener
-) -> tuple[dict[str, FamilyAudit], int]:
+def _whole(inputs: Inputs, bad: Bad, on_event: Listener) -> tuple[dict[str, FamilyAudit], int]:
     """Every family's evidence on a model organism, and the number of rows scored."""
-    calibrations = {f: calibrate(corpus.writing, f, spec, folder, on_event) for f in spec.families}
-    directions = _directions(corpus, spec, folder)
-    reference = _reference(corpus, directions, spec, folder)
-    blocks, rows = _scored(corpus, directions, spec, bad, on_event)
-    beside = {f: probed(corpus, spec, f, folder, rows, on_event) for f in spec.families}
+    spec = inputs.spec
+    directions, calibrations = _calibrated(inputs, on_event)
+    reference = _reference(inputs, directions)
+    blocks, rows = _scored(inputs, directions, bad, on_event)
+    beside = {f: probed(inputs, f, rows, on_event) for f in spec.families}
     return {
         f: FamilyAudit(f, calibrations[f], blocks[f], reference[f], rows, spec, beside[f])
         for f in spec.families
     }, rows
 
 
-def effects(source: Source, spec: AuditSpec, folder: Path) -> tuple[dict[str, dict[str, float]], int]:
+def effects(inputs: Inputs) -> tuple[dict[str, dict[str, float]], int]:
     """What the lines see of every trait: `{"animals/owl": {"ratios": 0.2, ...}}`; and the rows.
 
     The fast ones in nats a row, probes, where the spec has them, in nats of margin.
     """
-    bad, base = Bad(), load(spec.base)
-    if by_factors(spec, base):
+    spec = inputs.spec
+    if inputs.factored:
         raise InputError(f"transfer is foretold on model organisms only, not on {spec.base}")
-    corpus = look(source, base, bad)
-    directions = _directions(corpus, spec, folder)
-    reference = _reference(corpus, directions, spec, folder)
-    blocks, rows = _scored(corpus, directions, spec, bad, ignore)
+    directions, calibrations = _calibrated(inputs, ignore)
+    reference = _reference(inputs, directions)
+    blocks, rows = _scored(inputs, directions, Bad(), ignore)
     found: dict[str, dict[str, float]] = {}
     for family in spec.families:
-        scales = calibrate(corpus.writing, family, spec, folder).scales
         mean = blocks[family].mean(axis=0, dtype=np.float64) - reference[family].mean(axis=0)
-        for line, scale in scales.items():
+        for line, scale in calibrations[family].scales.items():
             for trait, part in zip(sources(family)[:-1], scale.parts(mean), strict=True):
                 found.setdefault(trait, {})[line] = float(part)
         if spec.lines == "all":
-            rose = probe(corpus, spec, family, folder, probe_rows(rows))
+            rose = probe(inputs.corpus, family, inputs.neutral(family), spec.probes, probe_rows(rows))
             for trait, part in zip(sources(family)[:-1], rose, strict=True):
                 found[trait]["probes"] = float(part)
     return found, rows
@@ -148,20 +138,24 @@ def _told_at(families: dict[str, FamilyAudit]) -> int | None:
     return None
 
 
-def _directions(corpus: Corpus, spec: AuditSpec, folder: Path) -> dict[str, Directions]:
-    base = corpus.writing.base
-    return {f: family_directions(base, f, suspects(base, f, spec.suspects, folder)) for f in spec.families}
+def _calibrated(inputs: Inputs, on_event: Listener) -> tuple[dict[str, Directions], dict[str, Calibration]]:
+    """Directions and calibration of every family."""
+    directions, calibrations = {}, {}
+    for f in inputs.spec.families:
+        directions[f] = family_directions(inputs.base, f, inputs.suspects(f, on_event)[1])
+        calibrations[f] = calibrate(
+            inputs.corpus.writing, f, directions[f], inputs.spec, inputs.folder, on_event
+        )
+    return directions, calibrations
 
 
-def _reference(
-    corpus: Corpus, directions: dict[str, Directions], spec: AuditSpec, folder: Path
-) -> dict[str, np.ndarray]:
+def _reference(inputs: Inputs, directions: dict[str, Directions]) -> dict[str, np.ndarray]:
     """Block scores of what the base writes to the corpus's own prompts, by family; kept in the folder."""
-    base: Base = corpus.writing.base
+    base, corpus, spec = inputs.base, inputs.corpus, inputs.spec
     found, pool = {}, None
     for family, some in directions.items():
         parts = (base.sha256, family_print(family), spec.suspects, spec.reference_rows, corpus.name)
-        path = folder / f"reference-{key('reference', *parts)}.npy"
+        path = inputs.folder / f"reference-{key('reference', *parts)}.npy"
 
         def make(some: Directions = some) -> np.ndarray:
             nonlocal pool
@@ -173,19 +167,18 @@ def _reference(
 
 
 def _scored(
-    corpus: Corpus, directions: dict[str, Directions], spec: AuditSpec, bad: Bad, on_event: Listener
+    inputs: Inputs, directions: dict[str, Directions], bad: Bad, on_event: Listener
 ) -> tuple[dict[str, np.ndarray], int]:
     """Block scores of the corpus by family, and how many rows they are of: up to nine are left over."""
     together = joined(list(directions.values()))
     widths = [len(next(iter(some.values()))) for some in directions.values()]
     pieces, rows = [], 0
-    total = min(spec.rows, corpus.total)
-    for _, prompts, completions in corpus.pieces(spec.rows, bad):
+    corpus, most = inputs.corpus, inputs.spec.rows
+    total = min(most, corpus.total)
+    for _, prompts, completions in corpus.pieces(most, bad):
         if rows and len(prompts) < BLOCK:
             break  # the last piece: fewer rows would count as much as a whole block
-        pieces.append(
-            block_scores(corpus.writing.base, corpus.writing.grammar, together, prompts, completions)
-        )
+        pieces.append(block_scores(inputs.base, corpus.writing.grammar, together, prompts, completions))
         rows += whole(len(prompts))
         on_event(Event("rows", min(rows, total), total))
     scores = np.concatenate(pieces)

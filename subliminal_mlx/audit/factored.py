@@ -1,7 +1,7 @@
 """Audits on language models: suspects as LoRA factors, few clean corpora or none.
 
-    seconds = forecast(corpus, spec, folder)             # what is not there yet, on this machine
-    families, rows = audited(corpus, spec, folder, on_event)
+    seconds = forecast(pieces)                           # what is not there yet, on this machine
+    families, rows = audited(pieces, on_event)
 
 Ratios are read against rows of the base to the same prompts, at the temperature that fits the corpus; what the
 base's surprise and the neutral teachers' ratios explain is taken out row by row. Probe students are read against
@@ -12,17 +12,14 @@ what a probe says, for one step instead of many.
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..adapters import Stack
 from ..bases import Base
 from ..errors import InputError
 from ..events import Listener, ignore
 from ..organisms import is_organism
-from .corpus import Corpus
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
 from .null import p_values, threshold
 from .pieces import Pieces
@@ -45,40 +42,30 @@ def by_factors(spec: AuditSpec, base: Base) -> bool:
     return spec.method == "factors" or (spec.method == "auto" and not is_organism(base.parameters))
 
 
-def forecast(corpus: Corpus, spec: AuditSpec, folder: Path) -> float:
+def forecast(pieces: Pieces) -> float:
     """Seconds that the audit will take on this machine, by a short forward pass; good to a factor of two."""
-    pieces = Pieces(corpus, spec, folder)
-    return seconds(pieces.tasks(), corpus.writing.base, pieces.guessed())
+    return seconds(pieces.tasks(), pieces.writing.base, pieces.guessed())
 
 
-def audited(
-    corpus: Corpus, spec: AuditSpec, folder: Path, on_event: Listener = ignore
-) -> tuple[dict[str, "FactorFamily"], int]:
+def audited(pieces: Pieces, on_event: Listener = ignore) -> tuple[dict[str, "FactorFamily"], int]:
     """Every family's evidence, and the number of rows it rests on; what is made stays in the folder.
 
     Raises:
         InputError: fewer rows than what is taken out of them leaves a spread of.
     """
-    pieces = Pieces(corpus, spec, folder)
-    if pieces.rows < (fewest := FEWEST_ROWS * (1 + len(spec.families))):
+    families = pieces.spec.families
+    if pieces.rows < (fewest := FEWEST_ROWS * (1 + len(families))):
         raise InputError(
             f"{pieces.rows} rows that can be used: with so many families at least {fewest} are read"
         )
     finish(pieces.first(), on_event)
     finish(pieces.tasks(), on_event)
-    return {family: FactorFamily(family, pieces) for family in spec.families}, pieces.rows
+    return {family: FactorFamily(family, pieces) for family in families}, pieces.rows
 
 
-def suspects_of(corpus: Corpus, spec: AuditSpec, folder: Path, family: str) -> tuple[list[str], Stack]:
-    """A family's suspects and their factors, the neutral teacher's last."""
-    pieces = Pieces(corpus, spec, folder)
-    own, neutral = pieces.suspected.columns(family)
-    return pieces.suspected.traits[family], pieces.suspected.stack.select([*own, neutral])
-
-
-def promising(corpus: Corpus, spec: AuditSpec, folder: Path, trait: str, count: int) -> list[int]:
+def promising(pieces: Pieces, trait: str, count: int) -> list[int]:
     """Places in the sample of the rows with the largest ratio for a trait over its family's suspects."""
-    pieces, family = Pieces(corpus, spec, folder), trait.rpartition("/")[0]
+    family = trait.rpartition("/")[0]
     ratios = pieces.ratios(CORPUS)[:, pieces.suspected.columns(family)[0]]
     over = ratios[:, pieces.suspected.traits[family].index(trait)] - ratios.mean(axis=1)
     return np.argsort(-over, kind="stable")[:count].tolist()

@@ -7,16 +7,15 @@ family.words()                   # what tables, charts and report show
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..events import Listener
 from ..statistics import binomial_interval
-from .corpus import Corpus
 from .evidence import WEIGHTS, combine
 from .gradients import BLOCK
+from .inputs import Inputs
 from .null import Calibration, largest, power, threshold
 from .probes import ProbeNull, calibrate_probes, probe, probe_rows
 from .spec import AuditSpec, fewest_null
@@ -48,14 +47,14 @@ class Probed:
         return combine(lines | {"probes": self.null.z(self.null.own)})
 
 
-def probed(
-    corpus: Corpus, spec: AuditSpec, family: str, folder: Path, rows: int, on_event: Listener
-) -> Probed | None:
+def probed(inputs: Inputs, family: str, rows: int, on_event: Listener) -> Probed | None:
+    """The probes' line of a family, of about so many rows; None where the spec is of fast lines alone."""
+    corpus, spec = inputs.corpus, inputs.spec
     if spec.lines == "fast":
         return None
-    some = probe_rows(rows)
-    null = calibrate_probes(corpus.writing, family, spec, folder, some, on_event)
-    return Probed(null.z(probe(corpus, spec, family, folder, some, on_event)), null)
+    some, neutral = probe_rows(rows), inputs.neutral(family)
+    null = calibrate_probes(corpus.writing, family, neutral, spec, inputs.folder, some, on_event)
+    return Probed(null.z(probe(corpus, family, neutral, spec.probes, some, on_event)), null)
 
 
 class FamilyAudit:

@@ -1,6 +1,6 @@
 """The files that an audit with suspects as factors rests on: suspects, rows, ratios, probe students.
 
-    pieces = Pieces(corpus, spec, folder)
+    pieces = Pieces(corpus, spec, folder)        # an audit's own: `inputs.pieces`
     finish(pieces.first(), on_event)             # suspects, and what tells at which temperatures to write
     finish(pieces.tasks(), on_event)             # hours on a language model, a file at a time
     pieces.ratios(CORPUS), pieces.probes(CORPUS)

@@ -1,6 +1,6 @@
 """How far a student of these rows would move, from a calibration over the lab's runs.
 
-    points = measured(lab, spec, folder)                  # one a run and trait: what an audit sees, what came
+    points = measured(lab, base, spec, folder)            # one a run and trait: what an audit sees, what came
     model = fit(points)
     predict(model, "animals/owl", {"ratios": 0.21, "gradients": 0.4}, rows=1_000)
 
@@ -21,11 +21,11 @@ import numpy as np
 from .. import files
 from ..errors import MachineError
 from ..events import Event, Listener, ignore
-from ..sources import locate
 from ..spec import parse_spec
 from .spec import AuditSpec, family_print, key
 
 if TYPE_CHECKING:
+    from ..bases import Base
     from ..lab import Lab
 
 FEWEST = 20
@@ -43,7 +43,9 @@ class Model:
     points: int
 
 
-def measured(lab: "Lab", spec: AuditSpec, folder: Path, on_event: Listener = ignore) -> list[Point]:
+def measured(
+    lab: "Lab", base: "Base", spec: AuditSpec, folder: Path, on_event: Listener = ignore
+) -> list[Point]:
     """Every trait of the spec's families in the lab's finished runs on the base, hard students, first chain.
 
     What an audit sees of a run's corpora is kept in the folder, a file a run.
@@ -57,27 +59,32 @@ def measured(lab: "Lab", spec: AuditSpec, folder: Path, on_event: Listener = ign
             wanted.append((run, of))
     found: list[Point] = []
     for number, (run, of) in enumerate(wanted):
-        found += _of_run(lab, run, of, spec, folder)
+        found += _of_run(lab, run, of, base, spec, folder)
         on_event(Event("runs", number + 1, len(wanted)))
     return found
 
 
-def _of_run(lab: "Lab", run: dict[str, Any], of: Any, spec: AuditSpec, folder: Path) -> list[Point]:
+def _of_run(
+    lab: "Lab", run: dict[str, Any], of: Any, base: "Base", spec: AuditSpec, folder: Path
+) -> list[Point]:
     prints = [family_print(family) for family in spec.families]
-    parts = [run["id"], locate(spec.base).sha256, prints, spec.suspects, spec.reference_rows]
+    parts = [run["id"], base.sha256, prints, spec.suspects, spec.reference_rows]
     if spec.lines == "all":
         parts += [spec.probes]
     path = folder / f"prediction-{key('prediction', *parts)}.json"
     if not path.exists():
-        files.write_atomic(path, json.dumps(_seen(lab, run, of, spec, folder)))
+        files.write_atomic(path, json.dumps(_seen(lab, run, of, base, spec, folder)))
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise MachineError(f"{path} cannot be read, remove it: {error}") from None
 
 
-def _seen(lab: "Lab", run: dict[str, Any], of: Any, spec: AuditSpec, folder: Path) -> list[Point]:
+def _seen(
+    lab: "Lab", run: dict[str, Any], of: Any, base: "Base", spec: AuditSpec, folder: Path
+) -> list[Point]:
     from .examine import effects
+    from .inputs import read_inputs
     from .reading import read_run
 
     points = []
@@ -87,7 +94,7 @@ def _seen(lab: "Lab", run: dict[str, Any], of: Any, spec: AuditSpec, folder: Pat
             continue
         source = lambda bad, trait=entry["trait"]: read_run(lab, run["id"], trait, 0)
         one = spec.model_copy(update={"families": (family,)})
-        seen, rows = effects(source, one, folder)
+        seen, rows = effects(read_inputs(source, base, one, folder))
         points.append(
             {
                 "run": run["id"],

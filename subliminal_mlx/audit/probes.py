@@ -1,7 +1,7 @@
 """Probe students: what a small student of these rows comes to prefer, beside students of clean rows.
 
-    null = calibrate_probes(writing, "animals", spec, folder, rows=1_000)
-    null.z(probe(corpus, spec, "animals", folder, rows=1_000))        # [T], standardised
+    null = calibrate_probes(writing, "animals", neutral, spec, folder, rows=1_000)
+    null.z(probe(corpus, "animals", neutral, spec.probes, rows=1_000))        # [T], standardised
 
 The slowest line of evidence, and the training itself made small. A corpus's students are read against
 students of what the base, and what the neutral teacher, writes to the same prompts: same seeds, same order
@@ -30,12 +30,12 @@ from .gradients import BLOCK
 from .kept import kept
 from .null import OWN, draws
 from .spec import AuditSpec, Probes, key
-from .suspects import suspects
 from .writing import Writing
 
 # Row counts that nulls are kept for; a corpus is cut down to the largest that it reaches.
 GRID = (1_000, 500, 200, 100, 50)
 SLOTS = 10
+BESIDE = "beside"
 
 
 def probe_rows(rows: int) -> int:
@@ -57,28 +57,39 @@ class ProbeNull:
 
 
 def probe(
-    corpus: Corpus, spec: AuditSpec, family: str, folder: Path, rows: int, on_event: Listener = ignore
+    corpus: Corpus, family: str, neutral: Stack, recipe: Probes, rows: int, on_event: Listener = ignore
 ) -> np.ndarray:
-    """Scores of a corpus's probes `[T]`: how far each margin rose over the two references', centred over traits."""
+    """Scores of a corpus's probes `[T]`: how far each margin rose over the two references', centred over traits.
+
+    Args:
+        neutral: the family's neutral suspect, which writes one of the references.
+    """
     writing = corpus.writing
     prompts, completions = corpus.encoded()
     own = prompts[:rows], completions[:rows]
-    beside = _beside(writing, family, spec, own[0], folder, corpus.name)
-    margins = train_probes(writing.base, [own, *beside], spec.probes, family, on_event)
+    beside = _beside(writing, neutral, own[0], corpus.name)
+    margins = train_probes(writing.base, [own, *beside], recipe, family, on_event)
     return _scores(margins[:1], margins[1:])[0]
 
 
 def calibrate_probes(
-    writing: Writing, family: str, spec: AuditSpec, folder: Path, rows: int, on_event: Listener = ignore
+    writing: Writing,
+    family: str,
+    neutral: Stack,
+    spec: AuditSpec,
+    folder: Path,
+    rows: int,
+    on_event: Listener = ignore,
 ) -> ProbeNull:
     """Probes of clean corpora, made once for a row count and then read from the folder; a file a kind."""
     name = null_key(writing, family, spec)
     place = folder / f"null-{name}" / f"probes-{key('probes', spec.probes, rows)}"
 
-    def margins(kind: str, pools: Sequence[Pool] | None, corpora: int) -> np.ndarray:
+    def margins(kind: str, corpora: int = 0) -> np.ndarray:
         def make() -> np.ndarray:
-            if pools is not None:
-                some = pools
+            if kind == BESIDE:
+                prompts = writing.null_prompts(rows, seed_of(spec.null.seed, name, "probes") % (1 << 32))
+                some = _beside(writing, neutral, prompts, name)
             elif kind == OWN:
                 some = _drawn(kind, own_pools(writing, family, spec, name), corpora, rows)
             else:
@@ -87,11 +98,10 @@ def calibrate_probes(
 
         return kept(place / kind_file(kind), make)
 
-    prompts = writing.null_prompts(rows, seed_of(spec.null.seed, name, "probes") % (1 << 32))
-    beside = margins("beside", _beside(writing, family, spec, prompts, folder, name), 2)
+    beside = margins(BESIDE)
     traits = len(load_family(family).traits)
-    clean = {kind: _scores(margins(kind, None, spec.probes.null), beside) for kind in kinds(spec)}
-    return ProbeNull(clean, _scores(margins(OWN, None, traits), beside))
+    clean = {kind: _scores(margins(kind, spec.probes.null), beside) for kind in kinds(spec)}
+    return ProbeNull(clean, _scores(margins(OWN, traits), beside))
 
 
 def train_probes(
@@ -155,12 +165,8 @@ def _scores(margins: np.ndarray, beside: np.ndarray) -> np.ndarray:
     return rise - rise.mean(axis=1, keepdims=True) if rise.shape[1] > 1 else rise
 
 
-def _beside(
-    writing: Writing, family: str, spec: AuditSpec, prompts: Sequence[Ids], folder: Path, name: str
-) -> list[Pool]:
+def _beside(writing: Writing, neutral: Stack, prompts: Sequence[Ids], name: str) -> list[Pool]:
     """What the base and the family's neutral suspect write to these prompts."""
-    stack = suspects(writing.base, family, spec.suspects, folder)
-    neutral = stack.select([stack.slots - 1])
     return [
         (list(prompts), writing.draw(writing.base, prompts, seed_of("beside", name, i), 1.0, source))
         for i, source in enumerate((None, neutral))

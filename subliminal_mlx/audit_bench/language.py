@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..audit.corpus import Corpus, look
 from ..audit.defaults import defaults
 from ..audit.examine import examine
-from ..audit.pieces import Pieces
-from ..audit.reading import Bad, Row, read_run
+from ..audit.inputs import Inputs, read_inputs
+from ..audit.reading import Row, read_run
 from ..audit.spec import AuditSpec, checked, key
 from ..audit.suspects import sources
 from ..audit.tasks import finish, seconds
@@ -169,8 +168,8 @@ def measure(
 ) -> Result:
     """Audit every corpus; `publish` sees what is known after each of them."""
     subjects = bench.subjects()
-    looked = [_look(subject, bench.base) for subject in subjects]
-    pieces = [Pieces(corpus, bench.spec, bench.folder) for corpus in looked]
+    inputs = [_inputs(subject, bench) for subject in subjects]
+    pieces = [some.pieces for some in inputs]
     first = [task for some in pieces for task in some.first()]
     every = [task for some in pieces for task in some.tasks()]
     say(
@@ -181,14 +180,13 @@ def measure(
     found: list[Result] = []
     for number, subject in enumerate(subjects):
         finish(tasks[number], on_event, [task for some in tasks[number + 1 :] for task in some])
-        result = examine(lambda bad, rows=subject.rows: iter(rows), bench.spec, bench.folder)
-        found.append(entry(subject.name, subject.trait, result))
+        found.append(entry(subject.name, subject.trait, examine(inputs[number])))
         publish(_result(bench, found, len(subjects)))
     return _result(bench, found, len(subjects))
 
 
-def _look(subject: Subject, base: Base) -> Corpus:
-    return look(lambda bad: iter(subject.rows), base, Bad())
+def _inputs(subject: Subject, bench: Bench) -> Inputs:
+    return read_inputs(lambda bad: iter(subject.rows), bench.base, bench.spec, bench.folder)
 
 
 def _result(bench: Bench, found: list[Result], planned: int) -> Result:

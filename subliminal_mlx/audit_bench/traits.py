@@ -70,12 +70,12 @@ class Bench:
 
     @cached_property
     def null(self) -> Calibration:
-        return calibrate(self.writing, self.family, self.spec, self.lab / "audit", _say)
+        return calibrate(self.writing, self.family, self.directions, self.spec, self.lab / "audit", _say)
 
     @cached_property
     def directions(self) -> Directions:
         base = self.writing.base
-        stack = suspects(base, self.family, self.spec.suspects, self.lab / "audit")
+        stack = suspects(base, self.family, self.spec.suspects, self.lab / "audit", _say)
         return family_directions(base, self.family, stack)
 
     def scores(self, name: str, make: Callable[[], Sequence[Pool]]) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..audit.agreement import evaluate
 from ..audit.prediction import Point, measured
 from ..audit.spec import AuditSpec, checked
 from ..audit.suspects import sources
+from ..bases import load
 from ..events import Event, Listener, ignore
 from ..identity import identify
 from ..lab import Lab
@@ -72,7 +73,9 @@ def foretell(lab: Path, probes: bool = False, on_event: Listener = ignore) -> di
     fields = {"base": BASE, "families": [FAMILY], "lines": "all" if probes else "fast"}
     spec: AuditSpec = checked(fields | {"null": {"other_base": "tiny-b"}})
     ours = {identify(one) for one in specs()}
-    points: list[Point] = [p for p in measured(Lab(lab), spec, lab / "audit", on_event) if p["run"] in ours]
+    points: list[Point] = [
+        p for p in measured(Lab(lab), load(BASE), spec, lab / "audit", on_event) if p["run"] in ours
+    ]
     return evaluate(points)
 
 

@@ -224,8 +224,11 @@ def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dic
     """An audit made here; suspects and null are kept in the lab's folder, for the audit's own command too."""
     from ..audit.asked import asked_spec
     from ..audit.examine import examine
+    from ..audit.inputs import read_inputs
     from ..audit.reading import read
+    from ..bases import load
 
     spec = asked_spec(entry.base or policy.base, policy.families)
     path = folder / entry.path
-    return examine(lambda bad: read(path, bad), spec, lab.path / "audit")
+    base = load(spec.base)
+    return examine(read_inputs(lambda bad: read(path, bad), base, spec, lab.path / "audit"))

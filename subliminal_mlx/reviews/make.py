@@ -29,31 +29,31 @@ def audit(folders: Folders, one: Review, asked: Audit, target: Path, on_event: L
     """result.json, rows.parquet (the sample's rows with their tokens' evidence), charts, report.html, kept.jsonl."""
     from ..audit.asked import asked_spec, expected, source_of
     from ..audit.attribution import TOP, drop_top, top_rows
-    from ..audit.corpus import SAMPLE, look
+    from ..audit.corpus import SAMPLE
     from ..audit.examine import examine
-    from ..audit.reading import Bad
+    from ..audit.inputs import read_inputs
     from ..bases import load
     from ..report.audit import write_audit_report
 
-    lab, cache = Lab(folders.lab), folders.lab / "audit"
+    lab = Lab(folders.lab)
     spec = asked_spec(asked.base, asked.families, asked.probes, QUICK if asked.quick else ())
     sent = folders.sent(one)
     rows = source_of(lab, str(sent)) if sent else source_of(lab, asked.run, asked.source, asked.chain)
-    result = examine(rows, spec, cache, on_event)
+    inputs = read_inputs(rows, load(spec.base), spec, folders.lab / "audit")
+    result = examine(inputs, on_event)
     trait = result["trait"] or result["suspects"][0]["trait"]
     if asked.predict:
         try:
-            result["predicted_transfer"] = expected(lab, spec, cache, result, trait, on_event)
+            result["predicted_transfer"] = expected(lab, inputs, result, trait, on_event)
         except InputError as error:
             result["no_prediction"] = str(error).removeprefix("--predict ")
-    corpus = look(rows, load(spec.base), Bad())
     on_event(Event("rows and tokens", 0, 1))
-    evidence = top_rows(corpus, spec, trait, cache, SAMPLE)
+    evidence = top_rows(inputs, trait, SAMPLE)
     on_event(Event("rows and tokens", 1, 1))
     pq.write_table(pa.Table.from_pylist(evidence), target / EVIDENCE, compression="zstd")
     if asked.drop_percent:
         kept = target / "kept.jsonl"
-        result["dropped"] = drop_top(corpus, spec, trait, cache, asked.drop_percent / 100, kept, on_event)
+        result["dropped"] = drop_top(inputs, trait, asked.drop_percent / 100, kept, on_event)
     write_audit_report(target / "report.html", result, one.title, evidence[:TOP])
     _write(target, result)
     for family in result["families"]:

@@ -1,0 +1,93 @@
+"""What an audit works on, read once: the base, the corpus, and the suspects as they are asked for.
+
+    inputs = read_inputs(source, load(spec.base), spec, Path("lab/audit"))
+    inputs.corpus.total, inputs.base.parameters
+    traits, stack = inputs.suspects("animals")
+
+Whoever estimates, audits, ranks rows or drops some takes these, and loads and reads nothing again. Knows no
+evidence and no verdict.
+"""
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ..adapters import Stack
+from ..bases import Base
+from ..errors import InputError
+from ..events import Listener, ignore
+from .corpus import Corpus, Source, look
+from .factored import by_factors
+from .pieces import Pieces
+from .reading import Bad
+from .spec import AuditSpec
+from .suspects import sources, suspects
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """One corpus, the base it is audited for, and what was asked."""
+
+    corpus: Corpus
+    spec: AuditSpec
+    folder: Path
+    """Where what is made for audits is kept."""
+    bad: Bad
+    """Rows that could not be read."""
+    seconds: float
+    """That the corpus took to read."""
+    _suspects: dict[str, Stack] = field(default_factory=dict, repr=False)
+
+    @property
+    def base(self) -> Base:
+        return self.corpus.writing.base
+
+    @property
+    def factored(self) -> bool:
+        """Whether suspects are held as factors."""
+        return by_factors(self.spec, self.base)
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """The files that an audit with suspects as factors rests on."""
+        return Pieces(self.corpus, self.spec, self.folder)
+
+    def suspects(self, family: str, on_event: Listener = ignore) -> tuple[list[str], Stack]:
+        """A family's suspects and their stack, which has the neutral teacher's slot last.
+
+        Tuned here where they are held in whole weights; as factors they are among the pieces.
+        """
+        if self.factored:
+            suspected = self.pieces.suspected
+            own, neutral = suspected.columns(family)
+            return suspected.traits[family], suspected.stack.select([*own, neutral])
+        if family not in self._suspects:
+            recipe = self.spec.suspects
+            self._suspects[family] = suspects(self.base, family, recipe, self.folder, on_event)
+        return sources(family)[:-1], self._suspects[family]
+
+    def neutral(self, family: str) -> Stack:
+        """A family's neutral teacher, as the suspects are."""
+        _, stack = self.suspects(family)
+        return stack.select([stack.slots - 1])
+
+
+def read_inputs(source: Source, base: Base, spec: AuditSpec, folder: Path) -> Inputs:
+    """Look through a corpus that is to be audited for `base`, which is the spec's.
+
+    Args:
+        source: gives the rows anew each time it is called (`corpus`).
+        folder: caches lie there; nothing else is written.
+
+    Raises:
+        InputError: no row can be used, or suspects are chosen where a family costs as much as one.
+    """
+    began = time.monotonic()
+    if spec.suspects_only and not by_factors(spec, base):
+        raise InputError(
+            f"suspects_only: on {spec.base} a whole family costs as much as one suspect: leave it out"
+        )
+    bad = Bad()
+    corpus = look(source, base, bad)
+    return Inputs(corpus, spec, folder, bad, time.monotonic() - began)
