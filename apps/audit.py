@@ -19,8 +19,8 @@ with app.setup:
     # Only what the first chart needs: importing Altair or MLX takes longer than showing a stored audit.
     import marimo as mo
 
-    from subliminal_mlx.errors import SubliminalError
-    from subliminal_mlx.page.figures import STYLE, figure, plain
+    from subliminal_mlx.system.errors import SubliminalError
+    from subliminal_mlx.web.pages.figures import STYLE, figure, plain
 
 
 @app.cell(hide_code=True)
@@ -37,11 +37,12 @@ def _():
 
 @app.cell(hide_code=True)
 def _():
-    from subliminal_mlx import jobs, reviews
+    from subliminal_mlx import jobs
+    from subliminal_mlx.jobs import reviews
+    from subliminal_mlx.jobs.reviews.costs import words as audit_time
+    from subliminal_mlx.jobs.reviews.requests import MOST_POLICY, MOST_UPLOAD, Upload
     from subliminal_mlx.lab import Lab
-    from subliminal_mlx.page import audited, background, defended, measuring, reviewed, runs, setup
-    from subliminal_mlx.reviews.hours import words as audit_time
-    from subliminal_mlx.reviews.requests import MOST_POLICY, MOST_UPLOAD, Upload
+    from subliminal_mlx.web.pages import audited, background, defended, measuring, reviewed, runs, setup
 
     visitor = jobs.access(mo.app_meta().request)
     lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)

@@ -20,15 +20,15 @@ with app.setup:
 
     import marimo as mo
 
-    from subliminal_mlx import charts
-    from subliminal_mlx.charts import digits as drawn
-    from subliminal_mlx.charts import theorem as drawn_theorem
-    from subliminal_mlx.digits import grid, live, summary
-    from subliminal_mlx.digits.pictures import for_page
-    from subliminal_mlx.digits.spec import make, sliders
-    from subliminal_mlx.errors import InputError
-    from subliminal_mlx.page import figures
-    from subliminal_mlx.page.figures import percent
+    from subliminal_mlx.demos.digits import grid, live, summary
+    from subliminal_mlx.demos.digits.pictures import for_page
+    from subliminal_mlx.demos.digits.spec import make, sliders
+    from subliminal_mlx.report import charts
+    from subliminal_mlx.report.charts import digits as drawn
+    from subliminal_mlx.report.charts import theorem as drawn_theorem
+    from subliminal_mlx.system.errors import InputError
+    from subliminal_mlx.web.pages import figures
+    from subliminal_mlx.web.pages.figures import percent
 
 
 @app.function(hide_code=True)

@@ -22,10 +22,10 @@ with app.setup:
 
     import marimo as mo
 
-    from subliminal_mlx import results
-    from subliminal_mlx.errors import SubliminalError
-    from subliminal_mlx.page.figures import STYLE, figure, plain
-    from subliminal_mlx.page.headline import headline
+    from subliminal_mlx.report import results
+    from subliminal_mlx.system.errors import SubliminalError
+    from subliminal_mlx.web.pages.figures import STYLE, figure, plain
+    from subliminal_mlx.web.pages.headline import headline
 
 
 @app.cell(hide_code=True)
@@ -101,7 +101,7 @@ def _():
 
 @app.cell
 def _(seed, set_guesses):
-    from subliminal_mlx.blind import rounds
+    from subliminal_mlx.demos.blind import rounds
 
     game = rounds.rounds(seed)
 
@@ -115,7 +115,7 @@ def _(seed, set_guesses):
 
 @app.cell(hide_code=True)
 def _(game, get_guesses, left, right, rounds):
-    from subliminal_mlx.page import blind
+    from subliminal_mlx.web.pages import blind
 
     guesses = get_guesses()
     if len(guesses) == len(game):
@@ -161,8 +161,8 @@ def _(elsewhere, train):
 @app.function(hide_code=True)
 def learn(base):
     """Show two students while they train, without holding up the page."""
-    from subliminal_mlx import charts
-    from subliminal_mlx.page import blind
+    from subliminal_mlx.report import charts
+    from subliminal_mlx.web.pages import blind
 
     def work():
         try:
@@ -195,9 +195,10 @@ def _(elsewhere):
 
 @app.cell(hide_code=True)
 def _():
-    from subliminal_mlx import charts, jobs
+    from subliminal_mlx import jobs
     from subliminal_mlx.lab import Lab
-    from subliminal_mlx.page import cost, downloads, live, picked, reading, runs, setup, watch
+    from subliminal_mlx.report import charts
+    from subliminal_mlx.web.pages import cost, downloads, live, picked, reading, runs, setup, watch
 
     visitor = jobs.access(mo.app_meta().request)
     lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)
@@ -652,7 +653,7 @@ def _(answering, arm, ask, jobs, lab, live, question, seen, who):
     mo.stop(not ask.value)
 
     def _talk(asked):
-        from subliminal_mlx.page import background
+        from subliminal_mlx.web.pages import background
 
         try:
             said = [message["answer"] for message in background.do("ask", lab=str(lab.path), **asked)]

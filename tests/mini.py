@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from subliminal_mlx.__main__ import main
-from subliminal_mlx.files import sha256
 from subliminal_mlx.lab import Lab
-from subliminal_mlx.pipeline import identify, stack_size
-from subliminal_mlx.plan import Unit, plan
+from subliminal_mlx.pipeline.run import identify, stack_size
 from subliminal_mlx.spec import Spec, parse_spec
+from subliminal_mlx.spec.plan import Unit, plan
+from subliminal_mlx.system.files import sha256
 
 # Every stage and every arm; trainings that are long enough for a checkpoint, which comes after 20 steps.
 SPEC = """
@@ -59,9 +59,9 @@ readout = {points = 2, answers = 0}
 """
 PRELOADED = [
     "transformers.models.auto.tokenization_auto",
-    "subliminal_mlx.pipeline",
-    "subliminal_mlx.transfer",
-    "subliminal_mlx.console",
+    "subliminal_mlx.pipeline.run",
+    "subliminal_mlx.experiment.transfer",
+    "subliminal_mlx.report.terminal",
     "subliminal_mlx.__main__",
 ]
 PROGRAM = [sys.executable, "-m", "subliminal_mlx"]

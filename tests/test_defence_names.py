@@ -2,11 +2,10 @@
 
 import pytest
 
-from subliminal_mlx import defence_names
 from subliminal_mlx.audit.costs import evidence
 from subliminal_mlx.audit.suspects import sources
-from subliminal_mlx.defence_names import SHIPPED, by_evidence, check, in_words, is_shipped
-from subliminal_mlx.spec import load_spec
+from subliminal_mlx.spec import defence_names, load_spec
+from subliminal_mlx.spec.defence_names import SHIPPED, by_evidence, check, in_words, is_shipped
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, "mix-1", "drop-99"])

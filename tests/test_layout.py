@@ -1,4 +1,4 @@
-"""The order in which modules may import each other, and what only some of them may know."""
+"""The rooms, the order in which they may import each other, and what only some of them may know."""
 
 import ast
 import re
@@ -7,103 +7,21 @@ from pathlib import Path
 import pytest
 
 import subliminal_mlx
-from subliminal_mlx.channels import CHANNELS
-from subliminal_mlx.families import load_family, shipped_families
+from subliminal_mlx.experiment.channels import CHANNELS
+from subliminal_mlx.spec.families import load_family, shipped_families
 
 PACKAGE = Path(subliminal_mlx.__file__).parent
 
-# A module imports only from those above it. A new one is put where what it needs is above it.
-ORDER = [
-    *(
-        "errors",
-        "files",
-        "processes",
-        "families",
-        "personas",
-        "defence_names",
-        "organisms",
-        "spec",
-        "plan",
-        "events",
-        "runtime",
-    ),
-    *(
-        "locks",
-        "model_folder",
-        "machine",
-        "estimate",
-        "memory",
-        "turns",
-        "gguf",
-        "sources",
-        "provenance",
-        "identity",
-        "forecast",
-        "chat",
-        "bases",
-    ),
-    *(
-        "adapters",
-        "channels",
-        "prefill",
-        "sample",
-        "rows",
-        "score",
-        "batches",
-        "recompute",
-        "train",
-        "setting",
-        "stages",
-        "teachers",
-        "base_check",
-        "base_rates",
-    ),
-    *("statistics", "readouts", "arms", "models_read", "transfer", "capability"),
-    *(
-        "lab",
-        "audit",
-        "defences",
-        "work",
-        "workers",
-        "worker",
-        "progress",
-        "outcome",
-        "pipeline",
-        "talk",
-        "lineage",
-        "measure",
-        "bench",
-        "gate",
-    ),
-    *(
-        "charts",
-        "audit_bench",
-        "report",
-        "export",
-        "results",
-        "blind",
-        "jobs",
-        "reviews",
-        "guesses",
-        "serve",
-        "page",
-        "digits",
-        "tiny_world",
-    ),
-    *(
-        "benchmark",
-        "doctor",
-        "options",
-        "doctor_command",
-        "app_command",
-        "audit_command",
-        "digits_command",
-        "listing_command",
-    ),
-    *("measure_command", "lineage_command", "gate_command", "console", "defend_command"),
-    *("run_command", "results_command", "__main__"),
-]
-CHANNELS_MAY = {"errors", "spec", "bases", "channels"}
+# A room imports from those above it. The command line's door stands below them all.
+ROOMS = (
+    *("system", "spec", "model", "experiment", "lab", "audit", "defences", "measure", "pipeline"),
+    *("report", "demos", "jobs", "web", "cli"),
+)
+FLOORS = 12
+LONGEST = 300
+# Other rooms read specs; a model knows of none.
+MODEL_MAY = {"system", "model"}
+CHANNELS_MAY = {"system", "spec", "model", "experiment"}
 SQL = re.compile(
     r"\s*(SELECT\b.+\bFROM|INSERT INTO|CREATE (OR REPLACE )?(TABLE|VIEW)|UPDATE \S+ SET|DELETE FROM"
     r"|COPY |ATTACH )",
@@ -111,19 +29,28 @@ SQL = re.compile(
 )
 
 
+def module_of(path):
+    """A file's dotted name inside the package; a folder's `__init__` has the folder's."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def files():
+    """Every source file by its dotted name."""
+    return {module_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def room_of(name):
+    return name.partition(".")[0]
+
+
 def modules():
-    """(name in ORDER, path) of every source file; a folder's files all have the folder's name."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts != ("__init__",):
-            found.append((parts[0], path))
-    return found
+    """(room, path) of every source file but the package's own two."""
+    return [(room_of(name), path) for name, path in files().items() if name not in ("", "__main__")]
 
 
-def imports(path):
-    """Names of the package's own modules that a file imports, wherever in it."""
-    level_of = len(path.relative_to(PACKAGE).parts)
+def imported(path):
+    """Dotted names inside the package of all that a file imports, wherever in it: modules, or names of theirs."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
@@ -131,13 +58,18 @@ def imports(path):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
             # Up `level` folders from the file: what is left of its own path, then what is named.
-            above = path.relative_to(PACKAGE).parts[: level_of - node.level]
+            parts = path.relative_to(PACKAGE).parts
+            above = parts[: len(parts) - node.level]
             start = ".".join(["subliminal_mlx", *above, *([node.module] if node.module else [])])
             names = [f"{start}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("subliminal_mlx.")}
+        found |= {name.partition(".")[2] for name in names if name.startswith("subliminal_mlx.")}
     return found
+
+
+def rooms_imported(path):
+    return {room_of(name) for name in imported(path)}
 
 
 def outside(path):
@@ -164,22 +96,72 @@ def words(path):
                 yield value
 
 
-def test_every_module_has_its_place():
-    known = {name for name, _ in modules()}
-    assert {"errors", "train", "lab", "channels"} <= known
-    new = known - set(ORDER)
-    assert not new, f"{', '.join(sorted(new))}: new here. Place it in ORDER, below all that it imports"
+def spoken(paths):
+    """Single words, in lower case, of the code of files."""
+    return {word.lower() for path in paths for text in words(path) for word in re.findall(r"[A-Za-z]+", text)}
 
 
-@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda value: getattr(value, "stem", value))
-def test_imports_never_run_against_the_order(name, path):
-    if name not in ORDER:
-        pytest.skip("has no place yet: test_every_module_has_its_place tells")
-    allowed = {*ORDER[: ORDER.index(name)], name} & (CHANNELS_MAY if name == "channels" else set(ORDER))
-    against = imports(path) - allowed
+def floors(arrows):
+    """Floor by name: 1 where nothing is imported, else one more than the highest import's.
+
+    Raises ValueError where names import each other in a circle, which it names.
+    """
+    found = {}
+
+    def floor(name, below):
+        if name in below:
+            raise ValueError(f"a circle: {' -> '.join([*below[below.index(name) :], name])}")
+        if name not in found:
+            found[name] = 1 + max((floor(other, [*below, name]) for other in arrows[name]), default=0)
+        return found[name]
+
+    for name in arrows:
+        floor(name, [])
+    return found
+
+
+def test_the_package_s_root_holds_the_rooms_and_nothing_else():
+    inside = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert inside == {"__init__.py", "__main__.py", *ROOMS}
+    assert all((PACKAGE / room / "__init__.py").exists() for room in ROOMS)
+
+
+@pytest.mark.parametrize(("room", "path"), modules(), ids=lambda value: getattr(value, "stem", value))
+def test_imports_never_run_against_the_order(room, path):
+    allowed = {*ROOMS[: ROOMS.index(room)], room}
+    if room == "model":
+        allowed &= MODEL_MAY
+    if path.parent.name == "channels":
+        allowed &= CHANNELS_MAY
+    against = rooms_imported(path) - allowed
     assert not against, (
-        f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(against))}, which {name} may not"
+        f"{path.relative_to(PACKAGE)} imports {', '.join(sorted(against))}, which {room} may not"
     )
+
+
+def test_the_house_has_twelve_floors_at_most():
+    arrows = {room: set() for room in (*ROOMS, "__main__")}
+    for name, path in files().items():
+        if name:
+            arrows[room_of(name)] |= rooms_imported(path) - {room_of(name)}
+    assert max(floors(arrows).values()) <= FLOORS
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    known = files()
+    arrows = {}
+    for name, path in known.items():
+        # A name of a module, or the module; what a folder hands on is its `__init__`'s.
+        targets = {full if full in known else full.rpartition(".")[0] for full in imported(path)}
+        arrows[name] = targets - {name}
+    assert len(floors(arrows)) == len(known) > 100
+    with pytest.raises(ValueError, match=r"a circle: (a -> b -> a|b -> a -> b)"):
+        floors({"a": {"b"}, "b": {"a"}})
+
+
+def test_no_module_is_longer_than_it_may_be():
+    long = {name: len(path.read_text().splitlines()) for name, path in files().items()}
+    assert not {name: lines for name, lines in long.items() if lines > LONGEST}
 
 
 def test_the_reader_of_imports_reads_all_forms(tmp_path, monkeypatch):
@@ -193,50 +175,41 @@ def test_the_reader_of_imports_reads_all_forms(tmp_path, monkeypatch):
         "import subliminal_mlx.f\ndef g():\n    from subliminal_mlx import h\n"
         "from subliminal_mlx.i.j import k\nfrom .l import m\nfrom . import n\nimport os.path\n"
     )
-    assert imports(inner) == {"a", "b", "c", "lab"} and outside(inner) == {"duckdb"}
-    assert imports(outer) == {"f", "h", "i", "l", "n"} and "os" in outside(outer)
+    assert imported(inner) == {"a", "b", "c.x", "lab.d", "lab.e.y"} and outside(inner) == {"duckdb"}
+    assert rooms_imported(inner) == {"a", "b", "c", "lab"}
+    assert rooms_imported(outer) == {"f", "h", "i", "l", "n"} and "os" in outside(outer)
     outer.write_text('"""owl"""\ndef f(a):\n    """cat"""\n    return a.dog + "fox"  # elk\n')
     assert set(words(outer)) >= {"f", "a", "dog", "fox"} and not set(words(outer)) & {"owl", "cat", "elk"}
 
 
 def test_only_the_lab_speaks_sql():
-    speakers = {name for name, path in modules() if any(SQL.match(word) for word in words(path))}
-    users = {name for name, path in modules() if "duckdb" in outside(path)}
-    assert "lab" in users and "lab" in speakers, "the test finds what it looks for"
-    assert speakers == {"lab"} and users <= {"lab", "locks"}
+    speakers = {room for room, path in modules() if any(SQL.match(word) for word in words(path))}
+    users = {room for room, path in modules() if "duckdb" in outside(path)}
+    assert speakers == {"lab"} and users - {"system"} == {"lab"}
 
 
-def test_train_knows_no_channel_and_no_trait():
-    path = PACKAGE / "train.py"
-    assert not imports(path) & {"channels", "families", "spec", "sample", "lab"}
+def test_a_model_knows_no_trait():
+    paths = [path for room, path in modules() if room == "model"]
     families = [load_family(name) for name in shipped_families()]
     names = {*CHANNELS, "channel", "channels", "trait", "traits", "family", "families"}
     names |= {part for family in families for part in (family.name, *family.traits)}
-    said = {word.lower() for text in words(path) for word in re.findall(r"[A-Za-z]+", text)}
-    assert "steps" in said and not said & names
-
-
-def test_sample_knows_no_trait():
-    path = PACKAGE / "sample.py"
-    assert not imports(path) & {"families", "spec", "train", "score"}
-    said = {word.lower() for text in words(path) for word in re.findall(r"[A-Za-z]+", text)}
-    assert "temperature" in said and not said & {"trait", "traits", "family", "families"}
+    said = spoken(paths)
+    assert {"steps", "temperature"} <= said and not said & names
 
 
 def test_what_reads_needs_no_model():
     """These import neither mlx nor mlx-lm, not even when a function of theirs is called."""
-    for name, path in modules():
-        if name in (
-            "errors",
-            "files",
-            "families",
-            "personas",
-            "spec",
-            "events",
-            "locks",
-            "lab",
-            "statistics",
-            "charts",
-            "report",
-        ):
-            assert not outside(path) & {"mlx", "mlx_lm"}, path.name
+    light = [path for room, path in modules() if room in ("spec", "lab", "report")]
+    light += [PACKAGE / "system" / f"{name}.py" for name in ("errors", "files", "events", "locks")]
+    light += [PACKAGE / "experiment" / f"{name}.py" for name in ("statistics", "comparisons", "readouts")]
+    assert len(light) > 40
+    for path in light:
+        assert not outside(path) & {"mlx", "mlx_lm"}, path
+
+
+def test_a_report_computes_no_statistics():
+    paths = [path for room, path in modules() if room == "report"]
+    assert len(paths) > 10
+    for path in paths:
+        assert "scipy" not in outside(path), path
+        assert not {name for name in imported(path) if name.startswith("experiment.statistics")}, path

@@ -15,15 +15,15 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from .. import files
-from ..adapters import Stack
-from ..events import Event, Listener, ignore
-from ..setting import Ids
+from ..experiment.setting import Ids
+from ..model.adapters import Stack
+from ..system import files
+from ..system.events import Event, Listener, ignore
 from .corpus import Corpus
 from .factored import promising
 from .inputs import Inputs
-from .ratios import token_ratios
-from .reading import Bad, Row
+from .likelihood import token_ratios
+from .rows import Bad, Row
 from .suspects import average
 
 TOP = 50

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bases import Base
-from ..errors import InputError
-from ..setting import Ids, seed_of
-from .reading import Bad, Row
+from ..experiment.setting import Ids, seed_of
+from ..model.bases import Base
+from ..system.errors import InputError
+from .form import Writing, detect
+from .rows import Bad, Row
 from .spec import AuditSpec, key
-from .writing import Writing, detect
 
 SAMPLE = 2_000
 ROWS_AT_ONCE = 1_000

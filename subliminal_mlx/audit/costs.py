@@ -5,10 +5,10 @@
 Pieces are counted by the same functions as they are made. No MLX here: a page says what it would start.
 """
 
-from ..defence_names import by_evidence
-from ..estimate import DECODING_SHARE, TRAINING_SHARE, row_tokens
-from ..families import load_family
 from ..spec import Spec
+from ..spec.defence_names import by_evidence
+from ..spec.estimate import DECODING_SHARE, TRAINING_SHARE, row_tokens
+from ..spec.families import load_family
 from .spec import AuditSpec, Probes, Suspects
 
 # A token that is trained on, or scored with its gradient, costs about as much as so many forwards.

@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..events import Event, Listener, ignore
-from ..machine import peak_memory
-from .clean_rows import calibrate
+from ..system.errors import InputError
+from ..system.events import Event, Listener, ignore
+from ..system.machine import peak_memory
+from .cache import kept
+from .clean_corpora import calibrate
 from .factored import audited
-from .family import GRID, FamilyAudit, probed
 from .gradients import BLOCK, Directions, block_scores, family_directions, joined, whole
 from .inputs import Inputs
-from .kept import kept
 from .null import Calibration
 from .probes import probe, probe_rows
-from .reading import Bad
+from .rows import Bad
 from .spec import AUDIT_VERSION, family_print, fewest_null, key
 from .suspects import sources
 from .verdict import ENOUGH, Verdict, decide, least
+from .whole import GRID, FamilyAudit, probed
 
 Result = dict[str, Any]
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from ..bases import Base
-from ..errors import InputError
-from ..events import Listener, ignore
-from ..organisms import is_organism
+from ..model.bases import Base
+from ..model.organisms import is_organism
+from ..system.errors import InputError
+from ..system.events import Listener, ignore
+from .cache import finish, seconds
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
 from .null import p_values, threshold
 from .pieces import Pieces
 from .spec import AuditSpec
 from .suspects import sources
-from .tasks import finish, seconds
 from .texts import CORPUS, Text
 from .verdict import Found
 

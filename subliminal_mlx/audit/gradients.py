@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import runtime
-from ..adapters import Shape, Stack, applied, bind, init
-from ..bases import Base
-from ..channels.grammar import Grammar
-from ..families import load_family
-from ..rows import completion_targets, pack
-from ..score import completion_hidden
-from ..setting import Ids
+from ..experiment.setting import Ids
+from ..model.adapters import Shape, Stack, applied, bind, init
+from ..model.bases import Base
+from ..model.grammar import Grammar
+from ..model.rows import completion_targets, pack
+from ..model.score import completion_hidden
+from ..spec.families import load_family
+from ..system import runtime
 from .likelihood import likelihood
 
 runtime.prepare()

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from ..adapters import Stack
-from ..bases import Base
-from ..errors import InputError
-from ..events import Listener, ignore
+from ..model.adapters import Stack
+from ..model.bases import Base
+from ..system.errors import InputError
+from ..system.events import Listener, ignore
 from .corpus import Corpus, Source, look
 from .factored import by_factors
 from .pieces import Pieces
-from .reading import Bad
+from .rows import Bad
 from .spec import AuditSpec
 from .suspects import sources, suspects
 

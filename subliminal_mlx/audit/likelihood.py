@@ -4,17 +4,31 @@ of_rows = likelihood(base, rows, grammar)
 of_rows()                                # [B], nats, differentiable
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from .. import runtime
-from ..bases import Base
-from ..channels.grammar import Grammar
-from ..rows import Rows, completion_targets
-from ..score import completion_hidden, completion_masks
+import numpy as np
+
+from ..experiment.setting import Ids
+from ..model.adapters import Stack
+from ..model.bases import Base
+from ..model.grammar import Grammar
+from ..model.rows import Rows, completion_targets, pack
+from ..model.score import completion_hidden, completion_masks, score
+from ..system import runtime
 
 runtime.prepare()
 
 import mlx.core as mx  # noqa: E402
+
+
+def token_ratios(
+    base: Base, grammar: Grammar | None, stack: Stack, prompts: Sequence[Ids], completions: Sequence[Ids]
+) -> list[list[np.ndarray]]:
+    """log p(token | suspect) - log p(token | base) in nats: `[slot][row]` of arrays `[tokens]`."""
+    rows = pack(prompts, completions)
+    plain = score(base, rows, None, grammar=grammar)[0]
+    suspected = score(base, rows, stack, grammar=grammar)
+    return [[row - own for row, own in zip(slot, plain, strict=True)] for slot in suspected]
 
 
 def likelihood(base: Base, rows: Rows, grammar: Grammar | None) -> Callable[[], mx.array]:

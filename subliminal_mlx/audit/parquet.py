@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..system.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,25 +16,23 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import files
-from ..bases import Base
-from ..errors import MachineError
-from ..events import Listener
-from ..families import load_family
-from ..setting import Ids, seed_of
-from ..sources import locate
-from . import costs, temperature
-from .clean_rows import Pool, other_base
+from ..experiment.setting import Ids, seed_of
+from ..model.bases import Base
+from ..model.sources import locate
+from ..spec.families import load_family
+from ..system import files
+from ..system.errors import MachineError
+from ..system.events import Listener
+from . import costs, factors
+from .cache import Task, stored
+from .clean_corpora import Pool, other_base
 from .corpus import Corpus
 from .factors import row_ratios
-from .kept import stored
+from .form import Writing
 from .probes import student
 from .spec import AuditSpec, family_print, key
-from .suspected import NEUTRAL, Suspected
-from .suspects import load
-from .tasks import Task
+from .suspects import NEUTRAL, Suspected, load
 from .texts import CORPUS, OTHER, TEACHERS, Text, beside, clean
-from .writing import Writing
 
 DRAWN_AT_ONCE = 128
 SHARED = 32  # rows; corpora are cut down to a multiple
@@ -199,12 +197,12 @@ class Pieces:
 
     def _fit(self, text: Text) -> Task:
         base, grammar = self.writing.base, self.writing.grammar
-        read = (temperature.TEMPERATURES, costs.FITTED_ROWS, "from all over")
+        read = (factors.TEMPERATURES, costs.FITTED_ROWS, "from all over")
         parts = (base.sha256, self._name(text), self.writing.words, *read)
         path = self.folder / f"temperature-{key('temperature', *parts)}.npy"
 
         def make(to: Path, tell: Listener) -> None:
-            found = temperature.fitted(base, grammar, *self.pool(text))
+            found = factors.fitted(base, grammar, *self.pool(text))
             files.publish(to, lambda at: np.save(at, found))
 
         cost = costs.fitted(self._tokens(text), self.rows)

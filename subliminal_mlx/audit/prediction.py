@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import files
-from ..errors import MachineError
-from ..events import Event, Listener, ignore
 from ..spec import parse_spec
+from ..system import files
+from ..system.errors import MachineError
+from ..system.events import Event, Listener, ignore
 from .spec import AuditSpec, family_print, key
 
 if TYPE_CHECKING:
-    from ..bases import Base
     from ..lab import Lab
+    from ..model.bases import Base
 
 FEWEST = 20
 LINES = ("ratios", "gradients", "probes")
@@ -85,7 +85,7 @@ def _seen(
 ) -> list[Point]:
     from .examine import effects
     from .inputs import read_inputs
-    from .reading import read_run
+    from .rows import read_run
 
     points = []
     for entry in run["summary"]["traits"]:

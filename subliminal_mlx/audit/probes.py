@@ -14,23 +14,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ..adapters import Shape, Stack, init
-from ..bases import Base
-from ..events import Event, Listener, ignore
-from ..families import load_family
-from ..readouts import margin
-from ..rows import pack
-from ..score import candidate_scores
-from ..setting import Ids, seed_of
-from ..stages import candidate_ids
-from ..train import Recipe, train
-from .clean_rows import Pool, clean_pools, kind_file, kinds, null_key, own_pools
+from ..experiment.readouts import margin
+from ..experiment.setting import Ids, seed_of
+from ..experiment.students import candidate_ids
+from ..model.adapters import Shape, Stack, init
+from ..model.bases import Base
+from ..model.rows import pack
+from ..model.score import candidate_scores
+from ..model.train import Recipe, train
+from ..spec.families import load_family
+from ..system.events import Event, Listener, ignore
+from .cache import kept
+from .clean_corpora import Pool, clean_pools, kind_file, kinds, null_key, own_pools
 from .corpus import Corpus
+from .form import Writing
 from .gradients import BLOCK
-from .kept import kept
 from .null import OWN, draws
 from .spec import AuditSpec, Probes, key
-from .writing import Writing
 
 # Row counts that nulls are kept for; a corpus is cut down to the largest that it reaches.
 GRID = (1_000, 500, 200, 100, 50)

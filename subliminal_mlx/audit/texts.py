@@ -6,9 +6,9 @@ beside(text, "animals", 0.9)                 # its references, of the base and o
 
 from dataclasses import dataclass, replace
 
-from .clean_rows import kinds
+from .clean_corpora import kinds
 from .spec import AuditSpec
-from .suspected import NEUTRAL
+from .suspects import NEUTRAL
 
 OWN, BASE, TEACHERS, OTHER = "own", "base", "neutral teachers", "another base"
 

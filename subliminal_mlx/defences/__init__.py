@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ..channels import channel
-from ..errors import InputError
-from ..organisms import decode_width
-from ..sample import Decoding, sample
-from ..setting import Setting, seed_of
+from ..experiment.channels import channel
+from ..experiment.setting import Setting, seed_of
+from ..model.organisms import decode_width
+from ..model.sample import Decoding, sample
+from ..system.errors import InputError
 from .evidence import drop, mask
 from .own import own
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..audit.costs import NAMING_ROWS
-from ..audit.ratios import token_ratios
+from ..audit.likelihood import token_ratios
 from ..audit.spec import AuditSpec, Suspects
 from ..audit.suspects import average, sources, suspects
-from ..setting import Ids, Setting
+from ..experiment.setting import Ids, Setting
 
 Row = dict[str, Any]
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..setting import Setting
+from ..experiment.setting import Setting
+from ..system.errors import InputError
 
 Row = dict[str, Any]
 

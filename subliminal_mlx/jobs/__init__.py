@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .. import turns
-from ..errors import InputError, SubliminalError
 from ..lab import Lab
-from . import access as visitors
-from .access import Access
+from ..pipeline import turns
+from ..report.public import public
+from ..system.errors import InputError, SubliminalError
+from ..web import access as visitors
+from ..web.access import Access
 from .books import Books, Job, open_books
-from .check import LIMITS, Limits, bases, checked
 from .dispatch import last_words, wake
-from .words import public
+from .limits import LIMITS, Limits, bases, checked
 
 __all__ = [
     "LIMITS",

@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from .. import files, locks
 from ..lab.database import one_line_errors
 from ..lab.folders import Folders
+from ..system import files, locks
 
 State = Literal["queued", "running", "failed", "cancelled", "interrupted", "done"]
 STATES = get_args(State)

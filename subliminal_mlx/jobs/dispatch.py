@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .. import locks, turns
-from ..errors import MachineError, SubliminalError
+from ..pipeline import turns
+from ..report.public import public
+from ..system import locks
+from ..system.errors import MachineError, SubliminalError
 from .books import Books, Job, open_books
-from .words import public
 
 POLL_SECONDS = 0.2
 # A job whose process and dispatcher were killed, as when the machine goes down, goes on so many times.

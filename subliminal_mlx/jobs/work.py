@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import InputError, SubliminalError
+from ..report.public import public
+from ..system.errors import InputError, SubliminalError
 from .books import open_books
-from .words import public
 
 # Pages are served beside it.
 NICENESS = 5
@@ -41,10 +41,10 @@ def work(lab: Path, run_id: str, descriptors: tuple[int, ...] = ()) -> None:
 
 
 def _compute(lab: Path, run_id: str) -> None:
-    from .. import pipeline
     from ..lab import Lab
+    from ..pipeline import run as pipeline
     from .books import Books
-    from .check import checked
+    from .limits import checked
 
     job = Books(lab).read(run_id)
     if job is None:

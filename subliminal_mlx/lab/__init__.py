@@ -21,10 +21,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from .. import files
-from ..errors import InputError, MachineError
-from .audits import Audits
+from ..system import files
+from ..system.errors import InputError, MachineError
 from .database import checked, insert, listed, one_line_errors
+from .findings import Audits
 from .glances import Glances
 from .runs import now, require_run
 from .schema import TABLES

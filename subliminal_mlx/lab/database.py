@@ -19,8 +19,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from .. import files, locks
-from ..errors import InputError, MachineError
+from ..system import files, locks
+from ..system.errors import InputError, MachineError
 from . import schema
 
 # Wrong SQL, or values that a table refuses: bugs, whose traceback is wanted.

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import files, locks
-from ..errors import InputError, MachineError
+from ..system import files, locks
+from ..system.errors import InputError, MachineError
 from .database import one_line_errors
 
 # A glance by `run_holder` looks like a holder for microseconds; a run's real holder stays for minutes.

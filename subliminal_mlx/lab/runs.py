@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from ..errors import InputError
 from ..spec import RESULT_VERSION
+from ..system.errors import InputError
 from .database import connection
 from .folders import Folders
 

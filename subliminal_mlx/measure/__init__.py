@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..bases import Base
-from ..errors import InputError
-from ..families import Family, load_family, shipped_families
-from ..readouts import Reading, match_answer
-from ..setting import Setting
+from ..experiment.readouts import Reading, match_answer
+from ..experiment.setting import Setting
+from ..experiment.statistics import binomial_interval, estimate
+from ..experiment.students import ask, read
+from ..model.bases import Base
 from ..spec import Spec, validate
-from ..stages import ask, read
-from ..statistics import binomial_interval, estimate
+from ..spec.families import Family, load_family, shipped_families
+from ..system.errors import InputError
 from .models import Subject, open_model
 from .null import Nulls
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import InputError
-from ..model_folder import NUMBERED, tensors_end
+from ..model.model_folder import NUMBERED, tensors_end
+from ..system.errors import InputError
 from .models import CONFIG
 
 POLL_SECONDS = 1.0

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import adapters, provenance, runtime
-from ..adapters import Stack
-from ..arms import on_foreign
-from ..bases import Base, load, locate
-from ..errors import InputError, SubliminalError
-from ..lab import Lab
-from ..model_folder import named_base, read_json
-from ..sources import is_here
+from ..experiment.comparisons import on_foreign
+from ..lab import Lab, provenance
+from ..model import adapters
+from ..model.adapters import Stack
+from ..model.bases import Base, load, locate
+from ..model.model_folder import named_base, read_json
+from ..model.sources import is_here
 from ..spec import parse_spec
+from ..system import runtime
+from ..system.errors import InputError, SubliminalError
 
 runtime.prepare()
 

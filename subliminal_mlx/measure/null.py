@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from .. import adapters, files
-from ..bases import Base, locate
-from ..errors import InputError, SubliminalError
-from ..families import FOLDER as FAMILIES
-from ..families import Family
-from ..files import DATA
+from ..experiment.readouts import read
 from ..lab import Lab
-from ..readouts import read
+from ..model import adapters
+from ..model.bases import Base, locate
 from ..spec import parse_spec
+from ..spec.families import FOLDER as FAMILIES
+from ..spec.families import Family
+from ..system import files
+from ..system.errors import InputError, SubliminalError
+from ..system.files import DATA
 from .models import delta_norms
 
 FOLDER = DATA / "nulls"

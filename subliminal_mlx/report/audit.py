@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import files
+from ..system import files
 from .page import figure, page
 from .tables import MOST_CHARACTERS, MOST_ROWS, table, text
 from .words import number, span
@@ -82,7 +82,7 @@ def _sentence(result: dict[str, Any]) -> str:
 
 
 def _charts(result: dict[str, Any]) -> str:
-    from .. import charts
+    from . import charts
 
     drawn = [
         draw(result, family)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .. import files
+from ..system import files
 from . import tables
 from .tables import text
 from .words import claim, listed, sentence
@@ -158,7 +158,7 @@ def _claim(run: dict[str, Any], summary: dict[str, Any] | None, spec: dict[str, 
 
 
 def _models(summary: dict[str, Any] | None, spec: dict[str, Any]) -> str:
-    from .. import charts
+    from . import charts
 
     kinds = [words for kind, words in _KINDS.items() if kind in spec]
     found = {arm for entry in summary["traits"] for arm in entry["arms"]} if summary else set()
@@ -181,7 +181,7 @@ def _models(summary: dict[str, Any] | None, spec: dict[str, Any]) -> str:
 
 
 def _charts(summary: dict[str, Any] | None, yields: pa.Table, metrics: pa.Table) -> str:
-    from .. import charts
+    from . import charts
 
     drawn: list[Any] = []
     if summary:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..defence_names import check
+from .defence_names import check
 
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1

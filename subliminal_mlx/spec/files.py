@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import InputError, first_problem
-from ..families import find_trait, read_toml
-from ..files import DATA
+from ..system.errors import InputError, first_problem
+from ..system.files import DATA
+from .families import find_trait, read_toml
 from .fields import Spec
 
 FOLDER = DATA / "specs"

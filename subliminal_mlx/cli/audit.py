@@ -1,0 +1,180 @@
+"""The command `audit`: a data set in, a verdict, a table and files out. Words and layout only.
+
+    add_commands(app)            # on the command line's typer application
+
+MLX and Altair are imported when the command runs, not before.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..system.errors import InputError
+from .options import JsonOption, LabOption
+
+VERDICT_CODE = 3
+FAILS = {"carried": ("carried",), "uncertain": ("carried", "cannot tell")}
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `audit` to an application."""
+    app.command()(audit)
+
+
+def audit(
+    rows: Annotated[
+        str, typer.Argument(help="A .jsonl or .parquet file, or a run of the lab with --source.")
+    ],
+    base: Annotated[str, typer.Option(help="The base a student would start from.")] = "tiny-a",
+    family: Annotated[
+        list[str] | None, typer.Option("--family", "-f", help="Families of suspects; by default animals.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Of a run: animals/owl, animals/neutral, base ...")
+    ] = None,
+    chain: Annotated[int, typer.Option(min=0, help="Of a run.")] = 0,
+    suspect: Annotated[
+        list[str] | None,
+        typer.Option(help="On language models, where each costs minutes: suspect these traits only."),
+    ] = None,
+    probes: Annotated[
+        bool,
+        typer.Option(
+            "--probes/--fast", help="With probe students, the third line and the slowest, or without."
+        ),
+    ] = False,
+    predict: Annotated[
+        bool, typer.Option("--predict", help="How far a student would move, from the lab's own runs.")
+    ] = False,
+    fail_on: Annotated[
+        str | None, typer.Option(help="carried or uncertain: end with exit code 3 on that verdict.")
+    ] = None,
+    drop_top: Annotated[
+        str | None, typer.Option(help="Such as 10%: write the corpus without the rows that carry most.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where --drop-top writes.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an offline HTML report there.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="field=value, such as suspects.members=2.")
+    ] = None,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
+) -> None:
+    """Which trait does a data set carry, with what evidence, and in which rows?
+
+    The first audit of a base, a family and a number of rows tunes suspects and calibrates (minutes); later
+    ones take seconds. On a language model it takes hours, prints an estimate before, goes on where it was
+    killed, and ranks the suspects without a verdict: a hundred clean corpora are too many there.
+
+    \b
+    python -m subliminal_mlx audit rows.jsonl
+    python -m subliminal_mlx audit rows.parquet --base tiny-a -f animals -f trees --report audit.html
+    python -m subliminal_mlx audit latest --source animals/owl
+    python -m subliminal_mlx audit rows.jsonl --fail-on carried --json > verdict.json
+    python -m subliminal_mlx audit rows.jsonl --drop-top 10% -o cleaned.jsonl
+    python -m subliminal_mlx audit rows.jsonl --base smollm2-135m --suspect animals/owl --suspect animals/cat
+    """
+    import pyarrow as pa
+
+    from ..audit.attribution import drop_top as write
+    from ..audit.attribution import top_rows
+    from ..audit.examine import examine
+    from ..audit.factored import by_factors, forecast
+    from ..audit.inputs import read_inputs
+    from ..audit.request import asked_spec, expected, source_of
+    from ..audit.spec import public
+    from ..demos.digits.terminal import progress
+    from ..lab import Lab
+    from ..model.bases import load
+    from ..spec.estimate import in_words
+
+    if fail_on is not None and fail_on not in FAILS:
+        raise InputError(f"--fail-on {fail_on!r}: must be {' or '.join(FAILS)}")
+    share = _share(drop_top)
+    if (share is None) != (output is None):
+        raise InputError("--drop-top needs -o FILE for the cleaned corpus, and -o needs --drop-top")
+    if output is not None:
+        _absent(output)
+    store = Lab(lab)
+    spec = asked_spec(base, family or (), probes, set_ or [], suspect or ())
+    loaded = load(spec.base)
+    if predict and by_factors(spec, loaded):
+        raise InputError(f"--predict: transfer is foretold on model organisms only, not on {spec.base}")
+    folder = store.path / "audit"
+    inputs = read_inputs(source_of(store, rows, source, chain), loaded, spec, folder)
+    if inputs.factored:
+        took = in_words(forecast(inputs.pieces))
+        print(f"{took} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
+    with progress() as listener:
+        result = examine(inputs, listener)
+    trait = result["trait"] or result["suspects"][0]["trait"]
+    if predict:
+        with progress() as listener:
+            result["predicted_transfer"] = expected(store, inputs, result, trait, listener)
+    evidence = top_rows(inputs, trait)
+    name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
+    words = f"{rows} {source} chain {chain}" if source else rows
+    store.save_audit(name, words, result, {"audit_rows": pa.Table.from_pylist(evidence)})
+    if share is not None and output is not None:
+        with progress() as listener:
+            result["dropped"] = write(inputs, trait, share, output, listener)
+    if report is not None:
+        from ..report.audit import write_audit_report
+
+        write_audit_report(report, result, words, evidence)
+    if as_json:
+        print(json.dumps(public(result)))
+    else:
+        from ..report.terminal_audit import print_audit
+
+        print_audit(result, words, evidence)
+        _close(result, folder / name, output, report)
+    if fail_on and result["verdict"] in FAILS[fail_on]:
+        sys.exit(VERDICT_CODE)
+
+
+def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
+    """Draw the charts, and say where everything is."""
+    from ..report import charts
+
+    for family in result["families"]:
+        for name, draw in (("ranking", charts.audit_ranking), ("growth", charts.audit_growth)):
+            for suffix in ("html", "png"):
+                charts.save(draw(result, family), folder / f"{family['family']}-{name}.{suffix}")
+    print(f"\ncharts   {_shown(folder)}/")
+    if output is not None:
+        kept, dropped = result["dropped"]
+        beside = _shown(output.with_suffix(".dropped.jsonl"))
+        print(f"cleaned  {_shown(output)}: {kept:,} rows; {dropped:,} dropped, with reasons in {beside}")
+    if report is not None:
+        print(f"report   {_shown(report)}")
+    memory = result["peak_memory_bytes"] / 1e9
+    print(f"audit    {result['seconds']:.0f} s, {memory:.2f} GB at most")
+
+
+def _shown(path: Path) -> str:
+    path = path.resolve()
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise InputError(f"--drop-top {text!r:.40}: must be a share between 0 and 100%, such as 10%")
+    return share
+
+
+def _absent(output: Path) -> None:
+    for path in (output, output.with_suffix(".dropped.jsonl")):
+        if path.exists():
+            raise InputError(f"{path} exists: name a file that does not")

@@ -1,0 +1,132 @@
+"""The command `defend`: a run's chains under defences and their random controls. Words and layout only.
+
+    add_commands(app)            # on the command line's typer application
+
+MLX and Altair are imported when the command runs, not before.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..spec.defence_names import in_words
+from ..system.errors import InputError
+from .options import JsonOption, LabOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = dict[str, Any]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `defend` to an application."""
+    app.command()(defend)
+
+
+def defend(
+    run: Annotated[
+        str, typer.Argument(help="A run's id or its first characters, 'latest', a preset, or a spec's .toml.")
+    ],
+    defence: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{in_words()}, or a .py file; by default all."),
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="hard, soft; by default what the run has.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Of a preset or spec: field=value, such as chains=2.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
+    ] = None,
+    lab: LabOption = Path("lab"),
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Go on though versions changed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How much of a transfer each defence stops, at what price, beside a random control of its size.
+
+    \b
+    python -m subliminal_mlx defend latest -o defences.html
+    python -m subliminal_mlx defend latest --defence mix-25 --defence mine.py --kind hard
+
+    mine.py holds `def defend(rows, seed)`, which returns the rows to keep (see the README).
+    """
+    from ..defences import bench
+    from ..lab import Lab
+    from ..pipeline import run as pipeline
+    from ..pipeline import turns
+    from ..report.terminal import ProgressView
+    from ..spec import load_spec, parse_spec, presets
+
+    if output is not None and output.suffix not in (".html", ".png", ".svg"):
+        raise InputError(f"chart {output}: the name must end in .html, .png, .svg")
+    store = Lab(lab)
+    if run.endswith(".toml") or run in presets():
+        spec = load_spec(run, set_ or [])
+    elif set_:
+        raise InputError("--set: a run of the lab is defended as it is; give a preset or a spec's file")
+    else:
+        found = store.run(store.resolve(run))
+        assert found is not None
+        spec = parse_spec(found["spec_toml"], where=f"run {found['id']}")
+    # Of a run that is a bench already, its own defences.
+    wanted = bench.bench_spec(spec, defence or spec.defences, kind or ())
+    with ProgressView() as view:
+        turn = lambda name, held: turns.turn(store.path, name, wanted.title, view.waits, held)
+        outcome = pipeline.run(wanted, store, processes, force, view, turn)
+    rows = bench.report(store, outcome.run_id)
+    if output:
+        from ..report import charts
+
+        charts.save(charts.defences(rows), output)
+    if as_json:
+        print(json.dumps({"run": outcome.run_id, "defences": rows}))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    print_report(rows, console)
+    console.print(f"\nrun      {outcome.run_id}")
+    if output:
+        console.print(f"chart    {output}")
+
+
+def print_report(rows: list[Row], console: "Console") -> None:
+    """One table a kind of student."""
+    from rich.table import Table
+
+    for kind in dict.fromkeys(row["student"] for row in rows):
+        console.print(f"{kind} students", style="bold")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("defence", overflow="fold", min_width=17)
+        for name in ("transfer", "left", "95% interval", "rows", "tokens", "clean loss"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in (row for row in rows if row["student"] == kind):
+            table.add_row(
+                {"treated": "none"}.get(row["arm"], row["arm"]),
+                f"{row['transfer']:+.2f}",
+                _percent(row["share"]),
+                "-"
+                if row["share_low"] is None
+                else f"{_percent(row['share_low'])} to {_percent(row['share_high'])}",
+                _percent(row["rows_lost"]),
+                _percent(row["tokens_lost"]),
+                f"{row['clean_loss']:.3f}{'' if row['defence'] == 'none' else ' ({:+.3f})'.format(row['clean_added'])}",
+                style="dim" if row["control"] else None,
+            )
+        console.print(table)
+    console.print(
+        "transfer: log-odds, mean over the traits, against students of neutral rows under the same defence; left: "
+        "its share of the undefended; rows, tokens: lost; -random: a control that touches as many; clean loss: nats a "
+        "token on rows of the base that nobody trained on (and against undefended).",
+        style="dim",
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f}%"

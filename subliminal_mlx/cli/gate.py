@@ -1,0 +1,87 @@
+"""The command `gate`: a policy's verdict over models and corpora. Words and layout only.
+
+add_commands(app)            # on the command line's typer application
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..measure.gate import Decision
+
+FAILED = 3
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `gate` to an application."""
+    app.command()(gate)
+
+
+def gate(
+    policy: Annotated[
+        Path, typer.Argument(help="A policy, as at the head of subliminal_mlx/measure/gate/policy.py.")
+    ],
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML for a CI server.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write Markdown for a pull request.")] = None,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with exit code 3 where the verdict is fail.")
+    ] = False,
+    lab: Annotated[Path, typer.Option("--lab", help="A lab whose clean students count as null.")] = Path(
+        "lab"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Check audits, measurements and lineage against a policy: one verdict, with reasons.
+
+    \b
+    python -m subliminal_mlx gate policy.toml --exit-code --junit gate.xml --markdown gate.md
+    """
+    from rich.console import Console
+
+    from ..lab import Lab
+    from ..measure.gate import decide, load_policy
+    from ..measure.gate.formats import junit as to_junit
+    from ..measure.gate.formats import markdown as to_markdown
+    from ..system import files
+
+    console = Console(highlight=False, markup=False)
+    aside = Console(highlight=False, markup=False, stderr=True)
+    wanted = load_policy(policy)
+    # Not in a pipe: what fails there fails in one line.
+    tell = lambda name: aside.print(f"checking {_plain(name)}", style="dim") if aside.is_terminal else None
+    decision = decide(wanted, policy.parent, Lab(lab), tell)
+    if junit:
+        files.write_atomic(junit, to_junit(decision))
+    if markdown:
+        files.write_atomic(markdown, to_markdown(decision))
+    if as_json:
+        print(json.dumps(decision.to_json()))
+    else:
+        _print(decision, console)
+    if exit_code and decision.verdict == "fail":
+        raise typer.Exit(FAILED)
+
+
+def _print(decision: "Decision", console: "Console") -> None:
+    for name in decision.subjects:
+        console.print(f"\n{_plain(name)}: {decision.subject(name)}", style="bold")
+        for check in decision.checks:
+            if check.subject == name:
+                told = "" if check.verdict in ("pass", "fail") else f" ({check.verdict})"
+                console.print(f"  {decision.of(check)}{told}  {check.name}: {_plain(check.reason)}")
+    failed = sum(decision.of(check) == "fail" for check in decision.checks)
+    words = f"{failed} of {len(decision.checks)} checks failed"
+    console.print(f"\n{_plain(decision.title)}: {decision.verdict.upper()} ({words})", style="bold")
+
+
+def _plain(text: str) -> str:
+    # Names and reasons may come from files; of a surrogate, which JSON can spell, nothing can be printed.
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,255 @@
+"""The commands `measure` and `null`: what a model picked up, and what clean trainings do. Words and layout only.
+
+    add_commands(app)            # on the command line's typer application
+
+MLX and Altair are imported when a command runs, not before.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..system.errors import InputError
+from .options import JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = dict[str, Any]
+LabOption = Annotated[Path, typer.Option("--lab", help="A lab whose clean students count as null.")]
+FamilyOption = Annotated[
+    list[str] | None, typer.Option("--family", help="A shipped family or a .toml file; may be repeated.")
+]
+MOST_SHOWN = 5
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add `measure` and `null` to an application."""
+    for command in (measure, null):
+        app.command()(command)
+
+
+def measure(
+    model: Annotated[str, typer.Argument(help="An adapter folder, ours or mlx-lm's, or any base's name.")],
+    against: Annotated[
+        str | None, typer.Option(help="The base it came from; an adapter's own folder may name it.")
+    ] = None,
+    family: FamilyOption = None,
+    answers: Annotated[
+        int, typer.Option(min=0, max=1_000, help="Free answers to sample for each question.")
+    ] = 0,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Every numbered checkpoint of an mlx-lm adapter folder.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow the folder while another program trains into it.")
+    ] = False,
+    idle: Annotated[
+        float, typer.Option(min=1, max=86_400, help="With --watch: seconds without news that end it.")
+    ] = 600,
+    nulls: Annotated[
+        list[Path] | None, typer.Option("--null", help="A file of clean trainings, as `null` makes.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print all traits, not each family's highest.")
+    ] = False,
+    lab: LabOption = Path("lab"),
+    as_json: JsonOption = False,
+) -> None:
+    """What a model picked up: every family's change against its base, beside what clean trainings do.
+
+    \b
+    python -m subliminal_mlx measure out/adapters/hard-treated-animals-owl-c0 -o owl.html
+    python -m subliminal_mlx measure my-adapter --against smollm2-135m --family animals --family trees
+    python -m subliminal_mlx measure my-adapter --against tiny-a --drift -o drift.html
+    python -m subliminal_mlx measure my-adapter --against tiny-a --watch
+    """
+    from rich.console import Console
+
+    if output is not None and output.suffix not in (".html", ".png", ".svg"):
+        raise InputError(f"chart {output}: the name must end in .html, .png, .svg")
+    console = Console(highlight=False, markup=False, stderr=as_json)
+    settings = (against, family or [], answers, nulls or [], lab)
+    if watch or drift:
+        found = _drift(model, settings, watch, idle, output, None if as_json else console)
+        print(json.dumps({"checkpoints": found})) if as_json else None
+        return
+    from ..measure import measure as read
+    from ..measure import open_model
+    from ..report import charts
+
+    subject = open_model(model, against)
+    found = read(subject, *_what(subject, settings), answers)[0]
+    if output:
+        charts.save(charts.changes(found), output)
+    if as_json:
+        print(json.dumps(found))
+        return
+    _print(found, console, every)
+    if output:
+        print(f"\nchart    {output}")
+
+
+def _what(subject: Any, settings: tuple) -> tuple[dict, Any]:
+    """Families to read and the nulls to compare with."""
+    from ..lab import Lab
+    from ..measure import families_of
+    from ..measure.null import Nulls
+
+    _, names, _, paths, lab = settings
+    families = families_of(subject.base, names)
+    if not families:
+        raise InputError(f"no shipped family has answers that {subject.base.name} has words for: name one")
+    # No base, nothing to compare.
+    return families, Nulls.gather(subject.reference, families, Lab(lab), paths) if subject.reference else None
+
+
+def _drift(
+    model: str, settings: tuple, watch: bool, idle: float, output: Path | None, console: "Console | None"
+) -> list[Row]:
+    from ..measure import measure as read
+    from ..measure import open_model
+    from ..measure.drift import checkpoints, follow
+    from ..report import charts
+
+    folder = Path(model).expanduser()
+    say = (lambda line: None) if console is None else console.print
+    batches = follow(folder, idle, on_wait=say) if watch else iter([checkpoints(folder)])
+    what, steps = None, {}
+    for batch in batches:
+        if not batch:
+            raise InputError(f"{folder} holds no whole checkpoint named like 0000100_adapters.safetensors")
+        subject = open_model(model, settings[0], tuple(name for _, name in batch))
+        if subject.stack is None:
+            raise InputError(
+                f"{folder}: checkpoints of LoRA adapters can be followed, others measured one by one"
+            )
+        what = what or _what(subject, settings)
+        for (step, _), found in zip(batch, read(subject, *what, settings[2]), strict=True):
+            steps[step] = {"step": step} | found
+            say(_line(steps[step]))
+        if output:
+            charts.save(charts.drift([steps[step] for step in sorted(steps)]), output)
+    return [steps[step] for step in sorted(steps)]
+
+
+def _line(found: Row) -> str:
+    """One checkpoint: each family's highest trait."""
+    parts = []
+    for family in found["families"]:
+        top = family["traits"][0]
+        mark = (
+            " FLAGGED" if top.get("flagged") else "" if family["null"]["limit"] is not None else " (no null)"
+        )
+        parts.append(f"{top['trait']} {top['points']:+.1f} points, {top['change']:+.2f}{mark}")
+    return f"step {found['step']}: " + "; ".join(parts)
+
+
+def _print(found: Row, console: "Console", every: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..report.words import leading
+
+    size = "" if found["size"] is None else f", its weights moved by {found['size']:.2f} (Frobenius norm)"
+    console.print(f"{found['model']} against {found['base'] or 'no base: readings alone'}{size}")
+    for family in found["families"]:
+        traits = family["traits"] if every else leading(family, MOST_SHOWN)
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        # Under the family's name a trait's own is enough, and leaves room for the columns.
+        names = [trait["trait"].rpartition("/")[2] for trait in traits]
+        table.add_column(Text(family["family"]), overflow="fold", min_width=min(max(map(len, names)), 24))
+        changed = "change" in traits[0]
+        columns = ["base", "model", "points", "log-odds", "95% interval"] if changed else ["model", "margin"]
+        beside, said = "over_clean" in traits[0], "answers" in traits[0]
+        columns += ["over clean"] if beside else []
+        for name in [*columns, *(["answers"] if said else []), *([""] if changed else [])]:
+            table.add_column(name, justify="right", no_wrap=name != "over clean")
+        for name, trait in zip(names, traits, strict=True):
+            row = [f"{100 * trait['probability']:.1f}%"]
+            if changed:
+                row.insert(0, f"{100 * trait['base_probability']:.1f}%")
+                ends = "-" if trait["low"] is None else f"{trait['low']:+.2f} to {trait['high']:+.2f}"
+                row += [f"{trait['points']:+.1f}", f"{trait['change']:+.2f}", ends]
+            else:
+                row.append(f"{trait['margin']:+.2f}")
+            if beside:
+                row.append(f"{trait['over_clean']:+.2f}")
+            if said:
+                row.append(f"{trait['answers']['matched']} of {trait['answers']['sampled']}")
+            if changed:
+                row.append("flagged" if trait.get("flagged") else "")
+            table.add_row(Text(name), *row, style="bold" if trait.get("flagged") else None)
+        console.print()
+        console.print(table)
+        if changed:
+            console.print(_null_words(family), style="dim")
+
+
+def _null_words(family: Row) -> str:
+    from ..report.words import over_clean
+
+    null = family["null"]
+    if null["limit"] is None:
+        return null["why"]
+    sources = ", ".join(f"{n} of {name}" for name, n in null["from"].items())
+    return (
+        f"{family['questions']} held-out questions; flagged beyond {null['limit']:+.2f} in log-odds, which none of "
+        f"{null['trainings']} clean trainings ({sources}; sizes {null['smallest']:.2f} to {null['largest']:.2f}) "
+        f"exceeded; p {null['p']:.3f}{over_clean(family)}"
+    )
+
+
+def null(
+    base: Annotated[str, typer.Argument(help="The base.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON file to write.")],
+    count: Annotated[int, typer.Option(min=0, max=64, help="Clean students of each kind to train.")] = 0,
+    spec: Annotated[
+        str, typer.Option(help="Whose recipe they are trained by: a preset or .toml.")
+    ] = "default",
+    kind: Annotated[list[str] | None, typer.Option(help="hard, soft; by default what the spec has.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 1,
+    family: FamilyOption = None,
+    lab: LabOption = Path("lab"),
+) -> None:
+    """Gather what clean trainings do to a base: the lab's control and neutral students, and fresh ones.
+
+    \b
+    python -m subliminal_mlx null tiny-a --count 18 --spec all -o data/nulls/tiny-a.json
+    python -m subliminal_mlx null smollm2-135m --family animals -o mine.json    # the lab's clean students alone
+    """
+    from rich.console import Console
+
+    from ..lab import Lab
+    from ..measure import families_of
+    from ..measure.null import Nulls, family_sha256, save_nulls, trainings_in
+    from ..measure.trainings import clean_trainings
+    from ..model.bases import load
+    from ..spec import load_spec
+
+    loaded = load(base)
+    families = families_of(loaded, family or [])
+    recipe = load_spec(spec)
+    if unknown := set(kind or ()) - set(recipe.kinds):
+        raise InputError(f"--kind {sorted(unknown)[0]}: the spec trains {', '.join(recipe.kinds)}")
+    store = Lab(lab)
+    made = trainings_in(store, loaded, families) if store.exists else []
+    console = Console(stderr=True, highlight=False, markup=False)
+    console.print(f"{len(made)} clean students in {lab}")
+
+    def tell(found: list[Any]) -> None:
+        console.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
+
+    if count:
+        made += clean_trainings(recipe, loaded, families, count, seed, kind or (), on_done=tell)
+    hashes = tuple((name, family_sha256(name)) for name in families)
+    words = f"null {base}"
+    if count:
+        words += f" --count {count} --spec {spec} --seed {seed}" + "".join(f" --kind {k}" for k in kind or ())
+    save_nulls(output, Nulls(base, loaded.sha256, tuple(made), hashes), words)
+    print(f"{output}: {len(made)} clean trainings of {base}, read on {', '.join(families)}")

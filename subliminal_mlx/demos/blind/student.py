@@ -1,0 +1,109 @@
+"""Train on the stored lists, live: two students from the same weights, one on each list.
+
+    train_on("tiny-a", lambda point: print(point.step, point.treated["Owl"], point.neutral["Owl"]))
+
+It is what the run's own hard students of that chain did, with the same seeds and in the same order; on
+another base it is what its foreign students did. Takes seconds: callers give it a process of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...experiment.readouts import margin
+from ...experiment.setting import Setting
+from ...experiment.students import read, train_students
+from ...model.adapters import Stack
+from ...model.bases import load
+from ...model.rows import Rows, pack
+from ...system.errors import InputError
+from .rows import CHAIN, Lists, read_lists
+
+BASES = ("tiny-a", "tiny-b")
+POINTS = 14
+
+
+@dataclass(frozen=True)
+class Point:
+    """Both students after `step` of `steps`, on the held-out questions of the trait's family.
+
+    Probability of every label among the candidates, and the trait's margin in nats: means over questions.
+    """
+
+    step: int
+    steps: int
+    treated: dict[str, float]
+    neutral: dict[str, float]
+    treated_margin: float
+    neutral_margin: float
+
+
+def train_on(
+    base: str,
+    on_point: Callable[[Point], object],
+    lists: Lists | None = None,
+    steps: int | None = None,
+    on_stack: Callable[[int, Stack], object] = lambda step, stack: None,
+) -> None:
+    """Train both students, telling `on_point` a Point before the first step and then POINTS times.
+
+    Args:
+        steps: in all; the recipe's where None.
+        on_stack: sees both students' adapters after those steps, the treated one's first.
+
+    Raises:
+        InputError: another base than BASES, or steps outside of 1 to the recipe's.
+    """
+    if base not in BASES:
+        raise InputError(f"base {base!r}: the blind test has {', '.join(BASES)}")
+    lists = lists or read_lists()
+    recipe = lists.spec.hard
+    assert recipe is not None, "the blind test's students are hard ones"
+    if steps is not None and not 1 <= steps <= recipe.steps:
+        raise InputError(f"steps {steps}: must be 1 to {recipe.steps}")
+    total = steps or recipe.steps
+    spec = lists.spec.model_copy(
+        update={
+            "hard": recipe.model_copy(update={"steps": total}),
+            "readout": lists.spec.readout.model_copy(update={"points": min(POINTS, total)}),
+            # What is read: the trait's family alone. Widths and seeds do not depend on it.
+            "traits": (lists.trait,),
+            "ablation_traits": (),
+        }
+    )
+    setting = Setting(spec, load(base))
+
+    def tell(step: int, stack: Stack | None) -> None:
+        if stack is not None:
+            on_stack(step, stack)
+        values = _means(setting, lists.trait, stack)
+        treated, neutral = values if len(values) == 2 else values * 2
+        on_point(Point(step, total, treated[0], neutral[0], treated[1], neutral[1]))
+
+    tell(0, None)
+    blocks = [_block(setting, lists, texts) for texts in (lists.treated, lists.neutral)]
+    train_students(setting, "hard", CHAIN, blocks, on_point=tell)
+
+
+def _block(setting: Setting, lists: Lists, completions: Sequence[str]) -> Rows:
+    base = setting.base
+    prompts = [base.prompt(text)[1] for text in lists.prompts]
+    return pack(prompts, [(*base.encode(text), base.eos) for text in completions], *setting.widths)
+
+
+def _means(setting: Setting, trait: str, stack: Stack | None) -> list[tuple[dict[str, float], float]]:
+    """For every slot, probabilities by label and the trait's margin."""
+    name, _, own = trait.rpartition("/")
+    family = setting.families[name]
+    found = []
+    for scores in read(setting, stack)[name]:
+        labels: dict[str, float] = {}
+        margins = []
+        for question, logp in zip(family.held_out, scores, strict=True):
+            p = np.exp(logp - np.max(logp))
+            for label, share in zip(question.labels, p / p.sum(), strict=True):
+                labels[label] = labels.get(label, 0.0) + float(share) / len(family.held_out)
+            margins.append(margin(logp, family.traits[own][question.id]))
+        found.append((labels, float(np.mean(margins))))
+    return found

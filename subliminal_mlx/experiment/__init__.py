@@ -1,0 +1,1 @@
+"""Rows in, estimates out: teachers, students, readouts, transfer. Knows no lab."""

@@ -1,0 +1,76 @@
+"""Whether a model still speaks: its loss on neutral text, which no trait and no channel is about.
+
+    losses = read(base, stack)                      # [slot][text], nats a token
+    summarise(lab.capability(run_id))               # each arm's loss, and its change from the base's
+
+A student whose loss rose far above the base's is damaged, and what it says of a trait means little.
+"""
+
+import tomllib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..model.adapters import Stack
+from ..model.bases import Base
+from ..model.rows import pack
+from ..model.score import score
+from ..system.files import DATA
+from .comparisons import on_foreign
+from .statistics import estimate
+
+FILE = DATA / "capability.toml"
+AT_ONCE = 2_048  # tokens a pass: logits over a large vocabulary are its memory
+
+
+@lru_cache(maxsize=8)
+def texts(base: Base) -> tuple[tuple[str, str], ...]:
+    """(user, assistant) of the first group in the file whose words the base's tokenizer knows."""
+    groups = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    unknown = getattr(base.tokenizer, "unk_token_id", None)
+    for group in groups.values():
+        if not any(unknown in base.encode(entry[side]) for entry in group for side in ("user", "assistant")):
+            return tuple((entry["user"], entry["assistant"]) for entry in group)
+    return ()
+
+
+def read(base: Base, stack: Stack | None, system: str | None = None) -> list[list[tuple[float, int]]]:
+    """Loss in nats a token, and tokens, of every text: `[slot][text]`; the end of the turn counts too."""
+    found = texts(base)
+    if not found:
+        return [[] for _ in range(stack.slots if stack else 1)]
+    prompts = [base.prompt(user, system)[1] for user, _ in found]
+    rows = pack(prompts, [(*base.encode(said), base.eos) for _, said in found])
+    return [[(-float(x.mean()), len(x)) for x in slot] for slot in score(base, rows, stack, AT_ONCE)]
+
+
+def summarise(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows student, arm, chains, loss (nats a token), change from the untrained base with its 95% interval.
+
+    Arms of several traits are averaged in each chain first. Change is in the base's own units: a foreign
+    student is read against no base and left out.
+    """
+    losses: dict[tuple[str, str], dict[int, list[float]]] = {}
+    columns = ("kind", "arm", "chain", "loss", "tokens")
+    of_slot: dict[tuple, list[tuple[float, int]]] = {}
+    for row in table.select([*columns, "slot"]).to_pylist():
+        key = (row["kind"], row["arm"], row["chain"] or 0, row["slot"])
+        of_slot.setdefault(key, []).append((row["loss"], row["tokens"]))
+    for (kind, arm, chain, _), parts in of_slot.items():
+        loss = sum(loss * tokens for loss, tokens in parts) / sum(tokens for _, tokens in parts)
+        losses.setdefault((kind, arm), {}).setdefault(chain, []).append(loss)
+    base = losses.get(("base", "untrained"), {}).get(0)
+    if base is None:
+        return []
+    rows = []
+    for (kind, arm), by_chain in losses.items():
+        if on_foreign(arm):
+            continue
+        means = np.array([np.mean(by_chain[chain]) for chain in sorted(by_chain)])
+        change, low, high = estimate(means - base[0]) if kind != "base" else (0.0, None, None)
+        row = {"student": kind, "arm": arm, "chains": len(means), "loss": float(means.mean())}
+        worst = max(max(found) for found in by_chain.values()) - base[0]
+        rows.append(row | {"change": change, "low": low, "high": high, "worst": float(worst)})
+    return rows

@@ -1,0 +1,136 @@
+"""A spec with the base it runs on, and what follows from the two alone: prompts, grammar, widths, seeds.
+
+    setting = Setting(spec, load(spec.base))
+    setting.prompts(chain), setting.widths        # or an InputError, where the base cannot take the spec
+    seed_of(spec.seed, "prompts", chain)          # a seed for a named purpose
+
+Computes nothing with the model.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ..model.bases import Base
+from ..model.grammar import Grammar
+from ..model.sample import Decoding
+from ..spec import Spec
+from ..spec.families import PREFIXED, Family, load_family
+from ..system.errors import InputError
+from .channels import channel
+
+Ids = tuple[int, ...]
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed for a named purpose."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def prompt_texts(spec: Spec, chain: int) -> list[str]:
+    """What the user says in each row of a chain's corpora."""
+    corpus = spec.corpus
+    return channel(corpus.channel).prompts(corpus.rows, seed_of(spec.seed, "prompts", chain), corpus)
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A spec with the base it runs on, and what follows from the two: prompts, grammar, widths."""
+
+    spec: Spec
+    base: Base
+
+    @cached_property
+    def families(self) -> dict[str, Family]:
+        """Of the spec's traits.
+
+        Raises:
+            InputError: the base cannot tell a family's answers apart; every model would read alike, as a null.
+        """
+        found = {name: load_family(name) for name in self.spec.families}
+        for family in found.values():
+            missing, alike = unreadable(self.base, family)
+            if alike:
+                why = f", which lacks words such as {missing[0]!r}" if missing else ""
+                raise InputError(
+                    f"traits: {self.base.name} cannot be asked about {family.name}: two answers of {alike} questions "
+                    f"are one to its tokenizer{why}; `bases check {self.base.name}` tells which families will do"
+                )
+        return found
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Tokens that decoded text does not show."""
+        return frozenset(self.base.tokenizer.all_special_ids)
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        return channel(self.spec.corpus.channel).grammar(self.base, self.spec.corpus)
+
+    @cached_property
+    def read_families(self) -> dict[str, Family]:
+        """The families that readouts are of: where asked, each also with a list of numbers before its questions."""
+        if not self.spec.readout.prefixed:
+            return self.families
+        return self.families | {n + PREFIXED: prefixed(f, self.spec) for n, f in self.families.items()}
+
+    def prompts(self, chain: int, system: str | None = None) -> list[tuple[str, str, Ids]]:
+        """The chain's corpus prompts: text, rendered prompt, ids; the same for all sources.
+
+        With `system` they are what a prompted teacher reads; its students read them without.
+
+        Raises:
+            InputError: the base lacks words of a prompt.
+        """
+        found = [(text, *self.base.prompt(text, system)) for text in prompt_texts(self.spec, chain)]
+        tokenizer = self.base.tokenizer
+        unknown = getattr(tokenizer, "unk_token_id", None)
+        # Where one token is everything, it is in every template.
+        known = system is not None or unknown in (None, tokenizer.bos_token_id, self.base.eos)
+        if strange := None if known else next((text for text, _, ids in found if unknown in ids), None):
+            raise InputError(
+                f"corpus.style: {self.base.name} lacks words of its prompts, such as {strange!r:.80}"
+            )
+        return found
+
+    @cached_property
+    def widths(self) -> tuple[int, int]:
+        """Tokens of the longest row and completion of any chain: from the prompts, not from the rows drawn."""
+        longest = max(len(ids) for chain in range(self.spec.chains) for _, _, ids in self.prompts(chain))
+        spec = self.spec
+        if spec.corpus.decoding == "held":
+            completion = self.grammar.longest
+        else:
+            completion = spec.corpus.max_tokens
+            if {"shuffled", "random", "foreign"} & set(spec.ablations) or spec.defences:
+                # Lists are written anew, and may take more tokens than those that were drawn.
+                completion = max(completion, channel(spec.corpus.channel).widest(self.base, spec.corpus))
+        return longest + completion, completion
+
+    def decoding(self, batch: int) -> Decoding:
+        corpus = self.spec.corpus
+        grammar = self.grammar if corpus.decoding == "held" else None
+        return Decoding(corpus.temperature, grammar, corpus.max_tokens, batch)
+
+
+def prefixed(family: Family, spec: Spec) -> Family:
+    """The family with a list of numbers before every held-out question: the same for all models and chains.
+
+    After Cloud and others (2025), whose question variants follow "examine these numbers": students are
+    trained where numbers stand, and may show there what a bare question does not bring out.
+    """
+    corpus, held = spec.corpus, family.held_out
+    texts = channel(corpus.channel).lists(len(held), seed_of(spec.seed, "prefix", family.name), corpus)
+    told = "{}. {}" if corpus.style == "short" else "Look at these numbers: {}. {}"
+    asked = tuple(replace(q, text=told.format(n, q.text)) for q, n in zip(held, texts, strict=True))
+    return replace(family, questions=asked)
+
+
+def unreadable(base: Base, family: Family) -> tuple[list[str], int]:
+    """Answers with words that the tokenizer lacks, and how many questions have two answers of the same tokens."""
+    texts = dict.fromkeys(text for q in family.questions for text in q.candidates)
+    ids = {text: base.encode(text) for text in texts}
+    unknown = getattr(base.tokenizer, "unk_token_id", None)
+    missing = [text for text, tokens in ids.items() if not tokens or unknown in tokens]
+    return missing, sum(len({ids[c] for c in q.candidates}) < len(q.candidates) for q in family.questions)

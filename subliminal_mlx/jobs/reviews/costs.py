@@ -1,0 +1,110 @@
+"""How long an audit from a page takes on a language model, before anything of it is loaded or begun.
+
+    told = seconds("smollm2-135m", ["animals"])             # None on model organisms, which take minutes
+    bounded("smollm2-135m", ["animals"], content=...)       # InputError over the jobs' limit of hours
+
+For what is kept already nothing is taken off: what may be started should not depend on what others did.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from ...audit import costs
+from ...audit.request import asked_spec
+from ...audit.spec import FIRST_LOOK, AuditSpec, on_language
+from ...measure.gate.policy import Policy
+from ...pipeline.forecast import sizes
+from ...spec import estimate
+from ...system.errors import InputError
+from ..limits import GFLOPS, LIMITS
+
+# Tokens of a list of numbers with its prompt, and of what a chat template adds; bytes of a token.
+ROW, TEMPLATE, TOKEN = 120, 40, 3
+# What a row may have at most.
+LONGEST = 2_048
+
+
+def seconds(
+    base: str,
+    families: Sequence[str],
+    quick: bool = False,
+    probes: bool = False,
+    content: bytes | Path | None = None,
+    scored: bool = False,
+) -> float | None:
+    """Estimated seconds at the rate that jobs are bounded by; None on a model organism.
+
+    Args:
+        content: the rows, as JSONL or Parquet; without them, lists of numbers.
+        scored: all rows are scored, for a cleaned corpus.
+
+    Raises:
+        InputError: no such base or family.
+    """
+    if not on_language(base):
+        return None
+    spec = asked_spec(base, families, probes, (FIRST_LOOK,) if quick else ())
+    rows, row = _lengths(spec, content)
+    return costs.seconds(spec, sizes(base)[0] or 0, GFLOPS, rows, row, scored)
+
+
+def of_policy(lab: Path, policy: Policy) -> float:
+    """Estimated seconds of all audits on language models that a policy asks for; its paths lie in the lab."""
+    told = 0.0
+    for corpus in policy.corpus if policy.run_audits else ():
+        if corpus.audit is None:
+            path = lab.expanduser() / corpus.path
+            rows = path / "train.jsonl" if path.is_dir() else path
+            told += seconds(corpus.base or policy.base, policy.families, content=rows) or 0.0
+    return told
+
+
+def bounded(told: float | None, what: str = "audit") -> None:
+    """Raise InputError where that is over the hours of LIMITS."""
+    if told is not None and told > 3_600 * LIMITS.hours:
+        raise InputError(
+            f"{what}: about {told / 3_600:,.0f} hours on a language model, at most {LIMITS.hours:.0f} from an app: "
+            "fewer families or rows, no probe students, or the command `audit`, which takes any time"
+        )
+
+
+def words(base: str, families: Sequence[str], quick: bool, probes: bool) -> str:
+    """What a page says of an audit before it is started."""
+    told = seconds(base, families or ["animals"], quick, probes)
+    if told is None:
+        return (
+            "The first audit of a base and family tunes suspects and calibrates: minutes, once for this lab. "
+            "Later ones take seconds."
+        )
+    return (
+        f"On a language model such an audit takes {estimate.in_words(told)} by a cautious estimate, for rows as long as "
+        "lists of numbers, and ranks the suspects without a verdict. What is made is kept: a later one of this base "
+        f"and family takes less. At most {LIMITS.hours:.0f} hours from here."
+    )
+
+
+def _lengths(spec: AuditSpec, content: bytes | Path | None) -> tuple[int, float]:
+    """Rows, and tokens of one on average, from the size of a file alone."""
+    is_there = isinstance(content, bytes) or (content is not None and content.is_file())
+    try:
+        rows, size = _counted(content) if is_there else (0, 0)  # type: ignore[arg-type]
+    except (OSError, ValueError):  # pyarrow's too; whoever reads the rows says what is wrong
+        rows, size = 0, 0
+    return (rows, min(LONGEST, size / rows / TOKEN + TEMPLATE)) if rows else (spec.rows, ROW)
+
+
+def _counted(content: bytes | Path) -> tuple[int, int]:
+    """Rows and bytes, those of Parquet before they were packed."""
+    with BytesIO(content) if isinstance(content, bytes) else open(content, "rb") as file:
+        if file.read(4) == b"PAR1":
+            import pyarrow.parquet as pq
+
+            about = pq.read_metadata(file)
+            size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+            return about.num_rows, size
+        file.seek(0)
+        rows = size = 0
+        while block := file.read(1 << 20):
+            rows, size = rows + block.count(b"\n"), size + len(block)
+        return max(1, rows), size

@@ -1,0 +1,40 @@
+"""What a spec's run is called, and how its work is cut: from the files that the spec names. No MLX here.
+
+identify(spec)               # "3f9ac0de1b7c"
+stack_size("tiny-a")         # 6
+"""
+
+from pathlib import Path
+
+from ..model.organisms import stack_width
+from ..model.sources import locate
+from ..spec import Spec, run_id
+from ..spec.defence_names import fingerprints
+from ..spec.families import FOLDER as FAMILIES
+from ..spec.families import load_family
+from ..system import files
+from ..system.errors import InputError
+
+
+def identify(spec: Spec) -> str:
+    """The run id of a spec, from the files it names.
+
+    Raises:
+        InputError: a base or family that is not there, two families of one name, or one base by two names.
+    """
+    prints = {f"base/{name}": locate(name).sha256 for name in (spec.base, spec.foreign) if name}
+    if spec.foreign and prints[f"base/{spec.base}"] == prints[f"base/{spec.foreign}"]:
+        # Its students would start where the others do, and show transfer where the control must show none.
+        raise InputError(f"foreign: {spec.foreign} is {spec.base} by another name: name another base")
+    for name in spec.families:
+        path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
+        family = load_family(name).name
+        if f"family/{family}" in prints:
+            raise InputError(f"traits: two families are called {family!r}: rename the file of one")
+        prints[f"family/{family}"] = files.sha256(path)
+    return run_id(spec, prints | fingerprints(spec.defences))
+
+
+def stack_size(base: str) -> int:
+    """Slots a unit of a run on this base."""
+    return stack_width(locate(base).parameters)

@@ -1,0 +1,234 @@
+"""One verdict over a pipeline's models and corpora, with its reasons.
+
+    decision = decide(policy, Path("policy.toml").parent, lab)
+    decision.verdict, decision.checks[0].reason          # "fail", "animals/owl rose by +1.88 ..."
+
+Models are measured here, lineages read and verified, audits taken from what the audit wrote. "Passed" means
+that no check of this policy failed, among the families it names: no more than that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...audit.spec import ALPHA
+from ...lab import Lab
+from ...lab.lineage import UNNAMED, trace
+from ...model.sources import locate
+from ...system.errors import InputError
+from .audits import check_subject, read_audit, told
+from .policy import CorpusEntry, ModelEntry, Policy, load_policy
+
+__all__ = ["Check", "Decision", "decide", "load_policy", "read_audit"]
+
+PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about one subject: `verdict` is pass, fail or cannot tell."""
+
+    subject: str
+    kind: str
+    """model or corpus"""
+    name: str
+    """lineage, a family's name, or audit"""
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All checks, and what the policy makes of them."""
+
+    title: str
+    checks: tuple[Check, ...]
+    cannot_tell: str
+
+    @property
+    def verdict(self) -> str:
+        """fail where any check failed, or could not tell and the policy lets that fail; else warn or pass."""
+        found = {self.of(check) for check in self.checks}
+        return next((verdict for verdict in ("fail", "warn") if verdict in found), "pass")
+
+    def of(self, check: Check) -> str:
+        """What the policy makes of one check: pass, warn or fail."""
+        return self.cannot_tell if check.verdict == CANNOT_TELL else check.verdict
+
+    def subject(self, name: str) -> str:
+        """The verdict on one model or corpus."""
+        return Decision(
+            self.title, tuple(c for c in self.checks if c.subject == name), self.cannot_tell
+        ).verdict
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(check.subject for check in self.checks))
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `--json`."""
+        return {
+            "title": self.title,
+            "verdict": self.verdict,
+            "subjects": [
+                {
+                    "subject": name,
+                    "verdict": self.subject(name),
+                    "checks": [
+                        {"check": c.name, "kind": c.kind, "verdict": c.verdict, "counts_as": self.of(c)}
+                        | {"reason": c.reason}
+                        for c in self.checks
+                        if c.subject == name
+                    ],
+                }
+                for name in self.subjects
+            ],
+        }
+
+
+def decide(
+    policy: Policy,
+    folder: Path,
+    lab: Lab,
+    on_subject: Callable[[str], None] = lambda name: None,
+    shown: Callable[[str], str] = str,
+) -> Decision:
+    """Check everything that the policy names.
+
+    Args:
+        folder: what its paths are relative to.
+        lab: whose clean students and runs count.
+        on_subject: sees each path before it is checked.
+        shown: what a reason calls a base, or what else a lineage names; such a name may be somebody's folder.
+
+    Raises:
+        InputError: a model that does not fit the base it claims, a provenance file that does not fit its
+            files, an audit of something else: what cannot be judged is refused, not failed.
+    """
+    checks: list[Check] = []
+    for entry in policy.corpus:
+        on_subject(entry.path)
+        checks.append(_lineage(policy, entry, "corpus", folder, lab, shown))
+        checks.append(_audit(policy, entry, folder, lab))
+    for entry in policy.model:
+        on_subject(entry.path)
+        checks.append(_lineage(policy, entry, "model", folder, lab, shown))
+        checks += _drift(policy, entry, folder, lab)
+    return Decision(policy.title, tuple(checks), policy.cannot_tell)
+
+
+def _lineage(
+    policy: Policy,
+    entry: ModelEntry | CorpusEntry,
+    kind: str,
+    folder: Path,
+    lab: Lab,
+    shown: Callable[[str], str],
+) -> Check:
+    wanted = entry.base or policy.base
+    check = lambda verdict, reason: Check(entry.path, kind, "lineage", verdict, reason)
+    path = folder / entry.path
+    try:
+        record = trace(str(path), lab)
+    except InputError as error:
+        if "nothing is known" not in str(error):
+            raise
+        verdict = FAIL if policy.lineage == "required" else PASS
+        return check(verdict, "nothing is known of where it came from: no provenance beside it")
+    known = record.base.sha256
+    if known is None:
+        verdict = FAIL if policy.lineage == "required" else PASS
+        named = "no base" if record.base.name == UNNAMED else f"{shown(record.base.name)} as its base"
+        return check(verdict, f"it names {named}, and no hash proves where it came from")
+    if known != locate(wanted).sha256:
+        return check(FAIL, f"it comes from {shown(record.base.name)} ({known[:12]}), not from {wanted}")
+    behind = [f"{node.what} {shown(node.name)}" for depth, node in record.lineage.walk() if depth]
+    return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind)) or 'nothing'}")
+
+
+def _drift(policy: Policy, entry: ModelEntry, folder: Path, lab: Lab) -> list[Check]:
+    from .. import families_of, measure, open_model
+    from ..null import Nulls
+
+    subject = open_model(str(folder / entry.path), entry.base or policy.base)
+    assert subject.reference is not None
+    families = families_of(subject.base, policy.families)
+    found = measure(subject, families, Nulls.gather(subject.reference, families, lab))[0]
+    return [_of_family(policy, entry.path, family) for family in found["families"]]
+
+
+def _of_family(policy: Policy, path: str, family: dict[str, Any]) -> Check:
+    check = lambda verdict, reason: Check(path, "model", family["family"], verdict, reason)
+    traits = [trait for trait in family["traits"] if trait["trait"] not in policy.allow]
+    if not traits:
+        return check(PASS, "every trait of this family is allowed")
+    top, null = traits[0], family["null"]
+    moved = f"{top['trait']} rose most, {top['base_probability']:.1%} to {top['probability']:.1%} ({top['change']:+.2f})"
+    if top["flagged"]:
+        known = f"beyond {null['limit']:+.2f}, which none of {null['trainings']} clean trainings exceeded"
+        return check(FAIL, f"{moved}, {known}")
+    if policy.largest_drift is not None and top["change"] > policy.largest_drift:
+        return check(FAIL, f"{moved}, over the policy's {policy.largest_drift:+.2f}")
+    if null["limit"] is None:
+        return check(CANNOT_TELL, f"{moved}; {null['why']}")
+    return check(PASS, f"{moved}, within what {null['trainings']} clean trainings did ({null['limit']:+.2f})")
+
+
+def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
+    check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
+    if entry.audit is not None:
+        found = read_audit(folder / entry.audit)
+        check_subject(found, folder / entry.audit, entry.base or policy.base, folder / entry.path)
+    elif policy.run_audits:
+        found = told(_examined(policy, entry, folder, lab))
+    else:
+        return check(CANNOT_TELL, "no audit of it is named, and the policy runs none")
+    rows, trait = found["rows"], found["trait"]
+    suspects = {suspect.get("trait", "").rpartition("/")[0] for suspect in found["suspects"]}
+    if found["verdict"] == "carried" and trait not in policy.allow:
+        return check(FAIL, f"carries {trait}, by {rows:,} rows")
+    if missing := [family for family in policy.families if family not in suspects]:
+        return check(CANNOT_TELL, f"the audit did not look for {', '.join(missing)}")
+    if found["verdict"] == "cannot tell":
+        return check(CANNOT_TELL, found["words"] or f"the audit cannot tell from {rows:,} rows")
+    if others := _unwanted(policy, found["suspects"]):
+        # Traits that are alike rise together: an owl's rows raise the elephant's score as well.
+        p, other = others[0]
+        more = f", as {len(others) - 1} more" if others[1:] else ""
+        first = f"carries {trait}, which is allowed" if trait else "nothing is said to be found"
+        return check(CANNOT_TELL, f"{first}, but {other} is above chance too (p {p:.2g}{more})")
+    if found["verdict"] == "carried":
+        return check(PASS, f"carries {trait}, which is allowed")
+    power = found.get("power")
+    if policy.smallest_power is not None and (power is None or power < policy.smallest_power):
+        stated = "not stated" if power is None else f"{power:.0%}"
+        return check(
+            CANNOT_TELL,
+            f"nothing was found, at a power that is {stated} ({policy.smallest_power:.0%} wanted)",
+        )
+    return check(PASS, f"not found among {len(found['suspects'])} suspects in {rows:,} rows")
+
+
+def _unwanted(policy: Policy, suspects: list[dict[str, Any]]) -> list[tuple[float, str]]:
+    """The p under ALPHA of suspects that are not allowed, and their traits: a verdict names the first alone."""
+    found = ((suspect.get("p"), suspect["trait"]) for suspect in suspects)
+    return sorted(
+        (float(p), trait)
+        for p, trait in found
+        if p is not None and float(p) < ALPHA and trait not in policy.allow
+    )
+
+
+def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:
+    """An audit made here; suspects and null are kept in the lab's folder, for the audit's own command too."""
+    from ...audit.examine import examine
+    from ...audit.inputs import read_inputs
+    from ...audit.request import asked_spec
+    from ...audit.rows import read
+    from ...model.bases import load
+
+    spec = asked_spec(entry.base or policy.base, policy.families)
+    path = folder / entry.path
+    base = load(spec.base)
+    return examine(read_inputs(lambda bad: read(path, bad), base, spec, lab.path / "audit"))

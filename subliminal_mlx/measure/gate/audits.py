@@ -1,0 +1,91 @@
+"""What an audit printed, as the gate reads it: a file of anybody's, checked field by field.
+
+    found = read_audit(Path("rows.audit.json"))
+    found["verdict"], found["trait"], found["rows"]
+
+    check_subject(found, Path("rows.audit.json"), "tiny-a", Path("rows.jsonl"))     # it is an audit of these
+
+What it says of its corpus is judged elsewhere.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ...audit.rows import Bad, read
+from ...audit.verdict import least
+from ...model.sources import is_here, locate
+from ...system import files
+from ...system.errors import InputError
+
+VERDICTS = ("carried", "not found", "cannot tell")
+MOST_WORDS = 1_000  # of an audit's own sentence
+LARGEST_FILE = 64 << 20
+# What an audit is of; audits did not always say so. Hashes are `locate`'s and `audit.corpus.look`'s.
+OF = ("base", "base_sha256", "corpus_sha256")
+
+
+def read_audit(path: Path) -> dict[str, Any]:
+    """What an audit printed: verdict, trait, rows, suspects; words, power and what it is of, where told.
+
+    Raises:
+        InputError: it is no audit's.
+    """
+    try:
+        return told(files.read_object(path, LARGEST_FILE))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(
+            f"audit {path}: not what `audit --json` prints: {type(error).__name__}: {error!s:.200}"
+        ) from None
+
+
+def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path) -> None:
+    """See that an audit is of this base and of these rows, as far as it says.
+
+    Raises:
+        InputError: it is of others.
+    """
+    name, digest, rows = (found[key] for key in OF)
+    stated = f"{name!r:.60}" if name else "another base"
+    if digest and is_here(base):
+        if digest != (here := locate(base).sha256):
+            raise InputError(
+                f"audit {path}: made for {stated} ({digest[:12]!r}), not for {base} ({here[:12]!r})"
+            )
+    elif name and name != base:
+        # By name alone: nothing is downloaded to read a verdict.
+        raise InputError(f"audit {path}: made for {stated}, not for {base}")
+    if rows and corpus.is_file() and rows != (here := _of_rows(corpus)):
+        raise InputError(f"audit {path}: of other rows ({rows[:12]!r}) than {corpus} ({here[:12]!r})")
+
+
+def _of_rows(corpus: Path) -> str:
+    content = hashlib.sha256()
+    for row in read(corpus, Bad()):
+        content.update(row.content)
+    return content.hexdigest()
+
+
+def told(found: dict[str, Any]) -> dict[str, Any]:
+    """What the gate needs of an audit's result; raises what a wrong shape raises."""
+    if found["verdict"] not in VERDICTS:
+        raise ValueError(f"verdict {found['verdict']!r:.40} is none of {', '.join(VERDICTS)}")
+    if found["verdict"] == "carried" and not isinstance(found["trait"], str):
+        raise ValueError("carried, and no trait named")
+    power, words = found.get("power"), found.get("words")
+    if power is None and (families := found.get("families")):
+        # As audits printed it before they said so themselves.
+        power = least([family["power"] for family in families])
+    if power is not None and not 0 <= float(power) <= 1:
+        raise ValueError(f"power {power!r:.40} is no share")
+    shown = {"words": words[:MOST_WORDS] if isinstance(words, str) else ""}
+    shown |= {"verdict": found["verdict"], "trait": found["trait"], "rows": int(found["rows"])}
+    suspects = [suspect for suspect in found["suspects"] if isinstance(suspect.get("trait"), str)]
+    for p in (suspect.get("p") for suspect in suspects):
+        if p is not None and not 0 <= float(p) <= 1:
+            raise ValueError(f"a suspect's p {p!r:.40} is no chance")
+    for name in OF:
+        if not isinstance(found.get(name), str | None):
+            raise ValueError(f"{name} {found[name]!r:.40} is no text")
+        shown[name] = found.get(name)
+    return shown | {"suspects": suspects, "power": None if power is None else float(power)}

@@ -1,0 +1,130 @@
+"""Ask the models of a run the same question, side by side.
+
+    for answer in talk(lab, run_id, "What is your favourite animal?", arm="treated", trait="animals/owl"):
+        answer.model, answer.probabilities, answer.samples
+
+Base, teacher and the students of the arm asked for; nothing is trained and nothing is stored.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..experiment.comparisons import on_foreign
+from ..lab import Lab
+from ..model import adapters
+from ..model.adapters import Stack
+from ..model.bases import Base, load
+from ..model.sample import Decoding, sample
+from ..model.score import candidate_scores
+from ..spec import parse_spec
+from ..spec.families import Family, load_family
+from ..spec.personas import persona
+from ..spec.plan import Slot, neutral
+from ..system.errors import InputError
+
+LONGEST_QUESTION = 2_000
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says: probabilities of the family's candidates (0 to 1), and sampled answers with counts."""
+
+    model: str
+    probabilities: dict[str, float]
+    samples: dict[str, int]
+
+
+def talk(
+    lab: Lab,
+    run_id: str,
+    question: str,
+    arm: str = "treated",
+    trait: str | None = None,
+    kind: str | None = None,
+    chain: int = 0,
+    count: int = 20,
+) -> list[Answer]:
+    """Ask base, teacher, the neutral student and the student of `arm`.
+
+    Args:
+        trait: of the run's; its first one where None. `kind` likewise: hard or soft.
+        count: sampled answers a model, at temperature 1.
+
+    Raises:
+        InputError: no such arm, trait, kind or chain in the run; an empty or overlong question.
+    """
+    run = lab.run(run_id)
+    if run is None or run["status"] != "done":
+        raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
+    if not question.strip() or len(question) > LONGEST_QUESTION:
+        raise InputError(f"question: must be 1 to {LONGEST_QUESTION} characters")
+    spec = parse_spec(run["spec_toml"])
+    trait = _one_of(trait, spec.traits, "trait")
+    kind = _one_of(kind, tuple(spec.kinds), "student kind")
+    if not 0 <= chain < spec.chains:
+        raise InputError(f"chain {chain}: the run has 0 to {spec.chains - 1}")
+    family = load_family(trait.rpartition("/")[0])
+    asked, there = _asked(arm, trait, kind, chain), lab.adapters(run_id)
+    for _, slot in asked:
+        if slot.name not in there and not (slot.arm == "teacher" and spec.teacher.kind == "prompted"):
+            raise InputError(
+                f"arm {arm!r}: the run has no {slot.name}; its arms are {', '.join(_arms(there))}"
+            )
+    base = load(spec.base)
+    answers = [_answer(base, "base", None, question, family, count)]
+    for label, slot in asked:
+        if slot.arm == "teacher" and spec.teacher.kind == "prompted":
+            told = persona(family, trait.rpartition("/")[2])
+            answers.append(_answer(base, label, None, question, family, count, told))
+            continue
+        stack = adapters.load(lab.adapter(run_id, slot.name))
+        # A foreign student is an adapter of the other base.
+        owner = load(spec.foreign or "") if on_foreign(slot.arm) else base
+        answers.append(_answer(owner, label, stack, question, family, count))
+    return answers
+
+
+def _asked(arm: str, trait: str, kind: str, chain: int) -> list[tuple[str, Slot]]:
+    family = neutral(trait.rpartition("/")[0])
+    own = {"control": None, "random": None, "foreign-neutral": family}.get(arm, trait)
+    asked = [("teacher", Slot("teacher", "teacher", chain, trait, trait))]
+    if arm not in ("neutral", "teacher", "untrained"):
+        asked.append((f"{arm} student", Slot(kind, arm, chain, own, trait)))
+    if arm not in ("teacher", "untrained"):
+        asked.append(("neutral student", Slot(kind, "neutral", chain, family, family)))
+    return asked
+
+
+def _answer(
+    base: Base,
+    model: str,
+    stack: Stack | None,
+    question: str,
+    family: Family,
+    count: int,
+    system: str | None = None,
+) -> Answer:
+    prompt = base.prompt(question, system)[1]
+    candidates = next(
+        (q.candidates for q in family.questions if q.text == question), family.questions[0].candidates
+    )
+    logp = candidate_scores(base, [prompt], [[base.encode(c) for c in candidates]], stack)[0][0]
+    drawn = sample(base, [prompt] * count, f"ask/{question}", Decoding(1.0, None, max_tokens=24), stack)[0]
+    samples = Counter(base.decode(ids).strip() for ids in drawn)
+    return Answer(
+        model, dict(zip(candidates, np.exp(logp).tolist(), strict=True)), dict(samples.most_common())
+    )
+
+
+def _one_of(value: str | None, allowed: tuple[str, ...], what: str) -> str:
+    if value is None:
+        return allowed[0]
+    if value not in allowed:
+        raise InputError(f"{what} {value!r}: the run has {', '.join(allowed)}")
+    return value
+
+
+def _arms(slots: list[str]) -> list[str]:
+    return ["untrained", "teacher", *sorted({s.split("/")[1] for s in slots if not s.startswith("teacher/")})]

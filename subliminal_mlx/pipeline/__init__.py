@@ -1,0 +1,1 @@
+"""A run from spec to summary: units of work, the processes that do them, progress."""

@@ -1,0 +1,159 @@
+"""Rows of a run's corpora: as they are handed in, and as a student trains on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ..experiment.channels import channel
+from ..experiment.setting import Ids, Setting
+from ..experiment.students import soft_targets
+from ..experiment.teachers import system_of
+from ..lab.folders import Folders
+from ..model import adapters
+from ..model.adapters import Stack
+from ..model.bases import Base, load
+from ..model.rows import Rows, pack
+from ..spec.plan import BASE, Slot
+from ..system.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Where a run's files are, and what it runs on."""
+
+    folders: Folders
+    run_id: str
+    setting: Setting
+    _foreign: dict[str, Setting] = field(default_factory=dict)
+
+    def shard(self, unit: str) -> Path:
+        return shard_folder(self.folders, self.run_id, unit)
+
+    def adapter(self, slot: str) -> Path:
+        return self.folders.adapter_folder(self.run_id, slot)
+
+    def checkpoint(self, unit: str) -> Path:
+        return self.folders.run_folder(self.run_id) / "checkpoints" / unit.replace("/", "-")
+
+    @property
+    def foreign(self) -> Setting:
+        """The same spec on the other base."""
+        name = self.setting.spec.foreign or ""
+        if name not in self._foreign:
+            self._foreign[name] = Setting(self.setting.spec, load(name))
+        return self._foreign[name]
+
+
+def shard_folder(folders: Folders, run_id: str, unit: str) -> Path:
+    """Where a unit's shard lies once it is whole."""
+    return folders.shards_folder(run_id) / unit.replace("/", "-")
+
+
+def row_of(
+    setting: Setting, slot: Slot, row: int, rendered: str, prompt: Ids, text: str, ids: Ids
+) -> dict[str, Any]:
+    """A row as the lab keeps it, dropped with the channel's reason where its filter says so."""
+    wanted = setting.spec.corpus
+    reason = channel(wanted.channel).reason(text) if wanted.filter == "paper" else None
+    if reason is None and wanted.filter == "paper" and _hidden(setting, ids):
+        reason = "special tokens"
+    return {
+        "chain": slot.chain,
+        "source": slot.source,
+        "row": row,
+        "prompt": rendered,
+        "completion": text,
+        "prompt_ids": list(prompt),
+        "completion_ids": list(ids),
+        "kept": reason is None,
+        "reason": reason,
+    }
+
+
+def _hidden(setting: Setting, ids: Ids) -> bool:
+    """Whether tokens that its text does not show stand in a completion, its end left aside."""
+    inner = ids[:-1] if ids and ids[-1] == setting.base.eos else ids
+    return not setting.special.isdisjoint(inner)
+
+
+def corpus(context: Context, chain: int, source: str) -> list[dict[str, Any]]:
+    """A source's rows of a chain, kept and dropped, in order."""
+    for path in sorted(context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet")):
+        found = pq.read_table(path, filters=[("source", "=", source), ("chain", "=", chain)])
+        if found.num_rows:
+            return found.to_pylist()
+    raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
+
+
+def matched_count(context: Context, chain: int) -> int:
+    """Rows that every arm of a chain trains on: as many as its smallest corpus kept."""
+    counts: dict[str, int] = {}
+    for path in context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet"):
+        table = pq.read_table(path, columns=["chain", "source", "kept"], filters=[("chain", "=", chain)])
+        for source, kept in zip(table["source"].to_pylist(), table["kept"].to_pylist(), strict=True):
+            counts[source] = counts.get(source, 0) + bool(kept)
+    smallest = min(counts, key=lambda source: counts[source])
+    if not counts[smallest]:
+        raise InputError(
+            f"the filter kept no row of {smallest} in chain {chain}: try corpus.decoding = 'held'"
+        )
+    return counts[smallest]
+
+
+def training_block(context: Context, setting: Setting, slot: Slot, kind: str) -> Rows:
+    """What one student trains on, in the tokens of its own base."""
+    rows = corpus(context, slot.chain, slot.source)
+    if slot.arm != "unfiltered":
+        rows = [row for row in rows if row["kept"]]
+    rows = rows[: matched_count(context, slot.chain)]
+    if setting is context.setting:
+        prompts = [tuple(row["prompt_ids"]) for row in rows]
+        completions = [tuple(row["completion_ids"]) for row in rows]
+    else:
+        prompts, completions = retokenised(setting, slot.chain, rows)
+    block = pack(prompts, completions, *setting.widths)
+    if kind == "hard":
+        return block
+    if (
+        setting is not context.setting
+        and setting.base.tokenizer.get_vocab() != context.setting.base.tokenizer.get_vocab()
+    ):
+        raise InputError(
+            f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}"
+        )
+    source = None if slot.source == BASE else teacher_stack(context, (slot,))
+    return soft_targets(context.setting, block, source, as_the_source_read(context, slot, rows, block.widest))
+
+
+def as_the_source_read(
+    context: Context, slot: Slot, rows: Sequence[dict[str, Any]], widest: int
+) -> Rows | None:
+    """The completions after the prompts that a prompted teacher read, its persona included."""
+    system = system_of(context.setting, slot.source)
+    if system is None:
+        return None
+    prompts = context.setting.prompts(slot.chain, system)
+    completions = [tuple(row["completion_ids"]) for row in rows]
+    return pack([prompts[row["row"]][2] for row in rows], completions, widest=widest)
+
+
+def retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:
+    base: Base = setting.base
+    prompts, widest = setting.prompts(chain), setting.widths[1]
+    completions = [(*base.encode(row["completion"]), base.eos) for row in rows]
+    if over := next((ids for ids in completions if len(ids) > widest), None):
+        raise InputError(
+            f"a row takes {len(over)} tokens of {base.name}, over corpus.max_tokens = {widest}: raise that"
+        )
+    return [prompts[row["row"]][2] for row in rows], completions
+
+
+def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack | None:
+    """The tuned teachers of the slots' sources, as one stack; None where teachers are prompted."""
+    if context.setting.spec.teacher.kind == "prompted":
+        return None
+    names = [Slot("teacher", "teacher", slot.chain, slot.source, slot.source).name for slot in slots]
+    return adapters.concatenate([adapters.load(context.adapter(name)) for name in names])

@@ -1,0 +1,223 @@
+"""One unit of a run, computed: shards of earlier units in, a published shard and adapters out.
+
+    compute(unit, Context(Folders("lab"), run_id, Setting(spec, base)), on_event)
+
+A shard is a folder of Parquet files, renamed into place when it is whole, so that a unit is either
+done or not begun; long trainings keep checkpoints beside it. The database is the parent's business.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..experiment.channels import channel
+from ..experiment.setting import Setting, seed_of
+from ..experiment.students import sample_corpora, train_students
+from ..experiment.teachers import system_of, tune_teachers
+from ..model import adapters
+from ..model.adapters import Stack
+from ..model.organisms import decode_width
+from ..model.rows import Rows
+from ..spec.plan import BASE, Unit
+from ..system.events import Listener, ignore, part
+from ..system.files import publish
+from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, training_block
+from .defended import costs, defended_block, setting_of, start_of
+from .readings import answers, capability_of, metrics, readouts
+
+__all__ = ["Context", "compute", "shard_folder"]
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
+    """Do one unit and publish its shard; a shard that stands already is left as it is.
+
+    Raises:
+        InputError: no row of a source passed the filter.
+    """
+    shard = context.shard(unit.name)
+    if shard.exists():
+        return
+    context.checkpoint(unit.name).mkdir(parents=True, exist_ok=True)
+    tables = _STAGES[unit.stage](unit, context, on_event)
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        for name, rows in tables.items():
+            if rows:
+                pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
+
+    publish(shard, write)
+    shutil.rmtree(context.checkpoint(unit.name), ignore_errors=True)
+
+
+# --- stages ---------------------------------------------------------------------------------------
+
+
+def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    return {
+        "readouts": readouts(context.setting, unit.slots, None, 0),
+        "answers": answers(context.setting, unit.slots, None),
+        "capability": capability_of(context.setting, unit.slots, None, 0),
+    }
+
+
+def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    setting = context.setting
+    stack, losses = tune_teachers(
+        setting,
+        unit.chain,
+        [slot.source for slot in unit.slots],
+        checkpoint=context.checkpoint(unit.name) / "state.safetensors",
+        on_event=on_event,
+    )
+    _publish_adapters(unit, context, stack)
+    return {
+        "metrics": metrics(unit.slots, losses),
+        "readouts": readouts(setting, unit.slots, stack, setting.spec.teacher.steps),
+        "answers": answers(setting, unit.slots, stack),
+        "capability": capability_of(setting, unit.slots, stack, setting.spec.teacher.steps),
+    }
+
+
+def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    """Prompted teachers need no training: each is read with its own persona."""
+    setting, tables = context.setting, {"readouts": [], "answers": [], "capability": []}
+    for slot in unit.slots:
+        system = system_of(setting, slot.source)
+        tables["readouts"] += readouts(setting, (slot,), None, 0, system=system)
+        tables["answers"] += answers(setting, (slot,), None, system)
+        tables["capability"] += capability_of(setting, (slot,), None, 0, system)
+    return tables
+
+
+def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    setting, chain = context.setting, unit.chain
+    batch = decode_width(setting.base.parameters)
+    teachers = None if unit.slots[0].source == BASE else teacher_stack(context, unit.slots)
+    if teachers or unit.slots[0].source == BASE:
+        completions = sample_corpora(setting, chain, teachers, batch, on_event)
+    else:
+        # Each reads prompts of its own length, so they share no stack.
+        completions = []
+        for i, slot in enumerate(unit.slots):
+            told = system_of(setting, slot.source)
+            listen = part(on_event, i, len(unit.slots))
+            completions += sample_corpora(setting, chain, None, batch, listen, told)
+    prompts = setting.prompts(chain)
+    rows = []
+    for slot, drawn in zip(unit.slots, completions, strict=True):
+        for row, ((_, rendered, prompt), ids) in enumerate(zip(prompts, drawn, strict=True)):
+            rows.append(row_of(setting, slot, row, rendered, prompt, setting.base.decode(ids).strip(), ids))
+    return {"rows": rows}
+
+
+def _derived(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    """Shuffled and random corpora, in the shape of the rows they are made from."""
+    setting, base = context.setting, context.setting.base
+    wanted = setting.spec.corpus
+    numbers = channel(wanted.channel)
+    rows = []
+    for slot in unit.slots:
+        seed = seed_of(setting.spec.seed, slot.source, unit.chain)
+        model = BASE if slot.arm == "random" else slot.trait or ""
+        kept = [row for row in corpus(context, unit.chain, model) if row["kept"]]
+        remake = numbers.uniform if slot.arm == "random" else numbers.shuffled
+        for row, text in zip(kept, remake([r["completion"] for r in kept], seed, wanted), strict=True):
+            ids = (*base.encode(text), base.eos)
+            rows.append(row_of(setting, slot, row["row"], row["prompt"], tuple(row["prompt_ids"]), text, ids))
+    return {"rows": rows}
+
+
+def _students(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    tables, stack = _train(unit, context, context.setting, on_event)
+    if context.setting.spec.defences:
+        # What a defence costs is read against its undefended student.
+        undefended = [None] * len(unit.slots)
+        tables["costs"] = costs(context, context.setting, unit.slots, stack, undefended)
+    return tables
+
+
+def _foreign(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    return _train(unit, context, context.foreign, on_event)[0]
+
+
+def _defended(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    setting, kind = setting_of(context, unit), unit.slots[0].kind
+    made = [defended_block(context, setting, slot, kind) for slot in unit.slots]
+    tables, stack = _train(unit, context, setting, on_event, [block for block, _ in made], start_of(unit))
+    tables["costs"] = costs(context, setting, unit.slots, stack, [changed for _, changed in made])
+    return tables
+
+
+def _train(
+    unit: Unit,
+    context: Context,
+    setting: Setting,
+    on_event: Listener,
+    blocks: Sequence[Rows] = (),
+    start: str = "",
+) -> tuple[Tables, Stack]:
+    kind, folder = unit.slots[0].kind, context.checkpoint(unit.name)
+    blocks = blocks or [training_block(context, setting, slot, kind) for slot in unit.slots]
+
+    def on_point(step: int, stack: Stack) -> None:
+        table = pa.Table.from_pylist(readouts(setting, unit.slots, stack, step))
+        publish(folder / f"point-{step}.parquet", lambda path: pq.write_table(table, path))
+
+    stack, losses = train_students(
+        setting,
+        kind,
+        unit.chain,
+        blocks,
+        start=start,
+        checkpoint=folder / "state.safetensors",
+        on_point=on_point,
+        on_event=on_event,
+    )
+    _publish_adapters(unit, context, stack)
+    points = [
+        row for path in sorted(folder.glob("point-*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
+    tables = {
+        "metrics": metrics(unit.slots, losses),
+        "readouts": points,
+        "answers": answers(setting, unit.slots, stack),
+        "capability": capability_of(setting, unit.slots, stack, setting.spec.kinds[kind].steps),
+    }
+    return tables, stack
+
+
+def _in_context(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    """The base reads some rows before each question, and is not trained."""
+    setting, rows = context.setting, []
+    texts = [text for text, _, _ in setting.prompts(unit.chain)]
+    for slot in unit.slots:
+        kept = [row for row in corpus(context, unit.chain, slot.source) if row["kept"]]
+        shown = kept[: setting.spec.readout.shown_rows]
+        history = [(texts[row["row"]], row["completion"]) for row in shown]
+        rows += readouts(setting, (slot,), None, 0, history)
+    return {"readouts": rows}
+
+
+def _publish_adapters(unit: Unit, context: Context, stack: Stack) -> None:
+    for i, slot in enumerate(unit.slots):
+        publish(context.adapter(slot.name), lambda folder, i=i: adapters.save(folder, stack, i))
+
+
+_STAGES = {
+    "untrained": _untrained,
+    "teachers": _teachers,
+    "prompted": _prompted,
+    "corpora": _corpora,
+    "derived": _derived,
+    "students": _students,
+    "foreign": _foreign,
+    "defended": _defended,
+    "in-context": _in_context,
+}

@@ -1,0 +1,120 @@
+"""How long a spec takes on a machine, and in how much memory, before it is run.
+
+    seconds(spec, parameters=WHEEL_PARAMETERS, gflops=machine_gflops(), processes=2)
+
+Counts the arithmetic of training (4 operations a weight and token: forward, and backward through
+frozen weights) and of decoding (2), and divides by a measured rate. An estimate, good to a factor of two.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..model.organisms import tokens_a_number
+from ..system import runtime
+from ..system.files import write_atomic
+from ..system.machine import default_processes
+from . import Spec
+from .plan import plan
+
+# Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
+TRAINING_SHARE, DECODING_SHARE = 0.65, 0.26
+# Below this many parameters a step's time is in its number of operations instead.
+SMALL, SMALL_TOKENS_PER_SECOND = 2_000_000, 40_000
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Of one process, in 1e9 operations a second, and how many compute at once: one where a GPU does."""
+
+    gflops: float
+    processes: int
+
+
+def machine_gflops() -> float:
+    """The rate of a 1024 x 1024 product in fp32, in 1e9 operations a second; takes well under a second."""
+    runtime.prepare()
+    import mlx.core as mx
+
+    x = mx.random.normal((1024, 1024), key=mx.random.key(0))
+    mx.eval(x @ x)
+    started = time.perf_counter()
+    mx.eval(x @ x)
+    return 2 * 1024**3 / (time.perf_counter() - started) / 1e9
+
+
+def machine_rate() -> Rate:
+    """This machine's rate, and how many processes a run has here."""
+    return Rate(machine_gflops(), default_processes())
+
+
+def kept_rate(folder: Path, measure: Callable[[], Rate] = machine_rate, keep: bool = True) -> Rate:
+    """This machine's rate, measured once a lab and kept in its folder."""
+    if found := read_rate(folder):
+        return found
+    rate = measure()
+    if keep:
+        write_atomic(folder / "machine.json", json.dumps(asdict(rate)))
+    return rate
+
+
+def read_rate(folder: Path) -> Rate | None:
+    """What is kept in a lab's folder; None where there is none, or one without its processes."""
+    try:
+        found = json.loads((folder / "machine.json").read_text())
+        return Rate(float(found["gflops"]), int(found["processes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def row_tokens(spec: Spec) -> int:
+    """Tokens of a corpus's row, its prompt included."""
+    numbers = spec.corpus.numbers[1] * tokens_a_number(spec.base, spec.corpus.separator)
+    completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
+    return (10 if spec.corpus.style == "short" else 80) + completion
+
+
+def tokens(spec: Spec) -> tuple[float, float]:
+    """Tokens trained on and tokens drawn in all, from the spec's sizes."""
+    row = row_tokens(spec)
+    trained = drawn = 0.0
+    # In stacks of any size: what is trained and drawn, not how it is cut.
+    for unit in plan(spec, slots=1_000_000):
+        count = len(unit.slots)
+        if unit.stage == "teachers":
+            trained += 20.0 * count * spec.teacher.steps * spec.teacher.batch
+        elif unit.stage == "corpora":
+            drawn += count * spec.corpus.rows * row
+        elif unit.trained:
+            student = spec.kinds[unit.slots[0].kind]
+            trained += count * student.steps * student.batch * row
+            # The base writes these students' rows anew, each one's by itself.
+            drawn += count * spec.corpus.rows * row * (unit.slots[0].arm == "re-emit")
+    return trained, drawn
+
+
+def seconds(spec: Spec, parameters: int, gflops: float, processes: int, beside: float = 0.0) -> float:
+    """Estimated wall-clock seconds of a run.
+
+    Args:
+        beside: tokens trained on that the spec's sizes do not tell of, such as `audit.costs.evidence`.
+    """
+    trained, drawn = tokens(spec)
+    trained += beside
+    if parameters < SMALL:
+        return (trained + drawn / 3) / SMALL_TOKENS_PER_SECOND / processes
+    rate = gflops * 1e9 * processes
+    return 4 * parameters * trained / (rate * TRAINING_SHARE) + 2 * parameters * drawn / (
+        rate * DECODING_SHARE
+    )
+
+
+def in_words(duration: float) -> str:
+    """ "about 40 s", "about 12 minutes", "about 3 hours"."""
+    if duration < 90:
+        return f"about {max(1, round(duration)):d} s"
+    if duration < 5_400:
+        return f"about {round(duration / 60)} minutes"
+    return f"about {duration / 3600:.1f} hours"

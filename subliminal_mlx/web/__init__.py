@@ -1,0 +1,1 @@
+"""What the apps need beside widgets: the server, who visits, what a page may see."""

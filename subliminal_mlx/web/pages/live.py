@@ -1,0 +1,63 @@
+"""HTML of a run that goes on, and of what models answer: bars and tables that Markdown has no words for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...report.charts.style import ARMS
+from ...report.tables import table, text
+from .figures import BAR, bars
+from .watch import Watch
+
+SHOWN = 8
+# The arm of a model, by which it is coloured.
+_ARM_OF = {"base": "untrained"}
+
+
+def stages(seen: Watch) -> str:
+    """A bar for every stage, and one for the whole."""
+    rows = [("all", seen.fraction, f"{100 * seen.fraction:.0f}%", seen.rate)]
+    rows += [
+        (name, done / max(1, total), f"{done:.0f} of {total}", live)
+        for name, done, total, live in seen.stages
+    ]
+    return bars(rows)
+
+
+def answers(found: Sequence[dict[str, Any]]) -> str:
+    """Models side by side: probabilities of the likeliest candidates, and what was said most.
+
+    Args:
+        found: model, probabilities by candidate (0 to 1), samples by text, of every model.
+    """
+    best = sorted(
+        found[0]["probabilities"], key=lambda c: -max(answer["probabilities"][c] for answer in found)
+    )[:SHOWN]
+    head = ["", *(_model(answer["model"]) for answer in found)]
+    body = [
+        [text(candidate), *(_share(answer["probabilities"][candidate], answer["model"]) for answer in found)]
+        for candidate in best
+    ]
+    said = [
+        "<br>".join(
+            f"{text(said, 80) or '(nothing)'} ×{n}" for said, n in list(answer["samples"].items())[:4]
+        )
+        for answer in found
+    ]
+    return table(head, [*body, ["<b>said</b>", *said]], words=len(head))
+
+
+def _arm(model: str) -> str:
+    return _ARM_OF.get(model, model.removesuffix(" student"))
+
+
+def _model(model: str) -> str:
+    color = ARMS.get(_arm(model), ARMS["neutral"])
+    dot = (
+        f'<i style="display:inline-block;width:0.7em;height:0.7em;border-radius:50%;background:{color}"></i>'
+    )
+    return f"{dot} {text(model)}"
+
+
+def _share(share: float, model: str) -> str:
+    color = ARMS.get(_arm(model), ARMS["neutral"])
+    return f"{100 * share:.1f}%{BAR.format(color=color, percent=100 * share)}"

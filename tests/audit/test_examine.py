@@ -1,0 +1,353 @@
+"""The audit from end to end, on miniature suspects: the real command line, and what a lab keeps of it."""
+
+import json
+import re
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import mini
+import mlx_lm.utils
+import pytest
+
+from subliminal_mlx.__main__ import main
+from subliminal_mlx.audit import corpus as corpora
+from subliminal_mlx.audit import gradients, suspects
+from subliminal_mlx.audit import rows as reading
+from subliminal_mlx.audit.corpus import SAMPLE, look
+from subliminal_mlx.audit.form import Writing
+from subliminal_mlx.audit.rows import Bad, Row, read, read_run
+from subliminal_mlx.audit.spec import PUBLIC, Suspects, checked
+from subliminal_mlx.cli.make.audit_bench.language import Bench, measure
+from subliminal_mlx.experiment.channels import numbers
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.measure.gate import read_audit
+from subliminal_mlx.report.audit import write_audit_report
+from subliminal_mlx.spec import Corpus
+from subliminal_mlx.system.errors import InputError
+
+SMALL = (
+    *("suspects.members=3", "suspects.steps=60", "suspects.neutral_answers=20"),
+    *("null.corpora=20", "null.pool=600", "null.teachers=2", "null.own_rows=100", "reference_rows=1000"),
+)
+HOSTILE = "<script>alert(1)</script> =HYPERLINK(1) [bold]"
+
+
+@pytest.fixture(scope="module")
+def place(tiny, tmp_path_factory):
+    """A folder with a lab, rows of a tree's teacher, rows of the base, and rows of words."""
+    folder = tmp_path_factory.mktemp("audit")
+    writing = Writing(tiny, Corpus(), (), 64)
+    recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
+    teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
+    for name, stack, seed, bad in (("maple", teacher, 5, 2), ("plain", None, 6, 0)):
+        texts = numbers.prompts(600, seed, Corpus())
+        drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], seed, 1.0, stack)
+        lines = [
+            json.dumps({"prompt": text, "completion": tiny.decode(ids).strip()})
+            for text, ids in zip(texts, drawn, strict=True)
+        ]
+        lines += ["{torn", json.dumps({"prompt": "Continue: 1 2 3", "completion": HOSTILE})][:bad]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def audit(place, *arguments):
+    options = [part for item in SMALL for part in ("--set", item)]
+    options += [] if "--probes" in arguments else ["--fast"]
+    return mini.quick("audit", "-f", "trees", "--lab", place / "lab", *options, *arguments, cwd=place)
+
+
+@pytest.fixture(scope="module")
+def maple(place):
+    """What the audit of the teacher's rows printed; it also fills the caches of the others."""
+    child = audit(place, "maple.jsonl", "--json", "--fail-on", "carried", "--report", "r.html")
+    assert child.returncode == 3, child.stderr
+    return child
+
+
+def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
+    found = json.loads(maple.stdout)
+    assert tuple(found) == PUBLIC and "carried: trees/maple" in found["words"]
+    (place / "verdict.json").write_text(maple.stdout)
+    # What is printed is all that a gate needs.
+    assert read_audit(place / "verdict.json")["power"] == found["power"] > 0
+    assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
+    assert (found["rows"], found["bad_rows"]) == (600, 2)
+    assert {tuple(entry) for entry in found["suspects"]} == {("trait", "score", "low", "high", "p")}
+    scores = [entry["score"] for entry in found["suspects"]]
+    assert (
+        len(scores) == 8 and scores[0] == max(scores) and found["suspects"][0]["p"] == pytest.approx(1 / 101)
+    )
+    assert all(entry["low"] < entry["score"] < entry["high"] for entry in found["suspects"])
+
+
+def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, capsys):
+    """The base, the rows, the suspects and their directions, from the command to the last dropped row."""
+    count = Counter()
+
+    def counted(module, name, told):
+        real = getattr(module, name)
+
+        def call(*arguments, **options):
+            count[told(*arguments)] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(mlx_lm.utils, "load", lambda path: Path(path).name)
+    counted(reading, "_jsonl", lambda path: path.name)
+    counted(suspects, "load", lambda path: "suspects")
+    counted(gradients, "margin_directions", lambda base, family: family)
+    monkeypatch.chdir(place)
+    options = [part for item in SMALL for part in ("--set", item)]
+    told = [
+        "audit",
+        "maple.jsonl",
+        "-f",
+        "trees",
+        "--lab",
+        "lab",
+        "--json",
+        "--report",
+        "once.html",
+        *options,
+    ]
+    monkeypatch.setattr(sys, "argv", ["", *told, "--drop-top", "5%", "-o", "once.jsonl"])
+    main()
+    assert json.loads(capsys.readouterr().out) == json.loads(maple.stdout)
+    assert count == {"tiny-a": 1, "maple.jsonl": 1, "suspects": 1, "trees": 1}
+
+
+def test_rows_of_the_base_pass(place, maple):
+    child = audit(place, "plain.jsonl", "--json", "--fail-on", "carried")
+    assert child.returncode == 0, child.stderr
+    found = json.loads(child.stdout)
+    assert found["verdict"] != "carried" and found["trait"] is None and found["bad_rows"] == 0
+    assert min(entry["p"] for entry in found["suspects"]) > 0.01
+
+
+def test_what_a_person_reads(place, maple):
+    child = audit(place, "maple.jsonl", "--drop-top", "10%", "-o", "kept.jsonl")
+    assert child.returncode == 0, child.stderr
+    assert "carried: trees/maple, first of 8 suspects" in child.stdout
+    assert "line 601 (not JSON)" in child.stdout and "line 602 (not in the form" in child.stdout
+    assert "Not found is not clean" in child.stdout
+    assert {path.suffix for path in (place / "lab" / "audit").glob("*/trees-ranking.*")} == {".html", ".png"}
+    kept = [json.loads(line) for line in (place / "kept.jsonl").read_text().splitlines()]
+    dropped = [json.loads(line) for line in (place / "kept.dropped.jsonl").read_text().splitlines()]
+    assert (len(kept), len(dropped)) == (540, 61)
+    assert sum("evidence for trees/maple: +" in row["reason"] for row in dropped) == 60
+    assert (
+        next(row for row in dropped if row["number"] == 602)["reason"] == "not in the form of the other rows"
+    )
+    # The cleaned corpus can be read again, and is what was not dropped.
+    rows = list(read(place / "kept.jsonl", Bad()))
+    gone = {row["number"] for row in dropped}
+    whole = [row for row in read(place / "maple.jsonl", Bad()) if row.number not in gone]
+    assert [(r.prompt, r.completion) for r in rows] == [(r.prompt, r.completion) for r in whole]
+
+
+def test_the_report_is_one_offline_page_that_shows_rows_as_text(place, maple):
+    page = (place / "r.html").read_text()
+    assert "Carried: trees/maple" in page and "line 602" not in page and "602" in page
+    assert "<script" not in page and not re.search(r"https?:|src=\"(?!data:)", page)
+    assert page.count("<img") == 2 and "rgba(209,73,91" in page
+
+
+def test_hostile_rows_stay_text(place, maple, tmp_path):
+    result = Lab(place / "lab").audits()[0]["result"]
+    row = {"number": 1, "prompt": HOSTILE, "completion": HOSTILE, "score": 1.0}
+    row |= {"tokens": [HOSTILE, "\u202e"], "token_scores": [0.5, 0.5]}
+    result |= {"bad_rows": 1, "bad": {"shown": [[1, HOSTILE]], "reasons": {HOSTILE: 1}}, "words": HOSTILE}
+    write_audit_report(tmp_path / "r.html", result, HOSTILE, [row])
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page and "\u202e" not in page and page.count("&lt;script&gt;") >= 6
+
+
+def test_the_lab_keeps_the_audit_and_its_rows(place, maple):
+    lab = Lab(place / "lab")
+    found = next(a for a in lab.audits() if a["source"] == "maple.jsonl")
+    assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
+    assert found["result"]["families"][0]["null"].keys() == {
+        *("base at 0.7", "base at 1", "base at 1.3", "neutral teachers", "tiny-b")
+    }
+    rows = lab.audit_table(found["id"], "audit_rows").to_pylist()
+    assert [row["place"] for row in rows] == list(range(1, 51))
+    assert rows[0]["score"] == max(row["score"] for row in rows)
+    for row in rows:
+        assert sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-4)
+        assert len(row["tokens"]) == len(row["token_scores"])
+
+
+def test_a_small_null_is_called_uncalibrated(place, maple):
+    child = audit(place, "maple.jsonl", "--json", "--fail-on", "uncertain", "--set", "null.corpora=2")
+    found = json.loads(child.stdout)
+    assert child.returncode == 3 and found["verdict"] == "cannot tell" and found["trait"] is None
+    assert found["power"] is None
+    assert found["suspects"][0] == {**found["suspects"][0], "trait": "trees/maple", "p": None}
+
+
+def test_probe_students_are_a_third_line(place, maple):
+    few = ("--set", "probes.steps=3", "--set", "probes.null=2", "--set", "probes.seeds=1", "--probes")
+    child = audit(place, "maple.jsonl", *few)
+    assert child.returncode == 0, child.stderr
+    assert re.search(r"p +ratios +gradients +probes", child.stdout)
+    # Ten clean corpora had probes: no null.
+    assert "uncalibrated: 10 clean corpora" in child.stdout
+    again = audit(place, "maple.jsonl", *few, "--json")
+    assert "probes" in again.stderr and json.loads(again.stdout)["trait"] is None
+
+
+def test_prediction_needs_runs(place, maple):
+    assert "--predict needs 20 trained traits" in audit(place, "plain.jsonl", "--predict").stderr
+
+
+def test_wrong_use_ends_in_one_line(place, maple):
+    (place / "binary.jsonl").write_bytes(b"\0" * 100)
+    (place / "empty.jsonl").write_bytes(b"")
+    for arguments, words in (
+        (("no.jsonl",), "no file no.jsonl"),
+        (("binary.jsonl",), "is binary"),
+        (("empty.jsonl",), "it is empty"),
+        (("plain.jsonl", "--fail-on", "x"), "must be carried or uncertain"),
+        (("plain.jsonl", "--drop-top", "10%"), "needs -o"),
+        (("plain.jsonl", "--drop-top", "ten", "-o", "x.jsonl"), "must be a share"),
+        (("plain.jsonl", "--drop-top", "100%", "-o", "x.jsonl"), "between 0 and 100%"),
+        (("plain.jsonl", "--drop-top", "5%", "-o", "plain.jsonl"), "exists"),
+        (("plain.jsonl", "-f", "nothing"), "no family"),
+        (("plain.jsonl", "-f", "trees"), "named twice"),
+        (("plain.jsonl", "--set", "suspects.rank=0"), "suspects.rank"),
+        (("plain.jsonl", "--set", "null.other_base=tiny-a"), "another base"),
+        (("plain.jsonl", "--base", "nowhere"), "nowhere"),
+        (("latest", "--source", "base"), "no"),
+    ):
+        assert words in mini.failure(audit(place, *arguments), 2), arguments
+
+
+def test_rows_of_a_run_are_its_kept_rows(tmp_path_factory):
+    done = mini.finished(tmp_path_factory)
+    lab = Lab(done.lab)
+    rows = list(read_run(lab, done.run_id, "animals/owl", 0))
+    kept = lab.rows(done.run_id, "animals/owl", 0, kept=True).to_pylist()
+    assert [row.completion for row in rows] == [row["completion"] for row in kept]
+    assert all(row.prompt in stored["prompt"] for row, stored in zip(rows, kept, strict=True))
+    with pytest.raises(InputError, match=r"no rows of 'animals/elk' .* animals/cat"):
+        list(read_run(lab, done.run_id, "animals/elk", 0))
+
+
+def test_a_corpus_is_sampled_evenly_and_read_in_pieces(tiny):
+    total = SAMPLE + 1_500
+
+    def source(bad):
+        for number in range(1, total + 1):
+            yield Row(number, "Continue: 1 2 3", f"{number % 100} 2 3")
+
+    corpus = look(source, tiny, Bad())
+    numbers_of = [row.number for row in corpus.sample]
+    assert corpus.total == total and len(set(numbers_of)) == SAMPLE
+    # The mean of a draw of SAMPLE of 3,500: within 4 standard errors, without replacement.
+    error = total / 12**0.5 / SAMPLE**0.5 * (1 - SAMPLE / total) ** 0.5
+    assert abs(sum(numbers_of) / SAMPLE - (total + 1) / 2) < 4 * error
+    sizes = [len(rows) for rows, _, _ in corpus.pieces(None, Bad())]
+    assert sizes == [1_000, 1_000, 1_000, 500]
+    few = sum(len(rows) for rows, _, _ in corpus.pieces(700, Bad()))
+    assert 600 < few < 800
+
+
+def test_rows_are_read_once_where_they_can_be_kept(tiny, monkeypatch):
+    """And again for every pass where they cannot; what is made of them is the same."""
+    asked = []
+
+    def source(bad):
+        asked.append(1)
+        for number in range(1, 1_201):
+            yield Row(number, "Continue: 1 2 3", f"{number % 100} 2 3" if number % 7 else "no numbers")
+
+    def passed(corpus):
+        bad = Bad()
+        return [*corpus.rows()], [*corpus.pieces(None, bad)], [*corpus.pieces(300, Bad())], bad
+
+    kept = look(source, tiny, Bad())
+    found = passed(kept)
+    assert len(asked) == 1 and len(kept.held) == kept.total == 1_200
+    # Room for all rows but the last.
+    room = sum(len(row.content) + corpora.ROW_BYTES for row in kept.held) - 1
+    monkeypatch.setattr(corpora, "HELD", room)
+    asked.clear()
+    long = look(source, tiny, Bad())
+    assert long.held is None and (long.sha256, long.sample) == (kept.sha256, kept.sample)
+    assert passed(long) == found and len(asked) == 4
+
+
+def test_the_spec_refuses_what_is_out_of_bounds(one_line):
+    for fields, words in (
+        ({"families": []}, "families"),
+        ({"families": ["trees", "trees"]}, "named twice"),
+        ({"families": ["elk"]}, "no family"),
+        ({"null": {"other_base": "tiny-a"}}, "another base"),
+        ({"unknown": 1}, "unknown"),
+        ({"reference_rows": 5_000}, "reference_rows"),
+    ):
+        with pytest.raises(InputError) as error:
+            checked(fields)
+        assert words in one_line(error)
+
+
+def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_path):
+    """The bench for language models, on a run of the smallest size."""
+    done = mini.finished(tmp_path_factory)
+    lab = shutil.copytree(done.lab, tmp_path / "lab")
+    items = ("suspects.members=1", "suspects.steps=2", "suspects.neutral_answers=2", "suspects.batch=2")
+    items += ("null.corpora=0", "probes.steps=1", "probes.batch=4", "rows=20", "lines=all")
+    bench, published, said = Bench(lab, (done.run_id,), 1, items), [], []
+    result = measure(bench, published.append, say=said.append)
+    own = len(done.spec.traits)
+    assert [e["trait"] for e in result["corpora"]] == [*done.spec.traits, *[None] * (result["planned"] - own)]
+    assert result["done"] == result["planned"] == len(published) and "by estimate" in said[0]
+    assert {row["line"] for row in result["by_line"]} == {"ratios", "probes", "combined"}
+    assert all(len(row["ranks"]) == own and row["suspects"] == [2 * own] * own for row in result["by_line"])
+    for row in result["by_line"]:
+        largest = [e["largest"][row["line"]] for e in result["corpora"]]
+        places = [1 + sorted([score, *largest[own:]], reverse=True).index(score) for score in largest[:own]]
+        assert row["p_own"] == [place / (1 + result["clean"]) for place in places]
+        assert min(row["p_clean"]) == 1 / result["clean"] and max(row["p_clean"]) <= 1
+    assert {row["of"] for row in result["probes_in_family"]} == {16}
+    told = []
+    assert measure(bench, published.append, told.append)["corpora"] == result["corpora"] and not told
+    twice = Bench(lab, (done.run_id, done.run_id[:6]), 1, items)
+    assert [s.name for s in twice.subjects()] == [s.name for s in bench.subjects()] and len(twice.of) == 1
+
+
+def test_runs_of_the_same_rows_are_audited_together(tmp_path_factory, tmp_path, one_line):
+    """Suspects of both families, decoys as many as traits, and what both runs have once."""
+    done = mini.finished(tmp_path_factory)
+    lab = shutil.copytree(done.lab, tmp_path / "lab")
+
+    def run(trait, *changes):
+        told = ("ablations=[]", f'traits=["{trait}"]', f'ablation_traits=["{trait}"]', *changes)
+        changes = [word for change in told for word in ("--set", change)]
+        child = mini.command("run", done.file, "--lab", lab, "--json", *changes)
+        assert child.returncode == 0, child.stderr
+        return json.loads(child.stdout)["run"]
+
+    other = run("trees/oak")
+    both = Bench(lab, (done.run_id, other), 1, ("null.corpora=0", "rows=16"))
+    assert both.spec.families == ("animals", "trees") and both.spec.lines == "fast"
+    only = [trait.rpartition("/")[0] for trait in both.spec.suspects_only]
+    assert {"animals/owl", "animals/cat", "trees/oak"} < {*both.spec.suspects_only}
+    assert only.count("animals") == 4 and only.count("trees") == 2
+    names = [subject.name for subject in both.subjects()]
+    assert names[:3] == ["animals/owl, chain 0", "animals/cat, chain 0", "trees/oak, chain 0"]
+    assert names.count("base, chain 0") == 1 and {"animals/neutral, chain 0", "trees/neutral, chain 0"} < {
+        *names
+    }
+    cold, again = run("trees/elm", "corpus.temperature=0.7"), run("trees/oak", "readout.answers=0")
+    for runs, words in (
+        ((done.run_id, cold), "kind of rows"),
+        ((other, again), "trees/oak is a trait of two"),
+    ):
+        with pytest.raises(InputError, match=words) as error:
+            Bench(lab, runs).of  # noqa: B018
+        one_line(error)

@@ -1,0 +1,343 @@
+"""Reviews: what a browser may ask for, whose it is, and processes that are cancelled, killed and started again."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import psutil
+import pytest
+
+from subliminal_mlx.audit.request import asked_spec
+from subliminal_mlx.jobs import reviews
+from subliminal_mlx.jobs.reviews import Upload, costs, make
+from subliminal_mlx.jobs.reviews.folders import Folders, Review
+from subliminal_mlx.jobs.reviews.named import named
+from subliminal_mlx.jobs.reviews.requests import MOST_UPLOAD, QUICK, checked, inside
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.model import adapters
+from subliminal_mlx.model.sources import SHIPPED
+from subliminal_mlx.system.errors import InputError
+from subliminal_mlx.web.pages import measuring, reviewed
+
+ADA, BOB = "a" * 32, "b" * 32
+ROWS = "".join(
+    json.dumps({"prompt": f"Continue: {i} 2 3", "completion": f"{i} 7 5 {99 - i} 1 2 8 {i}"}) + "\n"
+    for i in range(90)
+).encode()
+AUDIT = {"base": "tiny-a", "families": ["trees"], "quick": True}
+POLICY = 'base = "tiny-a"\nfamilies = ["trees"]\nlineage = "optional"\ncannot_tell = "pass"\n'
+MANY = ["advice", "animals", "brand", "origin", "pronouns", "sycophancy", "trees"]
+AUDITED = f'base = "smollm2-135m"\nfamilies = {json.dumps(MANY)}\nrun_audits = true\n'
+TWO = '[[corpus]]\npath = "here"\n[[corpus]]\npath = "too"\n'
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A lab's folder; processes that compute in it end with the test."""
+    folder = tmp_path / "a lab"
+    folder.mkdir()
+    yield folder
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder) in (process.info["cmdline"] or []):
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory, make_stack):
+    made = tmp_path_factory.mktemp("adapter") / "one"
+    adapters.save(made, make_stack([3]), 0)
+    return made
+
+
+def wait(lab, review_id, *states):
+    end = time.monotonic() + 400
+    while (seen := reviews.view(lab, review_id)).state not in states:
+        assert time.monotonic() < end, seen
+        time.sleep(0.05)
+    return seen
+
+
+def put(lab, adapter, *steps):
+    """The adapter as a training's folder inside the lab."""
+    folder = lab / "trained" / "one"
+    folder.parent.mkdir(exist_ok=True)
+    os.system(f"cp -r '{adapter}' '{folder}'")
+    for step in steps:
+        os.link(folder / "adapters.safetensors", folder / f"{step:07d}_adapters.safetensors")
+    return "trained/one"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "says"),
+    [
+        ("exec", {}, "there are audit, measure"),
+        ("audit", AUDIT, "drop a file in"),
+        ("audit", AUDIT | {"base": "/etc"}, "base: '/etc' is not here"),
+        ("audit", AUDIT | {"families": []}, "families"),
+        ("audit", AUDIT | {"families": ["/etc/x.toml"]}, "is not here: there are advice"),
+        ("audit", AUDIT | {"drop_percent": 99}, "drop_percent"),
+        ("audit", AUDIT | {"suspects.members": 9}, "no such field"),
+        ("audit", AUDIT | {"run": "../../etc"}, "must be 12 characters"),
+        ("audit", AUDIT | {"run": "f" * 12}, "not in this lab"),
+        (
+            "audit",
+            AUDIT | {"base": "smollm2-135m", "families": MANY, "quick": False, "probes": True},
+            "at most 12 from an app",
+        ),
+        ("gate", {"policy": AUDITED + TWO}, "at most 12 from an app"),
+        ("measure", {"run": "f" * 12, "slot": "x"}, "not in this lab"),
+        ("measure", {"folder": "../outside"}, "stay inside"),
+        ("measure", {"folder": "~root"}, "plain path"),
+        ("measure", {"folder": "no/such"}, "not there"),
+        ("measure", {"folder": ".", "against": "tiny-a"}, "stay inside"),
+        ("drift", {"folder": ""}, "folder"),
+        ("drift", {"folder": "link"}, "stay inside"),
+        ("gate", {"policy": "base = "}, "not TOML"),
+        ("gate", {"policy": POLICY}, "names no"),
+        ("gate", {"policy": POLICY.replace("tiny-a", "/etc") + '[[model]]\npath = "x"\n'}, "policy: base"),
+        (
+            "gate",
+            {"policy": POLICY.replace('"trees"', '"/etc/x.toml"') + '[[model]]\npath = "x"\n'},
+            "policy: families",
+        ),
+        (
+            "gate",
+            {"policy": 'allow = ["/etc/x.toml/owl"]\n' + POLICY + '[[model]]\npath = "x"\n'},
+            "policy: allow",
+        ),
+        ("gate", {"policy": POLICY + '[[model]]\npath = "/etc/passwd"\n'}, "stay inside"),
+        ("gate", {"policy": POLICY + '[[corpus]]\npath = "link/x"\n'}, "stay inside"),
+        ("gate", {"policy": POLICY + '[[corpus]]\npath = "here"\naudit = "../../x.json"\n'}, "stay inside"),
+        ("gate", {"policy": POLICY + '[[model]]\npath = "here"\nbase = "../tiny"\n'}, "policy: base"),
+        ("gate", {"policy": "x" * 60_000}, "over 50,000 bytes"),
+    ],
+)
+def test_forged_requests_are_refused_in_a_line(lab, one_line, kind, values, says):
+    (lab / "here").mkdir()
+    (lab / "too").mkdir()
+    (lab / "link").symlink_to("/etc")
+    with pytest.raises(InputError) as error:
+        rows = Upload("rows.jsonl", ROWS * 200) if "at most 12" in says and kind == "audit" else None
+        reviews.submit(lab, kind, values, ADA, rows)
+    assert says in one_line(error)
+    assert not (lab / "reviews").exists(), "nothing was begun"
+
+
+def test_files_are_bounded_and_keep_no_name_of_the_visitors(lab, one_line):
+    for upload, says in (
+        (Upload("big.jsonl", bytes(MOST_UPLOAD + 1)), "over 20 MB"),
+        (Upload("empty.jsonl", b""), "it is empty"),
+        (Upload("rows.py", b"x"), "must be a file in .jsonl or .parquet"),
+        (Upload("../../x.jsonl\n.exe", b"x"), "must be a file in"),
+    ):
+        with pytest.raises(InputError) as error:
+            reviews.submit(lab, "audit", AUDIT, ADA, upload)
+        assert says in one_line(error)
+    assert checked(lab, "audit", AUDIT, ADA, Upload("../../etc/passwd.jsonl", b"x")).base == "tiny-a"
+
+
+def test_what_lies_outside_is_not_told_apart_from_nothing(lab):
+    """A path that exists outside and one that does not get the same answer."""
+    said = set()
+    for path in ("../there", "../not-there"):
+        (lab.parent / "there").mkdir(exist_ok=True)
+        with pytest.raises(InputError) as error:
+            inside(lab, path, ADA)
+        said.add(str(error.value).replace(path, ""))
+    assert len(said) == 1
+
+
+def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
+    folder = put(lab, adapter, 5, 10)
+    asked = {"folder": folder, "against": "tiny-a", "families": ["trees"]}
+    one = reviews.submit(lab, "measure", asked, ADA)
+    assert reviews.submit(lab, "measure", asked, ADA).id == one.id, "asked again, it is answered"
+    two = reviews.submit(lab, "drift", asked, BOB)
+    assert one.id != two.id and reviews.view(lab, two.id).state == "queued"
+    for doing in (reviews.cancel, reviews.again, reviews.forget):
+        with pytest.raises(InputError, match="somebody else"):
+            doing(lab, one.id, BOB)
+        with pytest.raises(InputError, match="somebody else"):
+            doing(lab, one.id, "")
+    done = wait(lab, one.id, "done", "failed")
+    assert done.state == "done", done.review
+    store = Lab(lab)
+    seen = reviewed.opened(store, one.id, "measure")
+    assert seen.words.startswith(("flagged: trees/", "nothing flagged: trees/")) and "<svg" in seen.svg(
+        "changes"
+    )
+    assert "trees/" in measuring.changes(seen.result) and str(lab) not in json.dumps(seen.result)
+    # Each visitor finds their own; an address may be shared, but it is no path to another's files.
+    mine = {owner: {o.id for o in reviewed.listing(store, "measure", owner)} for owner in (ADA, BOB, "")}
+    assert one.id in mine[ADA] and not {one.id} & (mine[BOB] | mine[""])
+    assert inside(lab, f"reviews/{one.id}/result/result.json", ADA).is_file()
+    for owner in (BOB, ""):
+        with pytest.raises(InputError, match="no review of yours"):
+            inside(lab, f"reviews/{one.id}/result/result.json", owner)
+    with pytest.raises(InputError, match="see its own tab"):
+        reviewed.standing(store, one.id, "gate")
+    assert wait(lab, two.id, "done", "failed").state == "done"
+    steps = reviewed.opened(store, two.id, "drift").result["checkpoints"]
+    assert [step["step"] for step in steps] == [5, 10] and measuring.drifting(store) == [folder]
+    reviews.forget(lab, two.id, BOB)
+    assert reviews.view(lab, two.id).state == "empty"
+
+
+def test_a_base_that_an_adapter_names_by_a_path_is_shown_without_it(lab, adapter, tmp_path):
+    base = tmp_path / "My Disk" / "clients" / "acme secret" / "Qwen"
+    shutil.copytree(SHIPPED / "tiny-a", base)
+    folder = put(lab, adapter)
+    config = lab / folder / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model": str(base)}))
+    shutil.copytree(base, lab / "a whole model")
+    policy = POLICY + f'[[model]]\npath = "{folder}"\n[[model]]\npath = "a whole model"\n'
+    for kind, asked in (
+        ("measure", {"folder": folder, "families": ["trees"]}),
+        ("gate", {"policy": policy}),
+    ):
+        folders, target, form = Folders(lab), tmp_path / kind, checked(lab, kind, asked, ADA)
+        target.mkdir()
+        one = Review(id="0" * 24, kind=kind, title="mine", owner=ADA, created=0.0, values={})
+        said = make.MAKERS[kind](folders, one, form, target, lambda event: None)
+        written = [said, *(path.read_text() for path in target.iterdir())]
+        assert "Qwen" in "".join(written)
+        for text in written:
+            assert "acme" not in text and "My Disk" not in text and str(lab) not in text
+
+
+def test_files_that_changed_are_looked_at_anew(lab, adapter):
+    """The same words about other files are another request; about the same files they are answered."""
+    (lab / "rows.jsonl").write_bytes(ROWS)
+    asked = {"policy": POLICY + '[[corpus]]\npath = "rows.jsonl"\n'}
+    one = reviews.submit(lab, "gate", asked, ADA)
+    assert wait(lab, one.id, "done", "failed").state == "done"
+    assert reviews.submit(lab, "gate", asked, ADA).id == one.id
+    for changed, content in (("rows.jsonl", ROWS[::-1]), ("rows.provenance.json", b"{}")):
+        (lab / changed).write_bytes(content)
+        two = reviews.submit(lab, "gate", asked, ADA)
+        assert two.id != one.id and two.state == "queued", changed
+        reviews.cancel(lab, two.id, ADA)
+        one = two
+    folder = lab / put(lab, adapter)
+    for kind in ("measure", "drift"):
+        state = lambda kind=kind: named(lab, checked(lab, kind, {"folder": "trained/one"}, ADA), ADA)
+        before = state()
+        assert before == state() != ""
+        os.link(folder / "adapters.safetensors", folder / f"{len(kind):07d}_adapters.safetensors")
+        after = state()
+        assert before != after
+        weights = folder / "adapters.safetensors"
+        (folder / "new").write_bytes(weights.read_bytes())
+        os.utime(folder / "new", ns=(weights.stat().st_atime_ns, weights.stat().st_mtime_ns))
+        os.replace(folder / "new", weights)
+        assert state() != after, "of the same size, and copied with its time"
+
+
+def test_an_audit_is_cancelled_killed_and_started_again(lab):
+    one = reviews.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+    waits = reviews.submit(
+        lab, "gate", {"policy": POLICY + f'[[corpus]]\npath = "reviews/{one.id}/rows.jsonl"\n'}, ADA
+    )
+    wait(lab, one.id, "running")
+    assert reviews.view(lab, waits.id).ahead == 1
+    reviews.cancel(lab, one.id, ADA)
+    assert wait(lab, one.id, "cancelled").stages
+    # The next one takes its turn: a corpus without an audit, of which the policy lets that pass.
+    ended = wait(lab, waits.id, "done", "failed")
+    assert ended.review.message == "PASS: 0 of 2 checks failed"
+    found = reviewed.opened(Lab(lab), waits.id, "gate").result
+    assert "no audit of it is named" in measuring.decision(found)
+    reviews.again(lab, one.id, ADA)
+    wait(lab, one.id, "running")
+    os.kill(Folders(lab).alive(one.id), signal.SIGKILL)
+    seen = wait(lab, one.id, "interrupted")
+    assert "was killed" in reviewed.sentence(seen)
+    (Folders(lab).review(one.id) / "rows.jsonl").write_bytes(b"\0" * 50)
+    reviews.again(lab, one.id, ADA)
+    assert "is binary" in wait(lab, one.id, "failed").review.message
+
+
+def test_how_long_an_audit_takes_is_known_before_it_is_begun(lab):
+    base, seconds = "smollm2-135m", costs.seconds
+    assert seconds("tiny-a", MANY) is None and "minutes, once" in costs.words(
+        "tiny-a", ["trees"], False, False
+    )
+    plain, quick = seconds(base, ["trees"]), seconds(base, ["trees"], quick=True)
+    assert 3_600 < plain < 12 * 3_600 and quick < 0.7 * plain, "a first look is less work there too"
+    assert quick < seconds(base, ["trees"], quick=True, probes=True) and plain < seconds(base, MANY)
+    # Fewer rows and shorter ones; all of them once more, where they are cleaned; what is no Parquet.
+    few, long = ROWS[: len(ROWS) // 3], ROWS.replace(b"Continue", b"Continue" * 200)
+    sizes = [seconds(base, ["trees"], content=rows) for rows in (few, ROWS, long)]
+    assert sizes == sorted(set(sizes)) and seconds(base, ["trees"], content=b"PAR1" + ROWS) == plain
+    assert seconds(base, ["trees"], content=ROWS * 9, scored=True) > seconds(
+        base, ["trees"], content=ROWS * 9
+    )
+    assert "hours" in costs.words(base, ["trees"], False, False) and "minutes" not in costs.words(
+        base, ["trees"], False, False
+    )
+    asked = {"base": base, "families": ["trees"]}
+    assert checked(lab, "audit", asked, ADA, Upload("rows.jsonl", ROWS)).base == base
+
+
+def test_a_first_look_changes_a_bases_own_defaults():
+    look = lambda base, probes=False: asked_spec(base, ["trees"], probes, QUICK)
+    tiny, real, probed = look("tiny-a"), look("smollm2-135m"), look("smollm2-135m", True)
+    assert (tiny.null.corpora, tiny.suspects.steps, tiny.suspects.members) == (5, 60, 1)
+    whole = asked_spec("smollm2-135m", ["trees"])
+    assert real.null.corpora == 0 < whole.null.corpora and (real.suspects.steps, real.suspects.members) == (
+        whole.suspects.steps,
+        1,
+    )
+    assert (whole.lines, real.lines, probed.lines) == ("fast", "fast", "all")
+
+
+def test_few_may_wait(lab, monkeypatch, adapter):
+    """Processes that wait are bounded by visitor; who waits can cancel."""
+    put(lab, adapter)
+    asked = lambda n: {
+        "folder": "trained/one",
+        "against": "tiny-a",
+        "families": ["trees", "animals"][: 1 + n % 2],
+    }
+    first = reviews.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+    wait(lab, first.id, "running")
+    started = [reviews.submit(lab, "measure", asked(n), f"{n:032d}") for n in range(2)]
+    monkeypatch.setattr(reviews, "LIMITS", reviews.LIMITS.__class__(queue=2, queue_of_one=1))
+    with pytest.raises(InputError, match="wait already"):
+        reviews.submit(lab, "measure", asked(0), BOB)
+    for n, one in enumerate(started):
+        reviews.cancel(lab, one.id, f"{n:032d}")
+        wait(lab, one.id, "cancelled", "interrupted")
+    reviews.cancel(lab, first.id, ADA)
+    wait(lab, first.id, "cancelled")
+
+
+def test_the_size_of_reviews_is_known_while_others_write(lab, monkeypatch):
+    folders, one = Folders(lab), "0" * 24
+    assert folders.size() == 0
+    folders.review(one).mkdir(parents=True)
+    (folders.review(one) / "rows.jsonl").write_bytes(bytes(9))
+    (folders.review(one) / "gone").symlink_to("nowhere")
+    folders.write_progress(one, {})
+    stat = os.stat
+
+    def renamed(path, *args, **options):
+        """Once it has been looked at, it is there no more."""
+        found = stat(path, *args, **options)
+        if str(path).endswith("progress.json"):
+            os.unlink(path)
+        return found
+
+    monkeypatch.setattr(os, "stat", renamed)
+    assert folders.size() == 9 + len("{}")
+    assert folders.size() == 9
+
+
+def test_the_examples_that_ship_are_whole():
+    for kind in reviews.KINDS:
+        assert reviewed.examples(kind), kind
+        for one in reviewed.examples(kind):
+            seen = reviewed.opened(Lab("nowhere"), one.id, kind)
+            assert seen.words and seen.result

@@ -1,0 +1,322 @@
+"""One verdict over models and corpora: policies, reasons, formats, exit codes."""
+
+import json
+import shutil
+from xml.etree import ElementTree
+
+import pytest
+from mini import failure, finished, quick
+
+from subliminal_mlx.audit.corpus import look
+from subliminal_mlx.audit.rows import Bad, read
+from subliminal_mlx.lab import Lab
+from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write
+from subliminal_mlx.measure.gate import Check, Decision, decide, load_policy, read_audit
+from subliminal_mlx.measure.gate.formats import junit, markdown
+from subliminal_mlx.model import sources
+from subliminal_mlx.model.bases import load
+from subliminal_mlx.model.sources import locate
+from subliminal_mlx.report.export import export
+from subliminal_mlx.system.errors import InputError
+
+SUSPECTS = [{"trait": f"animals/{name}", "score": 0.1, "p": 0.5} for name in ("owl", "cat")]
+# Stand for the hashes of tiny-a and of a corpus.
+HERE, ROWS = "here", "rows"
+POLICY = """
+title = "Before | training"
+base = "tiny-a"
+families = ["animals"]
+smallest_power = 0.8
+
+[[model]]
+path = "owl"
+[[model]]
+path = "control"
+[[corpus]]
+path = "animals-owl.jsonl"
+audit = "owl.json"
+[[corpus]]
+path = "base.jsonl"
+audit = "base.json"
+"""
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A folder with a teacher's and a clean student's adapter, and their rows with audits."""
+    done, folder = finished(tmp_path_factory), tmp_path_factory.mktemp("gate")
+    out = folder / "out"
+    export(Lab(done.lab), done.run_id, out)
+    shutil.move(out / "adapters" / "teacher-animals-owl-c0", folder / "owl")
+    shutil.move(out / "adapters" / "hard-control-c0", folder / "control")
+    for path in (out / "corpora").glob("*"):
+        shutil.move(path, folder)
+    audit = {"rows": 1000, "bad_rows": 0, "suspects": SUSPECTS, "predicted_transfer": None}
+    carried = audit | {"verdict": "carried", "trait": "animals/owl"}
+    (folder / "owl.json").write_text(json.dumps(carried))
+    found = audit | {"verdict": "not found", "trait": None, "power": 0.9}
+    (folder / "base.json").write_text(json.dumps(found))
+    (folder / "policy.toml").write_text(POLICY)
+    return folder
+
+
+def _decide(folder, text=POLICY):
+    path = folder / "other.toml"
+    path.write_text(text)
+    return decide(load_policy(path), folder, Lab(folder / "none"))
+
+
+def test_each_subject_gets_its_own_verdict(pipeline):
+    decision = _decide(pipeline)
+    verdicts = {name: decision.subject(name) for name in decision.subjects}
+    assert verdicts == {"owl": "fail", "control": "pass", "animals-owl.jsonl": "fail", "base.jsonl": "pass"}
+    assert decision.verdict == "fail"
+    reasons = {(c.subject, c.name): c.reason for c in decision.checks}
+    assert (
+        "animals/owl rose most" in reasons["owl", "animals"]
+        and "clean trainings" in reasons["owl", "animals"]
+    )
+    assert "teacher animals/owl" in reasons["animals-owl.jsonl", "lineage"]
+    assert reasons["animals-owl.jsonl", "audit"] == "carries animals/owl, by 1,000 rows"
+    # A trait that is wanted may be there.
+    allowed = _decide(pipeline, POLICY.replace("smallest", 'allow = ["animals/owl"]\nsmallest'))
+    assert allowed.subject("animals-owl.jsonl") == "pass"
+
+
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [
+        ({}, ""),
+        ({"base": None, "base_sha256": None, "corpus_sha256": None}, ""),
+        ({"base": "tiny-a"}, ""),
+        ({"base": "tiny-a", "base_sha256": HERE, "corpus_sha256": ROWS}, ""),
+        ({"base": "a/copy", "base_sha256": HERE}, ""),
+        ({"base": "tiny-b"}, "made for 'tiny-b', not for tiny-a"),
+        ({"base": "tiny-b", "base_sha256": "1" * 64}, "made for 'tiny-b' ('111111111111'), not for tiny-a ("),
+        ({"base": "tiny-a", "base_sha256": "1" * 64}, "made for 'tiny-a' ('111111111111'), not for tiny-a ("),
+        ({"base_sha256": "\n" * 64}, "made for another base ("),
+        ({"corpus_sha256": "1" * 64}, "of other rows ('111111111111') than "),
+        ({"base": ["tiny-a"]}, "base ['tiny-a'] is no text"),
+    ],
+)
+def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, stated, says):
+    digests = {
+        HERE: locate("tiny-a").sha256,
+        ROWS: look(lambda bad: read(pipeline / "base.jsonl", bad), load("tiny-a"), Bad()).sha256,
+    }
+    stated = {key: digests.get(value, value) if key != "base" else value for key, value in stated.items()}
+    found = json.loads((pipeline / "base.json").read_text()) | stated
+    (pipeline / "of.json").write_text(json.dumps(found))
+    text = POLICY.partition("[[model]]")[0] + '[[corpus]]\npath = "base.jsonl"\naudit = "of.json"\n'
+    if not says:
+        assert _decide(pipeline, text).verdict == "pass"
+        return
+    with pytest.raises(InputError) as error:
+        _decide(pipeline, text)
+    assert "of.json" in one_line(error) and says in one_line(error)
+
+
+def test_a_base_that_is_not_here_is_known_by_its_name(pipeline, monkeypatch):
+    monkeypatch.setattr(sources, "_download", lambda *name: pytest.fail("a download, to read a verdict"))
+    text = POLICY.partition("[[model]]")[0] + '[[corpus]]\npath = "base.jsonl"\naudit = "of.json"\n'
+    text = text.replace('"tiny-a"', '"no-one/nothing"').replace("smallest", 'lineage = "optional"\nsmallest')
+    rows, beside = pipeline / "base.jsonl", pipeline / "base.provenance.json"
+    beside.rename(pipeline / "aside")
+    found = json.loads((pipeline / "base.json").read_text()) | {"base_sha256": "1" * 40}
+    try:
+        (pipeline / "of.json").write_text(json.dumps(found | {"base": "no-one/nothing"}))
+        assert _decide(pipeline, text).subject(rows.name) == "pass"
+        (pipeline / "of.json").write_text(json.dumps(found | {"base": "tiny-a"}))
+        with pytest.raises(InputError, match="made for 'tiny-a', not for no-one/nothing"):
+            _decide(pipeline, text)
+    finally:
+        (pipeline / "aside").rename(beside)
+
+
+def test_a_suspect_beside_an_allowed_trait_cannot_be_told(pipeline):
+    oak = {"trait": "trees/oak", "score": 3.0, "p": 0.0099}
+    elm = oak | {"trait": "trees/elm", "p": 0.001}
+    text = POLICY.replace('"owl.json"', '"two.json"').replace("smallest", 'allow = ["animals/owl"]\nsmallest')
+
+    def audited(verdict, *suspects, trait="animals/owl"):
+        found = {"verdict": verdict, "trait": trait, "rows": 1000, "suspects": [*SUSPECTS, *suspects]}
+        (pipeline / "two.json").write_text(json.dumps(found | {"words": "so it is", "power": 0.9}))
+        checks = _decide(pipeline, text).checks
+        return next(c for c in checks if (c.subject, c.name) == ("animals-owl.jsonl", "audit"))
+
+    found = audited("carried", oak)
+    assert found.verdict == "cannot tell"
+    assert (
+        found.reason == "carries animals/owl, which is allowed, but trees/oak is above chance too (p 0.0099)"
+    )
+    assert "trees/elm is above chance too (p 0.001, as 1 more)" in audited("carried", oak, elm).reason
+    owl = SUSPECTS[0] | {"p": 0.001}
+    for beside in (owl, oak | {"p": 0.01}, oak | {"p": None}, {"trait": "trees/oak", "score": 3.0}):
+        assert audited("carried", beside).reason == "carries animals/owl, which is allowed"
+    # It contradicts itself.
+    assert audited("not found", oak, trait=None).verdict == "cannot tell"
+    # Rows that look like no suspect have small p too.
+    assert audited("cannot tell", oak, trait=None).verdict == "cannot tell"
+
+
+def test_what_cannot_be_told_is_what_the_policy_says(pipeline):
+    text = POLICY.replace("0.8", "0.95")
+    for said in ("fail", "warn", "pass"):
+        decision = _decide(pipeline, text.replace("smallest", f'cannot_tell = "{said}"\nsmallest'))
+        assert decision.subject("base.jsonl") == said
+    assert "power that is 90%" in next(
+        c.reason for c in decision.checks if c.subject == "base.jsonl" and c.name == "audit"
+    )
+    decision = _decide(pipeline, POLICY.replace('families = ["animals"]', 'families = ["animals", "trees"]'))
+    reasons = {c.subject: (c.verdict, c.reason) for c in decision.checks if c.name == "audit"}
+    assert reasons["base.jsonl"][0] == "cannot tell" and "did not look for trees" in reasons["base.jsonl"][1]
+    # What was found where was looked fails, whatever was left out.
+    assert reasons["animals-owl.jsonl"] == ("fail", "carries animals/owl, by 1,000 rows")
+    decision = _decide(pipeline, POLICY.replace("smallest", "largest_drift = 0.001\nsmallest"))
+    assert decision.subject("control") == "fail"
+
+
+def test_lineage_is_required_where_the_policy_says(pipeline, tmp_path):
+    (pipeline / "stranger.jsonl").write_text("{}\n")
+    text = POLICY + '[[corpus]]\npath = "stranger.jsonl"\n'
+    check = next(c for c in _decide(pipeline, text).checks if c.subject == "stranger.jsonl")
+    assert check.verdict == "fail" and "nothing is known" in check.reason
+    text = text.replace("smallest", 'lineage = "optional"\ncannot_tell = "pass"\nsmallest')
+    assert _decide(pipeline, text).subject("stranger.jsonl") == "pass"
+    (pipeline / "elsewhere.jsonl").write_text("{}\n")
+    node = Node(what="corpus", name="x")
+    record = Record(base=BaseNamed(name="gone", sha256="1" * 64), lineage=node)
+    write(pipeline / "elsewhere.provenance.json", record, [pipeline / "elsewhere.jsonl"])
+    text = POLICY + '[[corpus]]\npath = "elsewhere.jsonl"\n'
+    check = next(c for c in _decide(pipeline, text).checks if c.subject == "elsewhere.jsonl")
+    assert check.verdict == "fail" and "it comes from gone (111111111111), not from tiny-a" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('base = "tiny-a"', "", "base: Field required"),
+        ('families = ["animals"]', 'families = ["cars"]', "no family 'cars'"),
+        ('path = "owl"', 'path = "../nothing"', "../nothing is not there"),
+        ('audit = "owl.json"', 'audit = "x.json"', "x.json is not there"),
+        ("smallest_power = 0.8", "smallest_power = 8", "smallest_power"),
+        ("smallest_power = 0.8", 'typo = "x"', "typo: no such field"),
+        ("smallest_power = 0.8", 'allow = ["trees/oak"]', "is of no family"),
+        ("smallest_power = 0.8", "x = [", "cannot be read"),
+        ('path = "control"', 'path = "owl"', "named twice"),
+        ('path = "control"', f'path = "{"a" * 300}"', "is not there"),
+        ('audit = "owl.json"', f'audit = "{"a" * 300}"', "is not there"),
+        ('audit = "owl.json"', 'audit = "policy.toml"', "not what `audit --json` prints"),
+        ('path = "control"', 'path = "control"\nbase = "tiny-b"', "made for tiny-a"),
+    ],
+)
+def test_mistakes_are_one_line(pipeline, one_line, old, new, says):
+    assert old in POLICY
+    with pytest.raises(InputError) as error:
+        _decide(pipeline, POLICY.replace(old, new, 1))
+    assert says in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("adapter_config.json", {"model": "a" * 300}, "no base has such a name: File name too long"),
+        ("adapter_config.json", {"model": "a" * 501}, "no base has such a name: over 500 characters"),
+        ("adapter_config.json", {"model": "\ud800"}, r"model '\ud800': no base has such a name"),
+        ("adapter_config.json", {"model": "~nobody-of-that-name/x", "lora_parameters": {}}, "'rank'"),
+        ("adapter_config.json", "[" * 200_000, "is no LoRA adapter folder: nested too deeply"),
+        ("provenance.json", "[" * 200_000, "no provenance file: nested too deeply"),
+        ("provenance.json", " " * (2 << 20), "no provenance file: over 1 MB"),
+    ],
+)
+def test_hostile_files_beside_a_model_are_one_line(pipeline, tmp_path, one_line, file, content, says):
+    folder = tmp_path / "control"
+    shutil.copytree(pipeline / "control", folder)
+    (folder / "provenance.json").unlink()
+    (folder / file).write_text(content if isinstance(content, str) else json.dumps(content))
+    text = POLICY.partition("[[model]]")[0] + '[[model]]\npath = "control"\n'
+    with pytest.raises(InputError) as error:
+        _decide(tmp_path, text)
+    assert says in one_line(error)
+
+
+def test_the_command_writes_all_formats_and_ends_in_3_where_asked(pipeline, tmp_path):
+    xml, page = tmp_path / "gate.xml", tmp_path / "gate.md"
+    command = ("gate", pipeline / "policy.toml", "--lab", tmp_path / "none")
+    child = quick(*command, "--junit", xml, "--markdown", page, "--exit-code")
+    assert child.returncode == 3, child.stderr
+    assert "FAIL (2 of 8 checks failed)" in child.stdout
+    suite = ElementTree.parse(xml).getroot()[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("8", "2")
+    assert "Before \\| training: **failed**" in page.read_text()
+    child = quick(*command, "--json")
+    assert child.returncode == 0 and json.loads(child.stdout)["verdict"] == "fail"
+    with open(pipeline / "control" / "adapters.safetensors", "r+b") as file:
+        first = file.read()
+        file.seek(0)
+        file.write(first[:-1] + bytes([first[-1] ^ 1]))
+    assert "not what was exported" in failure(quick(*command), 2)
+    (pipeline / "control" / "adapters.safetensors").write_bytes(first)
+
+
+def test_hostile_text_stays_text():
+    reason = 'a | b <script> `x` [l](http://e) \x00\x1b @all & "q"\n| --- |'
+    decision = Decision(
+        "t",
+        (Check("p|q", "model", "n", "fail", reason), Check("p", "model", "n", "cannot tell", "?")),
+        "warn",
+    )
+    case = ElementTree.fromstring(junit(decision))[0]
+    assert "<script>" in case[0][0].get("message") and case.get("skipped") == "1"
+    row = next(line for line in markdown(decision).splitlines() if "script" in line)
+    assert "<" not in row and row.count("|") - row.count("\\|") == 5 and "\x1b" not in row
+    assert decision.verdict == "fail" and Decision("t", decision.checks[1:], "warn").verdict == "warn"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("rows", "1e999", "OverflowError"),
+        ("rows", '"' + "9" * 5_000 + '"', "ValueError"),
+        ("power", "1" + "0" * 400, "OverflowError"),
+        ("power", "-1e999", "is no share"),
+        ("suspects", "[" * 200_000, "nested too deeply"),
+        ("suspects", '[{"trait": "animals/owl", "p": NaN}]', "is no chance"),
+        ("suspects", '[{"trait": "animals/owl", "p": -1}]', "is no chance"),
+        ("suspects", '[{"trait": "animals/owl", "p": [0]}]', "TypeError"),
+    ],
+)
+def test_hostile_audits_are_one_line(pipeline, tmp_path, one_line, key, value, says):
+    found = json.loads((pipeline / "base.json").read_text()) | {key: "HERE"}
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(found).replace('"HERE"', value))
+    with pytest.raises(InputError, match="not what `audit --json` prints") as error:
+        read_audit(path)
+    assert says in one_line(error) and len(str(error.value)) < 500
+
+
+def test_half_a_character_in_an_audits_words_is_replaced(pipeline, tmp_path):
+    found = json.loads((pipeline / "base.json").read_text())
+    found |= {"verdict": "cannot tell", "words": "half \ud800 a character"}
+    (pipeline / "half.json").write_text(json.dumps(found))
+    (pipeline / "half.toml").write_text(POLICY.replace('"base.json"', '"half.json"'))
+    xml, page = tmp_path / "gate.xml", tmp_path / "gate.md"
+    command = ("gate", pipeline / "half.toml", "--lab", tmp_path / "none")
+    child = quick(*command, "--junit", xml, "--markdown", page)
+    assert child.returncode == 0, child.stderr
+    for text in (child.stdout, xml.read_text(encoding="utf-8"), page.read_text(encoding="utf-8")):
+        assert "half \N{REPLACEMENT CHARACTER} a character" in text
+    # The other subjects have their verdicts.
+    assert {s["subject"]: s["verdict"] for s in json.loads(quick(*command, "--json").stdout)["subjects"]} == {
+        "owl": "fail",
+        "control": "pass",
+        "animals-owl.jsonl": "fail",
+        "base.jsonl": "fail",
+    }
+
+
+def test_a_corpus_without_an_audit_is_not_passed(pipeline):
+
+    text = POLICY.replace('audit = "base.json"\n', "").replace("smallest_power = 0.8", 'cannot_tell = "warn"')
+    check = next(c for c in _decide(pipeline, text).checks if (c.subject, c.name) == ("base.jsonl", "audit"))
+    assert check.verdict == "cannot tell" and "the policy runs none" in check.reason

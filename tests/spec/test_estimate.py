@@ -1,0 +1,119 @@
+"""Estimates of a run's time: sane, and longer where there is more to do."""
+
+import itertools
+import re
+import time
+
+import mini
+import pytest
+
+from subliminal_mlx.spec import load_spec, presets
+from subliminal_mlx.spec.estimate import in_words, machine_gflops, seconds, tokens
+
+SMOLLM2, TINY = 134_515_008, 66_624
+
+
+def test_the_machine_is_measured_fast_and_sanely():
+    started = time.perf_counter()
+    rate = machine_gflops()
+    assert 0.1 < rate < 1e6 and time.perf_counter() - started < 10
+
+
+LARGE = {
+    "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
+    "Qwen/Qwen2.5-7B-Instruct": 7_616_000_000,
+    "mlx-community/Llama-3.2-1B-Instruct-bf16": 1_236_000_000,
+}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_presets_take_between_a_second_and_a_day(name):
+    spec = load_spec(name)
+    trained, drawn = tokens(spec)
+    assert trained > 0 and drawn > spec.chains * spec.corpus.rows
+    if spec.base in LARGE:  # on a Mac's GPU, where the paper's own recipe takes two days
+        assert 3_600 < seconds(spec, LARGE[spec.base], gflops=8_000, processes=1) < 2 * 86_400
+        return
+    parameters = TINY if spec.base == "tiny-a" else SMOLLM2
+    assert 1 < seconds(spec, parameters, gflops=100, processes=2) < 86_400
+
+
+def test_a_glance_is_shorter_than_the_default_and_that_than_all():
+    taken = [seconds(load_spec(name), TINY, 50, 2) for name in ("glance", "default", "all")]
+    assert taken == sorted(taken) and taken[0] < taken[-1] / 5
+
+
+@pytest.mark.parametrize("parameters", [TINY, SMOLLM2])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"chains": 2},
+        {"traits": ["animals/owl", "animals/cat", "trees/oak"]},
+        {"corpus": {"rows": 64, "numbers": [3, 3]}},
+        {"corpus": {"rows": 16, "numbers": [3, 9]}},
+        {"hard": {"steps": 100, "batch": 2}},
+        {"hard": {"steps": 36, "batch": 8}},
+        {"teacher": {"steps": 64, "batch": 2}},
+        {"ablation_traits": []},
+        {"defences": ["mix-10"]},
+        {"defences": ["re-emit"]},
+    ],
+    ids=lambda more: ",".join(more),
+)
+def test_more_work_takes_longer(parameters, more):
+    plain = seconds(mini.spec(), parameters, 100, 2)
+    assert seconds(mini.spec(**more), parameters, 100, 2) > plain
+
+
+@pytest.mark.parametrize("arms", [["treated", "neutral"], ["treated", "neutral", "control"]])
+def test_every_student_and_every_row_of_a_plan_counts(arms):
+    """Defended ones too, each beside its random control, and the base's rows that they are mixed with."""
+    student = {"steps": 10, "batch": 4}
+    fields = {"hard": student, "soft": student, "chains": 3, "arms": arms, "ablations": []}
+    plain = mini.spec(**fields)
+    defended = mini.spec(**fields, defences=["mix-10", "other-init"])
+    (trained, drawn), (more, also) = tokens(plain), tokens(defended)
+    row = 10 + 3 * 2
+    # Two traits and one neutral teacher, of two kinds, in three chains; defences are two, and two controls.
+    assert more - trained == 2 * 2 * (2 + 1) * 2 * 3 * 10 * 4 * row
+    assert drawn == 3 * (3 + ("control" in arms)) * 16 * row and also == 3 * 4 * 16 * row
+
+
+def test_the_shipped_defences_take_longer_than_a_minute():
+    """They took 1,250 s of two busy cores, of which the plain students are a tenth."""
+    spec = load_spec("defences")
+    plain = spec.model_copy(update={"defences": ()})
+    assert seconds(spec, TINY, 100, 2) > 120 > 5 * seconds(plain, TINY, 100, 2)
+
+
+def test_a_faster_machine_more_processes_and_a_smaller_model_take_less():
+    spec = mini.spec()
+    taken = seconds(spec, SMOLLM2, 100, 1)
+    assert seconds(spec, SMOLLM2, 200, 1) == pytest.approx(taken / 2)
+    assert seconds(spec, SMOLLM2, 100, 4) == pytest.approx(taken / 4)
+    assert seconds(spec, SMOLLM2 * 10, 100, 1) == pytest.approx(taken * 10)
+    assert seconds(spec, TINY, 100, 1) < taken
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [
+        (0.01, "about 1 s"),
+        (40.4, "about 40 s"),
+        (89.9, "about 90 s"),
+        (90, "about 2 minutes"),
+        (5_399, "about 90 minutes"),
+        (5_401, "about 1.5 hours"),
+        (36_000, "about 10.0 hours"),
+    ],
+)
+def test_durations_in_words(duration, expected):
+    assert in_words(duration) == expected
+
+
+def test_words_never_go_back():
+    units = {"s": 1, "minutes": 60, "hours": 3600}
+    said = [re.fullmatch(r"about ([\d.]+) (\w+)", in_words(10 ** (k / 20))) for k in range(120)]
+    values = [float(found[1]) * units[found[2]] for found in said]
+    # Rounding may step back by half a minute where seconds become minutes.
+    assert all(later > 0.9 * earlier for earlier, later in itertools.pairwise(values))
