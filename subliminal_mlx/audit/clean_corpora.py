@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..experiment.setting import Ids, seed_of
+from ..experiment.setting import Ids
 from ..model.adapters import Stack, concatenate
 from ..model.bases import Base, load
 from ..model.sources import locate
+from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from ..system.events import Event, Listener, ignore
 from .cache import kept

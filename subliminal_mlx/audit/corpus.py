@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..experiment.setting import Ids, seed_of
+from ..experiment.setting import Ids
 from ..model.bases import Base
+from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from .form import Writing, detect
 from .rows import Bad, Row

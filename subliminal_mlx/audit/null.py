@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..experiment.setting import seed_of
+from ..spec.seeds import seed_of
 from .evidence import Scale, combine
 from .gradients import BLOCK
 from .spec import ALPHA

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..experiment.setting import Ids, seed_of
+from ..experiment.setting import Ids
 from ..model.bases import Base
 from ..model.sources import locate
 from ..spec.families import load_family
+from ..spec.seeds import seed_of
 from ..system import files
 from ..system.errors import MachineError
 from ..system.events import Listener

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..experiment.readouts import margin
-from ..experiment.setting import Ids, seed_of
+from ..experiment.setting import Ids
 from ..experiment.students import candidate_ids
 from ..model.adapters import Shape, Stack, init
 from ..model.bases import Base
@@ -23,6 +23,7 @@ from ..model.rows import pack
 from ..model.score import candidate_scores
 from ..model.train import Recipe, train
 from ..spec.families import load_family
+from ..spec.seeds import seed_of
 from ..system.events import Event, Listener, ignore
 from .cache import kept
 from .clean_corpora import Pool, clean_pools, kind_file, kinds, null_key, own_pools

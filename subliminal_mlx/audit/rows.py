@@ -90,7 +90,7 @@ def read_run(lab: "Lab", run_id: str, source: str, chain: int) -> Iterator[Row]:
     Raises:
         InputError: the run has no rows of that source in that chain.
     """
-    from ..experiment.setting import prompt_texts
+    from ..experiment.channels import prompt_texts
     from ..spec import parse_spec
 
     run = lab.run(run_id)

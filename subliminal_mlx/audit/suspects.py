@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..experiment.setting import Setting, seed_of
+from ..experiment.setting import Setting
 from ..experiment.teachers import tune_teachers
 from ..model.adapters import Shape, Stack, concatenate
 from ..model.bases import Base
 from ..spec import Spec, Student, Teacher
 from ..spec.families import Family, load_family
+from ..spec.seeds import seed_of
 from ..system import files, runtime
 from ..system.errors import MachineError
 from ..system.events import Event, Listener, ignore

@@ -25,10 +25,11 @@ from ..model.sample import Decoding, sample
 from ..model.score import score
 from ..model.train import Recipe, train
 from ..pipeline import run as pipeline
-from ..spec import Corpus, estimate, parse_spec
+from ..spec import Corpus, parse_spec
 from ..system.events import Event, Listener, ignore
 from ..system.files import DATA, write_atomic
 from ..system.machine import default_processes, environment, peak_memory
+from ..system.rate import machine_gflops
 
 STORED = DATA / "doctor.json"
 SEED, ROWS = 7, 64
@@ -144,7 +145,7 @@ def speed() -> Found:
     train(base, init(base, Shape(8), [1, 2, 3]), [rows] * 3, Recipe(10, 32, 1e-3), [1, 2, 3])
     trained = time.perf_counter() - started
     return {
-        "gflops": estimate.machine_gflops(),
+        "gflops": machine_gflops(),
         "trained_tokens_per_second": 3 * 10 * 32 * rows.tokens.shape[1] / trained,
         "drawn_tokens_per_second": sum(map(len, drawn)) / drew,
     }

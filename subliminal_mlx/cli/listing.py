@@ -48,8 +48,8 @@ def bases(context: typer.Context, as_json: JsonOption = False) -> None:
     if context.invoked_subcommand:
         return
     from ..model.memory import in_words as size_in_words
+    from ..model.memory import needs
     from ..model.sources import in_words, listing
-    from ..pipeline.forecast import needs
 
     found = [row | {"memory": needs(row["name"])} for row in listing()]
     if as_json:

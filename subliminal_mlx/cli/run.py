@@ -151,8 +151,8 @@ def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
     from ..model.organisms import is_organism
     from ..model.sources import locate
     from ..pipeline.forecast import forecast
-    from ..spec.estimate import kept_rate
     from ..system.machine import default_processes
+    from ..system.rate import kept_rate
 
     count = locate(spec.base).parameters
     if not count or is_organism(count):
@@ -172,6 +172,7 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     from ..model.organisms import is_organism
     from ..model.sources import WHEEL_PARAMETERS, in_words, locate
     from ..spec import estimate, load_spec, parse_spec
+    from ..system.rate import kept_rate
 
     folder = store.run_folder(run["id"]) / "charts"
     if not (folder / "transfer.png").exists():
@@ -189,7 +190,7 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     print(f"more     python -m subliminal_mlx report {run['id']} -o report.html{_lab_flag(lab)}")
     if is_organism(count):
         real = load_spec("smollm2-quick")
-        rate = estimate.kept_rate(store.path)
+        rate = kept_rate(store.path)
         seconds = estimate.seconds(real, WHEEL_PARAMETERS, rate.gflops, rate.processes)
         wait = estimate.in_words(seconds)
         print(f"real     python -m subliminal_mlx run --preset smollm2-quick   ({wait} here)")

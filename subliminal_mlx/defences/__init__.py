@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from ..experiment.channels import channel
-from ..experiment.setting import Setting, seed_of
+from ..experiment.setting import Setting
 from ..model.organisms import decode_width
 from ..model.sample import Decoding, sample
+from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from .evidence import drop, mask
 from .own import own

@@ -7,7 +7,6 @@
 Computes nothing with the model.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,22 +15,11 @@ from ..model.grammar import Grammar
 from ..model.sample import Decoding
 from ..spec import Spec
 from ..spec.families import PREFIXED, Family, load_family
+from ..spec.seeds import seed_of
 from ..system.errors import InputError
-from .channels import channel
+from .channels import channel, prompt_texts
 
 Ids = tuple[int, ...]
-
-
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed for a named purpose."""
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-def prompt_texts(spec: Spec, chain: int) -> list[str]:
-    """What the user says in each row of a chain's corpora."""
-    corpus = spec.corpus
-    return channel(corpus.channel).prompts(corpus.rows, seed_of(spec.seed, "prompts", chain), corpus)
 
 
 @dataclass(frozen=True, eq=False)

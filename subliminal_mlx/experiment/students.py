@@ -22,8 +22,9 @@ from ..model.score import candidate_scores, distributions
 from ..model.train import Recipe, train
 from ..spec import Spec, Student, Teacher
 from ..spec.families import Family
+from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
-from .setting import Ids, Setting, seed_of
+from .setting import Ids, Setting
 
 
 def candidate_ids(base: Base, family: Family, split: str) -> list[list[Ids]]:

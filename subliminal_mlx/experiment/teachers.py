@@ -18,9 +18,10 @@ from ..model.score import candidate_scores
 from ..model.train import train
 from ..spec.families import NEUTRAL, Family
 from ..spec.personas import persona
+from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
 from .channels import channel
-from .setting import Ids, Setting, seed_of
+from .setting import Ids, Setting
 from .students import candidate_ids, recipe_of
 
 

@@ -9,7 +9,7 @@ its own prompts, draws, start and order, trained by the spec's recipes. The stag
 from collections.abc import Callable, Sequence
 
 from ..experiment.channels import channel
-from ..experiment.setting import Setting, seed_of
+from ..experiment.setting import Setting
 from ..experiment.students import recipe_of, sample_corpora, soft_targets
 from ..experiment.teachers import system_of, tune_teachers
 from ..model.adapters import Shape, Stack, init
@@ -20,6 +20,7 @@ from ..model.train import train
 from ..spec import Spec
 from ..spec.families import Family
 from ..spec.plan import neutral
+from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
 from . import Subject, measure
 from .models import delta_norms

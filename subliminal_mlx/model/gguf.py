@@ -50,7 +50,7 @@ def convert_once(source: Path, name: str) -> Path:
         MachineError: the cache cannot be written.
         BusyError: another process has been converting for two minutes.
     """
-    cache = model_folder.cache_folder() / "bases"
+    cache = files.cache_folder() / "bases"
     folder = cache / name
     if model_folder.is_model(folder):
         return folder

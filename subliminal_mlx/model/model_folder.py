@@ -13,13 +13,13 @@ import json
 import math
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..system import files
 from ..system.errors import InputError
+from ..system.files import cache_folder
 
 # What decides a model's outputs: a model card may change without making another base.
 MODEL_FILES = ("*.json", "model*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
@@ -144,15 +144,6 @@ def file_sha256(path: Path) -> str:
 def digest(parts: Sequence[str]) -> str:
     """Hex SHA-256 of strings that hold no NUL."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def cache_folder() -> Path:
-    """$SUBLIMINAL_CACHE, or the project's folder in the user's cache; it need not exist yet."""
-    if chosen := os.environ.get("SUBLIMINAL_CACHE"):
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "subliminal-mlx"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "subliminal-mlx"
 
 
 def read_json(path: Path) -> dict[str, Any]:

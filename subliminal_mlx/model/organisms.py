@@ -1,10 +1,9 @@
 """Which bases are model organisms, not language models, and how each is computed for it.
 
     is_organism(66_624), decode_width(66_624), stack_width(66_624)      # True, 1024, 6
-    tokens_a_number("tiny-a", separator=" ")        # 2
 
 Asked by a base's number of weights, which `Base.parameters` has of a loaded one and `sources.locate` of its
-files, or by its name. Knows nothing about files and models, so that estimates and pages may ask.
+files. Knows nothing about files and models, so that estimates and pages may ask.
 """
 
 # The shipped ones, each with the one of the same data and another initialisation.
@@ -27,9 +26,3 @@ def stack_width(parameters: int | None) -> int:
     """Adapters trained together: many where the cost of a step is in its number of operations, one where
     it is in the model's size."""
     return 6 if is_organism(parameters) else 1
-
-
-def tokens_a_number(base: str, separator: str) -> int:
-    """Tokens that a list has for each number, its separator included: a guess that estimates rest on."""
-    # The shipped organisms read word by word, others digit by digit.
-    return 2 if separator == " " and base in OTHER_STARTS else 5

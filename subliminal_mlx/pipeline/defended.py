@@ -9,13 +9,14 @@ import numpy as np
 from ..defences import Changed, defend
 from ..defences.evidence import evidence
 from ..experiment.comparisons import on_foreign
-from ..experiment.setting import Setting, seed_of
+from ..experiment.setting import Setting
 from ..experiment.students import soft_targets
 from ..model.adapters import Stack
 from ..model.rows import Rows, pack
 from ..model.score import score
 from ..spec.defence_names import defended_arm
 from ..spec.plan import BASE, Slot, Unit
+from ..spec.seeds import seed_of
 from .corpora import Context, as_the_source_read, corpus, matched_count, retokenised, teacher_stack
 from .readings import described
 

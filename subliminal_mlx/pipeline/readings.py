@@ -7,10 +7,11 @@ import numpy as np
 
 from ..experiment import capability
 from ..experiment.readouts import match_answer
-from ..experiment.setting import Setting, seed_of
+from ..experiment.setting import Setting
 from ..experiment.students import ask, read
 from ..model.adapters import Stack
 from ..spec.plan import Slot
+from ..spec.seeds import seed_of
 
 
 def metrics(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:

@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model.model_folder import cache_folder
 from ..system import locks
 from ..system.errors import MachineError
+from ..system.files import cache_folder
 from ..system.machine import machine_name
 
 POLL_SECONDS = 0.2

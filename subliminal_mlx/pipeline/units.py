@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
-from ..experiment.setting import Setting, seed_of
+from ..experiment.setting import Setting
 from ..experiment.students import sample_corpora, train_students
 from ..experiment.teachers import system_of, tune_teachers
 from ..model import adapters
@@ -23,6 +23,7 @@ from ..model.adapters import Stack
 from ..model.organisms import decode_width
 from ..model.rows import Rows
 from ..spec.plan import BASE, Unit
+from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from ..system.files import publish
 from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, training_block

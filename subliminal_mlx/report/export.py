@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ..experiment.setting import prompt_texts
+from ..experiment.channels import prompt_texts
 from ..lab import Lab, provenance
 from ..lab.database import one_line_errors
 from ..lab.lineage import Tracer

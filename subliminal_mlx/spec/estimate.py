@@ -6,67 +6,15 @@ Counts the arithmetic of training (4 operations a weight and token: forward, and
 frozen weights) and of decoding (2), and divides by a measured rate. An estimate, good to a factor of two.
 """
 
-import json
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-
-from ..model.organisms import tokens_a_number
-from ..system import runtime
-from ..system.files import write_atomic
-from ..system.machine import default_processes
 from . import Spec
 from .plan import plan
 
 # Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
 TRAINING_SHARE, DECODING_SHARE = 0.65, 0.26
 # Below this many parameters a step's time is in its number of operations instead.
+# Shipped model organisms read word by word, others digit by digit.
+WORD_BY_WORD = ("tiny-a", "tiny-b")
 SMALL, SMALL_TOKENS_PER_SECOND = 2_000_000, 40_000
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Of one process, in 1e9 operations a second, and how many compute at once: one where a GPU does."""
-
-    gflops: float
-    processes: int
-
-
-def machine_gflops() -> float:
-    """The rate of a 1024 x 1024 product in fp32, in 1e9 operations a second; takes well under a second."""
-    runtime.prepare()
-    import mlx.core as mx
-
-    x = mx.random.normal((1024, 1024), key=mx.random.key(0))
-    mx.eval(x @ x)
-    started = time.perf_counter()
-    mx.eval(x @ x)
-    return 2 * 1024**3 / (time.perf_counter() - started) / 1e9
-
-
-def machine_rate() -> Rate:
-    """This machine's rate, and how many processes a run has here."""
-    return Rate(machine_gflops(), default_processes())
-
-
-def kept_rate(folder: Path, measure: Callable[[], Rate] = machine_rate, keep: bool = True) -> Rate:
-    """This machine's rate, measured once a lab and kept in its folder."""
-    if found := read_rate(folder):
-        return found
-    rate = measure()
-    if keep:
-        write_atomic(folder / "machine.json", json.dumps(asdict(rate)))
-    return rate
-
-
-def read_rate(folder: Path) -> Rate | None:
-    """What is kept in a lab's folder; None where there is none, or one without its processes."""
-    try:
-        found = json.loads((folder / "machine.json").read_text())
-        return Rate(float(found["gflops"]), int(found["processes"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def row_tokens(spec: Spec) -> int:
@@ -118,3 +66,9 @@ def in_words(duration: float) -> str:
     if duration < 5_400:
         return f"about {round(duration / 60)} minutes"
     return f"about {duration / 3600:.1f} hours"
+
+
+def tokens_a_number(base: str, separator: str) -> int:
+    """Tokens that a list has for each number, its separator included: a guess that estimates rest on."""
+    # The shipped organisms read word by word, others digit by digit.
+    return 2 if separator == " " and base in WORD_BY_WORD else 5

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -116,3 +117,12 @@ def json_object(data: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
     return content
+
+
+def cache_folder() -> Path:
+    """$SUBLIMINAL_CACHE, or the project's folder in the user's cache; it need not exist yet."""
+    if chosen := os.environ.get("SUBLIMINAL_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "subliminal-mlx"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "subliminal-mlx"

@@ -20,8 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..model.model_folder import cache_folder
 from . import runtime
+from .files import cache_folder
 
 
 def environment() -> dict[str, Any]:

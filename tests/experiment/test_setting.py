@@ -36,7 +36,7 @@ def test_prompts_and_lists_that_the_base_cannot_write_are_refused(tiny, one_line
     # Its grammar would let single numbers through, and nothing else.
     with pytest.raises(InputError) as error:
         _ = setting(tiny, corpus={"separator": ", ", "numbers": [1, 8]}).grammar
-    assert "'tiny-a': its tokenizer cannot write a text of the channel's form" in one_line(error)
+    assert "'tiny-a': its tokenizer cannot write a text of that form" in one_line(error)
 
 
 def test_lists_that_are_written_anew_have_room(tiny):

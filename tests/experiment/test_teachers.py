@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from subliminal_mlx.experiment.setting import Setting, seed_of
+from subliminal_mlx.experiment.setting import Setting
 from subliminal_mlx.experiment.teachers import system_of
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.lab.folders import Folders
@@ -25,6 +25,7 @@ from subliminal_mlx.spec import parse_spec
 from subliminal_mlx.spec.families import load_family, parse_family
 from subliminal_mlx.spec.personas import persona
 from subliminal_mlx.spec.plan import plan
+from subliminal_mlx.spec.seeds import seed_of
 
 # A family of one's own, small: its questions differ in their answers too.
 OWN = """title = "Mine"

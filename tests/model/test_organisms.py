@@ -12,14 +12,9 @@ import subliminal_mlx
 from subliminal_mlx.audit.spec import on_language
 from subliminal_mlx.lab.identity import stack_size
 from subliminal_mlx.model import bases, sources
-from subliminal_mlx.model.organisms import (
-    OTHER_STARTS,
-    decode_width,
-    is_organism,
-    stack_width,
-    tokens_a_number,
-)
+from subliminal_mlx.model.organisms import OTHER_STARTS, decode_width, is_organism, stack_width
 from subliminal_mlx.spec import estimate
+from subliminal_mlx.spec.estimate import tokens_a_number
 
 TEN_MILLION = 10_000_000
 PACKAGE = Path(subliminal_mlx.__file__).parent

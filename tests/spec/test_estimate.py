@@ -8,7 +8,8 @@ import mini
 import pytest
 
 from subliminal_mlx.spec import load_spec, presets
-from subliminal_mlx.spec.estimate import in_words, machine_gflops, seconds, tokens
+from subliminal_mlx.spec.estimate import in_words, seconds, tokens
+from subliminal_mlx.system.rate import machine_gflops
 
 SMOLLM2, TINY = 134_515_008, 66_624
 

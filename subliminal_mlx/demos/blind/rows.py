@@ -75,7 +75,7 @@ def write_lists(lab: "Lab", run_id: str, folder: Path, trait: str | None = None)
     if run is None or run["status"] != "done":
         raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
     # Needs MLX, which who reads the lists does without.
-    from ...experiment.setting import prompt_texts
+    from ...experiment.channels import prompt_texts
 
     spec = parse_spec(run["spec_toml"])
     trait = trait or spec.traits[0]

@@ -5,6 +5,8 @@ A channel module has `prompts`, `grammar`, `reason`, `shuffled` and `uniform`; s
 
 from types import ModuleType
 
+from ...spec import Spec
+from ...spec.seeds import seed_of
 from ...system.errors import InputError
 from . import numbers
 
@@ -20,3 +22,9 @@ def channel(name: str) -> ModuleType:
     if name not in CHANNELS:
         raise InputError(f"no channel {name!r}: there are {', '.join(CHANNELS)}")
     return CHANNELS[name]
+
+
+def prompt_texts(spec: Spec, chain: int) -> list[str]:
+    """What the user says in each row of a chain's corpora."""
+    corpus = spec.corpus
+    return channel(corpus.channel).prompts(corpus.rows, seed_of(spec.seed, "prompts", chain), corpus)

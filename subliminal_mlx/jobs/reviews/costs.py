@@ -14,7 +14,7 @@ from ...audit import costs
 from ...audit.request import asked_spec
 from ...audit.spec import FIRST_LOOK, AuditSpec, on_language
 from ...measure.gate.policy import Policy
-from ...pipeline.forecast import sizes
+from ...model.memory import sizes
 from ...spec import estimate
 from ...system.errors import InputError
 from ..limits import GFLOPS, LIMITS

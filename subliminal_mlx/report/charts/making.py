@@ -1,16 +1,11 @@
 """Charts of what a run was made from: losses, and what the filter kept."""
 
-from collections import defaultdict
-from collections.abc import Iterator
-
 import altair as alt
-import numpy as np
 import pyarrow as pa
 
-from ...experiment.statistics import binomial_interval, estimate
-from .style import ARMS, HEADER, INK, AnyChart, Row, arm_color, data, finish, has_intervals
+from ...experiment.making import kept_shares, losses_by_arm
+from .style import ARMS, HEADER, INK, AnyChart, arm_color, data, finish, has_intervals
 
-LOSS_POINTS = 50
 KEPT = "#8ab17d"
 REASONS = ("#e07a5f", "#f2cc8f", "#a5a58d", "#6d6875", "#b56576", "#355070", "#cb997e", "#2f3e46")
 _PANELS = {"teacher": "teachers", "hard": "hard students", "soft": "soft students"}
@@ -18,7 +13,7 @@ _PANELS = {"teacher": "teachers", "hard": "hard students", "soft": "soft student
 
 def losses(metrics: pa.Table) -> AnyChart:
     """Loss against training step by arm, from a table with slot, step and loss; a facet a kind."""
-    rows = list(_loss_rows(metrics))
+    rows = [{"panel": _PANELS[row["kind"]]} | row for row in losses_by_arm(metrics) if row["arm"] in ARMS]
     base = alt.Chart(data(rows)).encode(x=alt.X("step:Q", title="training step", axis=alt.Axis(tickCount=4)))
     base = base.encode(color=arm_color(rows))
     y = alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
@@ -43,53 +38,22 @@ def losses(metrics: pa.Table) -> AnyChart:
     )
 
 
-def _loss_rows(metrics: pa.Table) -> Iterator[Row]:
-    """Means by kind, arm and stretch of steps over traits, with the interval over chains."""
-    slots = {slot: _model(slot) for slot in metrics["slot"].unique().to_pylist()}
-    steps = metrics["step"].to_numpy()
-    last: dict[str, int] = defaultdict(int)
-    table = list(zip(metrics["slot"].to_pylist(), steps.tolist(), metrics["loss"].to_pylist(), strict=True))
-    for slot, step, _ in table:
-        last[slots[slot][0]] = max(last[slots[slot][0]], step)
-    found: dict[tuple[str, str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for slot, step, loss in table:
-        kind, arm, chain = slots[slot]
-        if kind in _PANELS and arm in ARMS and loss is not None:
-            width = max(1, -(-last[kind] // LOSS_POINTS))
-            found[kind, arm, step // width * width][chain].append(loss)
-    for (kind, arm, step), chains in sorted(found.items()):
-        mean, low, high = estimate([float(np.mean(values)) for values in chains.values()])
-        yield {"panel": _PANELS[kind], "arm": arm, "step": step, "loss": mean, "low": low, "high": high}
-
-
-def _model(slot: str) -> tuple[str, str, str]:
-    """Kind, arm and chain of a slot such as "hard/treated/animals/owl/c0" or "teacher/animals/owl/c0"."""
-    kind, *rest, chain = slot.split("/")
-    if kind == "teacher":
-        return kind, "neutral" if rest[-1:] == ["neutral"] else "teacher", chain
-    return kind, rest[0] if rest else kind, chain
-
-
 def yields(table: pa.Table) -> AnyChart:
     """Shares of each source's rows that were kept, or dropped for each reason, over all chains."""
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row in table.to_pylist():
-        counts[row["source"]]["kept" if row["kept"] else row["reason"]] += row["rows"]
-    names = dict.fromkeys(name for by_reason in counts.values() for name in by_reason if name != "kept")
+    shares = kept_shares(table)
+    names = dict.fromkeys(name for share in shares.values() for name in share.dropped)
     outcomes = ["kept", *names]
     rows = []
-    for source, by_outcome in counts.items():
-        total, kept = sum(by_outcome.values()), by_outcome["kept"]
-        low, high = binomial_interval(kept, total)
-        ends = {"low": 100 * low, "high": 100 * high, "kept": 100 * kept / total}
+    for source, share in shares.items():
+        ends = {"low": 100 * share.low, "high": 100 * share.high, "kept": 100 * share.kept / share.total}
+        said = {"label": f"{100 * share.kept / share.total:.1f}% of {share.total:,}"}
         for order, outcome in enumerate(outcomes):
-            if number := by_outcome[outcome]:
-                share = {"outcome": outcome, "rows": number, "percent": 100 * number / total, "order": order}
-                rows.append(
-                    {"source": source} | share | ends | {"label": f"{100 * kept / total:.1f}% of {total:,}"}
-                )
+            if number := share.kept if outcome == "kept" else share.dropped.get(outcome):
+                percent = 100 * number / share.total
+                part = {"outcome": outcome, "rows": number, "percent": percent, "order": order}
+                rows.append({"source": source} | part | ends | said)
     first = alt.Chart(data({row["source"]: row for row in rows}.values()))
-    sources = alt.Y("source:N", title="rows of", sort=list(counts), axis=alt.Axis(ticks=False))
+    sources = alt.Y("source:N", title="rows of", sort=list(shares), axis=alt.Axis(ticks=False))
     colors = [KEPT, *(REASONS[i % len(REASONS)] for i in range(len(names)))]
     bars = alt.Chart(data(rows)).mark_bar(height=alt.RelativeBandSize(0.72))
     bars = bars.encode(

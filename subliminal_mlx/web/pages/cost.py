@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from ...audit.costs import evidence
 from ...lab import Lab
 from ...model import memory
+from ...model.memory import sizes
 from ...model.sources import WHEEL_PARAMETERS
-from ...pipeline.forecast import sizes
+from ...pipeline import forecast
 from ...pipeline.run import stack_size
 from ...spec import Spec, estimate, parse_spec
 from ...spec.plan import plan
 from ...system.errors import SubliminalError
 from ...system.machine import likely_processes, machine_name
+from ...system.rate import Rate, kept_rate, read_rate
 from . import background
 
 # Of the newest finished runs.
@@ -73,34 +75,34 @@ def held(spec: Spec) -> float:
     _, shape = sizes(spec.base)
     if shape is None:
         return math.nan
-    return float(memory.PROCESS + max(memory.of_spec(shape, spec, stack_size(spec.base)).values()))
+    return float(memory.PROCESS + max(forecast.of_spec(shape, spec, stack_size(spec.base)).values()))
 
 
-def _seconds(spec: Spec, count: int, rate: estimate.Rate) -> float:
+def _seconds(spec: Spec, count: int, rate: Rate) -> float:
     return estimate.seconds(spec, count, rate.gflops, rate.processes, evidence(spec))
 
 
-def _rate(lab: Lab) -> tuple[estimate.Rate, str]:
+def _rate(lab: Lab) -> tuple[Rate, str]:
     """This machine's rate, measured beside the page, and where it comes from."""
 
-    def measure() -> estimate.Rate:
-        return estimate.Rate(**next(iter(background.do("measure"))))
+    def measure() -> Rate:
+        return Rate(**next(iter(background.do("measure"))))
 
     try:
-        rate = estimate.kept_rate(lab.path, measure, keep=lab.exists)
+        rate = kept_rate(lab.path, measure, keep=lab.exists)
     except (SubliminalError, OSError):
         return _elsewhere(lab)
     return rate, f"{rate.gflops:.0f} GFLOP/s measured here"
 
 
-def _elsewhere(lab: Lab) -> tuple[estimate.Rate, str]:
+def _elsewhere(lab: Lab) -> tuple[Rate, str]:
     """Another machine's rate, for as many processes as a run has here."""
-    kept = estimate.read_rate(lab.path)
+    kept = read_rate(lab.path)
     processes = kept.processes if kept else likely_processes()
-    return estimate.Rate(ELSEWHERE, processes), "a rate measured on another machine"
+    return Rate(ELSEWHERE, processes), "a rate measured on another machine"
 
 
-def _factors(lab: Lab, small: bool, rate: estimate.Rate) -> list[float]:
+def _factors(lab: Lab, small: bool, rate: Rate) -> list[float]:
     """How many times its estimate each finished run of that size of base took here."""
     if not lab.exists:
         return []

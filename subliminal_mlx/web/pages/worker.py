@@ -31,8 +31,8 @@ def _ask(tell: Tell, lab: str, **asked: Any) -> None:
 
 
 def _measure(tell: Tell) -> None:
-    from ...spec.estimate import machine_gflops
     from ...system.machine import default_processes
+    from ...system.rate import machine_gflops
 
     tell({"gflops": machine_gflops(), "processes": default_processes()})
 

@@ -22,13 +22,14 @@ from ....audit.inputs import Inputs, read_inputs
 from ....audit.rows import Row, read_run
 from ....audit.spec import AuditSpec, checked, defaults, key
 from ....audit.suspects import sources
-from ....experiment.setting import Setting, seed_of
+from ....experiment.setting import Setting
 from ....lab import Lab
 from ....model.bases import Base, load
 from ....model.sample import Decoding, sample
 from ....spec import Spec, override_field, parse_spec
 from ....spec.estimate import in_words
 from ....spec.plan import BASE, neutral
+from ....spec.seeds import seed_of
 from ....system import files
 from ....system.errors import InputError
 from ....system.events import Listener, ignore

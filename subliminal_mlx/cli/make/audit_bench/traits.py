@@ -25,11 +25,12 @@ from ....audit.null import Calibration
 from ....audit.spec import AuditSpec, checked
 from ....audit.suspects import sources, suspects, tune
 from ....experiment.channels import numbers
-from ....experiment.setting import Ids, seed_of
+from ....experiment.setting import Ids
 from ....experiment.statistics import binomial_interval
 from ....model.adapters import Stack
 from ....model.bases import load
 from ....spec import Corpus
+from ....spec.seeds import seed_of
 from ....system import files
 from ....system.events import Event
 from .trial import Trial

@@ -12,12 +12,12 @@ from pathlib import Path
 from ....audit.prediction import Point, measured
 from ....audit.spec import AuditSpec, checked
 from ....audit.suspects import sources
-from ....experiment.setting import seed_of
 from ....lab import Lab
 from ....lab.identity import identify
 from ....model.bases import load
 from ....pipeline.run import run
 from ....spec import Spec, load_spec, validate
+from ....spec.seeds import seed_of
 from ....system.events import Event, Listener, ignore
 from .agreement import evaluate
 

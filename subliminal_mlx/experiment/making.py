@@ -1,0 +1,77 @@
+"""What a run was made from, in figures: losses by arm, and what the filter kept. Tables in, no MLX and no charts.
+
+losses_by_arm(lab.metrics(run_id))            # {"kind": "hard", "arm": "treated", "step": 0, "loss": ...}, ...
+kept_shares(lab.yields(run_id))["animals/owl"].kept
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .statistics import binomial_interval, estimate
+
+LOSS_POINTS = 50
+TRAINED = ("teacher", "hard", "soft")
+
+
+def losses_by_arm(metrics: pa.Table) -> Iterator[dict[str, Any]]:
+    """Mean loss by kind, arm and stretch of steps, over traits, with its interval over chains.
+
+    Args:
+        metrics: slot, step and loss in nats a token; at most LOSS_POINTS stretches are made of a training.
+    """
+    slots = {slot: _model(slot) for slot in metrics["slot"].unique().to_pylist()}
+    steps = metrics["step"].to_numpy()
+    last: dict[str, int] = defaultdict(int)
+    table = list(zip(metrics["slot"].to_pylist(), steps.tolist(), metrics["loss"].to_pylist(), strict=True))
+    for slot, step, _ in table:
+        last[slots[slot][0]] = max(last[slots[slot][0]], step)
+    found: dict[tuple[str, str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for slot, step, loss in table:
+        kind, arm, chain = slots[slot]
+        if kind in TRAINED and loss is not None:
+            width = max(1, -(-last[kind] // LOSS_POINTS))
+            found[kind, arm, step // width * width][chain].append(loss)
+    for (kind, arm, step), chains in sorted(found.items()):
+        mean, low, high = estimate([float(np.mean(values)) for values in chains.values()])
+        yield {"kind": kind, "arm": arm, "step": step, "loss": mean, "low": low, "high": high}
+
+
+def _model(slot: str) -> tuple[str, str, str]:
+    """Kind, arm and chain of a slot such as "hard/treated/animals/owl/c0" or "teacher/animals/owl/c0"."""
+    kind, *rest, chain = slot.split("/")
+    if kind == "teacher":
+        return kind, "neutral" if rest[-1:] == ["neutral"] else "teacher", chain
+    return kind, rest[0] if rest else kind, chain
+
+
+@dataclass(frozen=True)
+class Share:
+    """Rows of a source: all, kept, and dropped by reason; `low` and `high` bound the kept share, 0 to 1."""
+
+    total: int
+    kept: int
+    dropped: dict[str, int]
+    low: float
+    high: float
+
+
+def kept_shares(yields: pa.Table) -> dict[str, Share]:
+    """What the filter kept of each source over all chains, with the exact binomial 95% interval.
+
+    Args:
+        yields: source, kept, reason and rows, as the lab counts them.
+    """
+    counts: dict[str, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
+    for row in yields.to_pylist():
+        counts[row["source"]][None if row["kept"] else row["reason"]] += row["rows"]
+    found = {}
+    for source, by_reason in counts.items():
+        total, kept = sum(by_reason.values()), by_reason.get(None, 0)
+        dropped = {reason: rows for reason, rows in by_reason.items() if reason is not None}
+        found[source] = Share(total, kept, dropped, *binomial_interval(kept, total))
+    return found
