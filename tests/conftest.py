@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -76,6 +77,23 @@ def fresh():
     from subliminal_mlx.model.bases import load
 
     return load("tiny-a")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """`counted(module, name, of)`: how often the module's function is called, by what `of` says of its arguments."""
+
+    def watch(module, name, of):
+        real, calls = getattr(module, name), Counter()
+
+        def call(*arguments, **options):
+            calls[of(*arguments)] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+        return calls
+
+    return watch
 
 
 @pytest.fixture(scope="session")

@@ -113,24 +113,26 @@ def _drift(
     model: str, settings: tuple, watch: bool, idle: float, output: Path | None, console: "Console | None"
 ) -> list[Row]:
     from ..measure import measure as read
-    from ..measure import open_model
+    from ..measure import open_model, read_reference
     from ..measure.drift import checkpoints, follow
     from ..report import charts
 
     folder = Path(model).expanduser()
     say = (lambda line: None) if console is None else console.print
     batches = follow(folder, idle, on_wait=say) if watch else iter([checkpoints(folder)])
-    what, steps = None, {}
+    against, what, before, steps = settings[0], None, None, {}
     for batch in batches:
         if not batch:
             raise InputError(f"{folder} holds no whole checkpoint named like 0000100_adapters.safetensors")
-        subject = open_model(model, settings[0], tuple(name for _, name in batch))
+        subject = open_model(model, against, tuple(name for _, name in batch))
         if subject.stack is None:
             raise InputError(
                 f"{folder}: checkpoints of LoRA adapters can be followed, others measured one by one"
             )
+        against = subject.reference
         what = what or _what(subject, settings)
-        for (step, _), found in zip(batch, read(subject, *what, settings[2]), strict=True):
+        before = before or read_reference(against, what[0])
+        for (step, _), found in zip(batch, read(subject, *what, settings[2], before=before), strict=True):
             steps[step] = {"step": step} | found
             say(_line(steps[step]))
         if output:

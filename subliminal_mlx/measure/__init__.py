@@ -23,7 +23,10 @@ from ..system.errors import InputError
 from .models import Subject, open_model
 from .null import Nulls
 
-__all__ = ["Subject", "families_of", "measure", "open_model"]
+__all__ = ["Subject", "families_of", "measure", "open_model", "read_reference"]
+
+# By family: log-probabilities `[C]` of the candidates of every held-out question.
+Readings = dict[str, list[np.ndarray]]
 
 
 def families_of(base: Base, names: Sequence[str] = ()) -> dict[str, Family]:
@@ -42,13 +45,24 @@ def families_of(base: Base, names: Sequence[str] = ()) -> dict[str, Family]:
     return {name: family for name, family in found.items() if name not in unknown}
 
 
+def read_reference(base: Base, families: dict[str, Family]) -> Readings:
+    """What several models' changes are read against: `measure` takes it, so that their base is read once."""
+    return {name: slots[0] for name, slots in read(Setting(_spec(families), base), None).items()}
+
+
 def measure(
-    subject: Subject, families: dict[str, Family], nulls: Nulls | None = None, answers: int = 0, seed: int = 0
+    subject: Subject,
+    families: dict[str, Family],
+    nulls: Nulls | None = None,
+    answers: int = 0,
+    seed: int = 0,
+    before: Readings | None = None,
 ) -> list[dict[str, Any]]:
     """Read the subject, once for each slot of its stack.
 
     Args:
         answers: free answers sampled for each held-out question, of the model and of its base.
+        before: its reference's `read_reference`, where that is known already.
 
     Returns:
         One dict a slot: model, base, size, and `families` (family, questions, largest, null, traits).
@@ -61,12 +75,10 @@ def measure(
     Raises:
         InputError: a reading is not finite.
     """
-    traits = tuple(f"{name}/{next(iter(family.traits))}" for name, family in families.items())
-    # Readouts and answers are a run's own; of its spec they need the families alone.
-    spec = validate({"base": "measured", "traits": traits, "hard": {}}, "families")
-    setting = Setting(spec, subject.base)
-    logp = read(setting, subject.stack)
-    before = read(Setting(spec, subject.reference), None) if subject.reference else None
+    spec = _spec(families)
+    logp = read(Setting(spec, subject.base), subject.stack)
+    if subject.reference and before is None:
+        before = read_reference(subject.reference, families)
     said = _answers(spec, subject, families, answers, seed) if answers else {}
     slots = subject.stack.slots if subject.stack else 1
     found = []
@@ -74,7 +86,7 @@ def measure(
         size = subject.sizes[slot] if subject.sizes else None
         rows = []
         for name, family in families.items():
-            row = _family(name, family, logp[name][slot], before[name][0] if before else None)
+            row = _family(name, family, logp[name][slot], before[name] if before else None)
             if before and nulls is not None:
                 row["null"] = nulls.judge(name, size, row["traits"][0]["change"])
                 _hold_against(row)
@@ -86,6 +98,12 @@ def measure(
         reference = subject.reference.name if subject.reference else None
         found.append({"model": subject.name, "base": reference, "size": size, "families": rows})
     return found
+
+
+def _spec(families: dict[str, Family]) -> Spec:
+    """Readouts and answers are a run's own; of its spec they need the families alone."""
+    traits = tuple(f"{name}/{next(iter(family.traits))}" for name, family in families.items())
+    return validate({"base": "measured", "traits": traits, "hard": {}}, "families")
 
 
 def _family(

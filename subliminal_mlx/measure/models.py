@@ -51,12 +51,12 @@ class Subject:
     sizes: tuple[float, ...] | None
 
 
-def open_model(model: str, against: str | None = None, files: tuple[str, ...] = ()) -> Subject:
+def open_model(model: str, against: str | Base | None = None, files: tuple[str, ...] = ()) -> Subject:
     """Load a model and its base.
 
     Args:
         model: an adapter folder, or whatever `bases.load` takes.
-        against: the base; for an adapter it may be left out where its folder names one.
+        against: the base, or its name; for an adapter it may be left out where its folder names one.
         files: checkpoints in an adapter folder to load as one stack; by default its final weights.
 
     Raises:
@@ -73,7 +73,7 @@ def open_model(model: str, against: str | None = None, files: tuple[str, ...] = 
     base = load(model)
     if against is None:
         return Subject(model, base, None, None, None)
-    reference = load(against)
+    reference = _loaded(against)
     return Subject(model, base, None, reference, (_distance(model, base, reference),))
 
 
@@ -97,14 +97,18 @@ def delta_norms(stack: Stack) -> tuple[float, ...]:
     return tuple(float(x) for x in stack.shape.scale * mx.sqrt(mx.maximum(squares, 0.0)))
 
 
-def _open_adapter(model: str, folder: Path, against: str | None, files: tuple[str, ...]) -> Subject:
+def _loaded(base: str | Base) -> Base:
+    return base if isinstance(base, Base) else load(base)
+
+
+def _open_adapter(model: str, folder: Path, against: str | Base | None, files: tuple[str, ...]) -> Subject:
     claim = claimed_base(folder)
-    name = against or (claim[0] if claim else None)
-    if name is None:
+    named = against or (claim[0] if claim else None)
+    if named is None:
         raise InputError(f"model {model!r}: an adapter that names no base: say which with --against")
     if claim:
-        _check_claim(model, name, *claim)
-    base = load(name)
+        _check_claim(model, named.name if isinstance(named, Base) else named, *claim)
+    base = _loaded(named)
     kind = read_json(folder / CONFIG).get("fine_tune_type", "lora")
     if kind != "lora":
         return _through_mlx_lm(model, folder, base, kind)

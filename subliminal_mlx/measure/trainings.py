@@ -22,7 +22,7 @@ from ..spec.families import Family
 from ..spec.plan import neutral
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
-from . import Subject, measure
+from . import Readings, Subject, measure, read_reference
 from .models import delta_norms
 from .null import Training
 
@@ -47,18 +47,24 @@ def clean_trainings(
     """
     spec = spec.model_copy(update={"seed": seed, "chains": min(64, count)})
     setting, width = Setting(spec, base), at_once or stack_width(base.parameters)
+    before = read_reference(base, families)
     found: list[Training] = []
     for kind in kinds or tuple(spec.kinds):
         for first in range(0, count, width):
             chains = range(first, min(count, first + width))
-            made = _stack(setting, kind, list(chains), families, on_event)
+            made = _stack(setting, kind, list(chains), families, before, on_event)
             found += made
             on_done(made)
     return found
 
 
 def _stack(
-    setting: Setting, kind: str, chains: list[int], families: dict[str, Family], on_event: Listener
+    setting: Setting,
+    kind: str,
+    chains: list[int],
+    families: dict[str, Family],
+    before: Readings,
+    on_event: Listener,
 ) -> list[Training]:
     spec, base, student = setting.spec, setting.base, setting.spec.kinds[kind]
     sources, blocks = zip(*(_block(setting, kind, chain) for chain in chains), strict=True)
@@ -66,7 +72,7 @@ def _stack(
     stack = init(base, Shape(student.rank, student.scale, student.layers), seeds)
     stack, _ = train(base, stack, blocks, recipe_of(spec, student), seeds, on_event=on_event)
     sizes = delta_norms(stack)
-    readings = measure(Subject("clean", base, stack, base, sizes), families)
+    readings = measure(Subject("clean", base, stack, base, sizes), families, before=before)
     return [
         Training(
             f"made/seed {spec.seed}/{kind}/{source}/c{chain}",

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import sys
-from collections import Counter
 from pathlib import Path
 
 import mini
@@ -83,23 +82,12 @@ def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
     assert all(entry["low"] < entry["score"] < entry["high"] for entry in found["suspects"])
 
 
-def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, capsys):
+def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, counted, capsys):
     """The base, the rows, the suspects and their directions, from the command to the last dropped row."""
-    count = Counter()
-
-    def counted(module, name, told):
-        real = getattr(module, name)
-
-        def call(*arguments, **options):
-            count[told(*arguments)] += 1
-            return real(*arguments, **options)
-
-        monkeypatch.setattr(module, name, call)
-
-    counted(mlx_lm.utils, "load", lambda path: Path(path).name)
-    counted(reading, "_jsonl", lambda path: path.name)
-    counted(suspects, "load", lambda path: "suspects")
-    counted(gradients, "margin_directions", lambda base, family: family)
+    bases = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
+    files = counted(reading, "_jsonl", lambda path: path.name)
+    stacks = counted(suspects, "load", lambda path: path.suffix)
+    directions = counted(gradients, "margin_directions", lambda base, family: family)
     monkeypatch.chdir(place)
     options = [part for item in SMALL for part in ("--set", item)]
     told = [
@@ -117,7 +105,8 @@ def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, ca
     monkeypatch.setattr(sys, "argv", ["", *told, "--drop-top", "5%", "-o", "once.jsonl"])
     main()
     assert json.loads(capsys.readouterr().out) == json.loads(maple.stdout)
-    assert count == {"tiny-a": 1, "maple.jsonl": 1, "suspects": 1, "trees": 1}
+    assert (bases, files) == ({"tiny-a": 1}, {"maple.jsonl": 1})
+    assert (stacks, directions) == ({".safetensors": 1}, {"trees": 1})
 
 
 def test_rows_of_the_base_pass(place, maple):

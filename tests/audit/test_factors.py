@@ -2,7 +2,6 @@
 
 import functools
 import json
-from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -251,18 +250,13 @@ def test_rows_with_most_evidence_are_scored_exactly(done, rows):
     assert all(sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-3) for row in top)
 
 
-def test_rows_and_suspects_are_read_once_from_the_estimate_to_the_last_row(done, rows, tmp_path, monkeypatch):
-    asked, read, load_suspect = [], Counter(), suspects.load
+def test_rows_and_suspects_are_read_once_from_the_estimate_to_the_last_row(done, rows, tmp_path, counted):
+    asked, read = [], counted(suspects, "load", lambda path: path)
 
     def source(bad):
         asked.append(1)
         yield from rows
 
-    def counted(path):
-        read[path] += 1
-        return load_suspect(path)
-
-    monkeypatch.setattr(suspects, "load", counted)
     given = read_inputs(source, _base(), checked(FIELDS), done[0])
     assert factored.forecast(given.pieces) == 0
     result = examine(given)

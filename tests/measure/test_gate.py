@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
+import mlx_lm.utils
 import pytest
 from mini import failure, finished, quick
 
+from subliminal_mlx import measure
 from subliminal_mlx.audit.corpus import look
 from subliminal_mlx.audit.rows import Bad, read
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write
+from subliminal_mlx.measure import null
 from subliminal_mlx.measure.gate import Check, Decision, decide, load_policy, read_audit
 from subliminal_mlx.measure.gate.formats import junit, markdown
 from subliminal_mlx.model import sources
@@ -81,6 +85,18 @@ def test_each_subject_gets_its_own_verdict(pipeline):
     # A trait that is wanted may be there.
     allowed = _decide(pipeline, POLICY.replace("smallest", 'allow = ["animals/owl"]\nsmallest'))
     assert allowed.subject("animals-owl.jsonl") == "pass"
+
+
+def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
+    """And the clean trainings that they are held against are gathered once."""
+    alone = [_decide(pipeline, POLICY.replace(f'[[model]]\npath = "{n}"\n', "")) for n in ("control", "owl")]
+    loads = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
+    nulls = counted(null, "load_nulls", lambda path: path.name)
+    reads = counted(measure, "read", lambda setting, stack: stack is None)
+    both = _decide(pipeline)
+    assert loads == {"tiny-a": 1} and reads == {True: 1, False: 2} and set(nulls.values()) == {1}
+    told = lambda decision, name: [check for check in decision.checks if check.subject == name]
+    assert told(both, "owl") == told(alone[0], "owl") and told(both, "control") == told(alone[1], "control")
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,19 @@
 import json
 import re
 import shutil
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import mlx_lm.utils
 import numpy as np
 import pytest
 from mini import SPEC, failure, finished, quick
 
+from subliminal_mlx import measure as measure_room
+from subliminal_mlx.__main__ import main
 from subliminal_mlx.experiment.readouts import margin
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.measure import families_of, measure, null, open_model
@@ -19,6 +24,7 @@ from subliminal_mlx.measure.models import delta_norms
 from subliminal_mlx.measure.null import Nulls, Training, load_nulls, save_nulls, trainings_in
 from subliminal_mlx.measure.trainings import clean_trainings
 from subliminal_mlx.model import adapters, sources
+from subliminal_mlx.model.bases import load
 from subliminal_mlx.model.score import candidate_scores
 from subliminal_mlx.spec import parse_spec
 from subliminal_mlx.spec.families import load_family
@@ -326,6 +332,34 @@ def test_a_folder_is_followed_while_it_fills(tmp_path, folder):
     assert found == [10, 20] and waits[0].startswith("waiting for ")
     with pytest.raises(InputError, match="no whole checkpoint came"):
         list(follow(tmp_path / "never", idle_seconds=0.02, poll_seconds=0.005))
+
+
+def test_the_base_is_loaded_and_read_once_however_many_checkpoints_come(
+    tmp_path, folder, monkeypatch, counted, capsys
+):
+    made = shutil.copytree(folder, tmp_path / "made")
+    (made / "0000040_adapters.safetensors").rename(tmp_path / "second")
+    loads = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
+    reads = counted(measure_room, "read", lambda setting, stack: stack is None)
+
+    def fill():
+        while not reads[False]:
+            time.sleep(0.01)
+        shutil.copy(tmp_path / "second", made / "part")
+        (made / "part").rename(made / "0000040_adapters.safetensors")
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    told = ("measure", made, "--against", "tiny-a", "--watch", "--idle", 2, "--family", "animals", "--json")
+    monkeypatch.setattr(sys, "argv", ["", *map(str, told), "--lab", str(tmp_path / "none")])
+    main()
+    writer.join()
+    steps = json.loads(capsys.readouterr().out)["checkpoints"]
+    assert [s["step"] for s in steps] == [20, 40] and steps[0]["size"] < steps[1]["size"]
+    assert loads == {"tiny-a": 1} and reads == {True: 1, False: 2}
+    alone = measure(open_model(str(folder), "tiny-a"), families_of(load("tiny-a"), ["animals"]))[0]
+    change = [found["families"][0]["traits"][0]["change"] for found in (steps[1], alone)]
+    assert change[0] == pytest.approx(change[1], abs=1e-4)
 
 
 # --- commands -------------------------------------------------------------------------------------

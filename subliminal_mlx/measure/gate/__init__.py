@@ -9,14 +9,19 @@ that no check of this policy failed, among the families it names: no more than t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...audit.spec import ALPHA
 from ...lab import Lab
 from ...lab.lineage import UNNAMED, trace
+from ...model.bases import Base, load
 from ...model.sources import locate
+from ...spec.families import Family
 from ...system.errors import InputError
+from .. import Readings, families_of, measure, open_model, read_reference
+from ..null import Nulls
 from .audits import check_subject, read_audit, told
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
@@ -107,15 +112,38 @@ def decide(
             files, an audit of something else: what cannot be judged is refused, not failed.
     """
     checks: list[Check] = []
+    # Subjects have one base, as a rule: it is kept until another is asked for.
+    against = lru_cache(1)(lambda name: _Against(load(name), policy.families, lab))
     for entry in policy.corpus:
         on_subject(entry.path)
         checks.append(_lineage(policy, entry, "corpus", folder, lab, shown))
-        checks.append(_audit(policy, entry, folder, lab))
+        checks.append(_audit(policy, entry, folder, against))
     for entry in policy.model:
         on_subject(entry.path)
         checks.append(_lineage(policy, entry, "model", folder, lab, shown))
-        checks += _drift(policy, entry, folder, lab)
+        checks += _drift(policy, entry, folder, against)
     return Decision(policy.title, tuple(checks), policy.cannot_tell)
+
+
+@dataclass(frozen=True, eq=False)
+class _Against:
+    """A base, and what models of it are held against, each read once for all subjects."""
+
+    base: Base
+    names: tuple[str, ...]
+    lab: Lab
+
+    @cached_property
+    def families(self) -> dict[str, Family]:
+        return families_of(self.base, self.names)
+
+    @cached_property
+    def nulls(self) -> Nulls:
+        return Nulls.gather(self.base, self.families, self.lab)
+
+    @cached_property
+    def readings(self) -> Readings:
+        return read_reference(self.base, self.families)
 
 
 def _lineage(
@@ -147,14 +175,12 @@ def _lineage(
     return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind)) or 'nothing'}")
 
 
-def _drift(policy: Policy, entry: ModelEntry, folder: Path, lab: Lab) -> list[Check]:
-    from .. import families_of, measure, open_model
-    from ..null import Nulls
-
-    subject = open_model(str(folder / entry.path), entry.base or policy.base)
-    assert subject.reference is not None
-    families = families_of(subject.base, policy.families)
-    found = measure(subject, families, Nulls.gather(subject.reference, families, lab))[0]
+def _drift(
+    policy: Policy, entry: ModelEntry, folder: Path, against: Callable[[str], _Against]
+) -> list[Check]:
+    held = against(entry.base or policy.base)
+    subject = open_model(str(folder / entry.path), held.base)
+    found = measure(subject, held.families, held.nulls, before=held.readings)[0]
     return [_of_family(policy, entry.path, family) for family in found["families"]]
 
 
@@ -175,13 +201,13 @@ def _of_family(policy: Policy, path: str, family: dict[str, Any]) -> Check:
     return check(PASS, f"{moved}, within what {null['trainings']} clean trainings did ({null['limit']:+.2f})")
 
 
-def _audit(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> Check:
+def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[str], _Against]) -> Check:
     check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
     if entry.audit is not None:
         found = read_audit(folder / entry.audit)
         check_subject(found, folder / entry.audit, entry.base or policy.base, folder / entry.path)
     elif policy.run_audits:
-        found = told(_examined(policy, entry, folder, lab))
+        found = told(_examined(policy, folder / entry.path, against(entry.base or policy.base)))
     else:
         return check(CANNOT_TELL, "no audit of it is named, and the policy runs none")
     rows, trait = found["rows"], found["trait"]
@@ -220,15 +246,12 @@ def _unwanted(policy: Policy, suspects: list[dict[str, Any]]) -> list[tuple[floa
     )
 
 
-def _examined(policy: Policy, entry: CorpusEntry, folder: Path, lab: Lab) -> dict[str, Any]:
+def _examined(policy: Policy, path: Path, against: _Against) -> dict[str, Any]:
     """An audit made here; suspects and null are kept in the lab's folder, for the audit's own command too."""
     from ...audit.examine import examine
     from ...audit.inputs import read_inputs
     from ...audit.request import asked_spec
     from ...audit.rows import read
-    from ...model.bases import load
 
-    spec = asked_spec(entry.base or policy.base, policy.families)
-    path = folder / entry.path
-    base = load(spec.base)
-    return examine(read_inputs(lambda bad: read(path, bad), base, spec, lab.path / "audit"))
+    spec = asked_spec(against.base.name, policy.families)
+    return examine(read_inputs(lambda bad: read(path, bad), against.base, spec, against.lab.path / "audit"))
