@@ -32,11 +32,9 @@ TOP = 50
 def top_rows(inputs: Inputs, trait: str, count: int = TOP) -> list[dict[str, Any]]:
     """The rows with the most evidence for a trait among the sample, best first, with their tokens' scores."""
     own, common = _pair(inputs, trait)
-    corpus, base, found = inputs.corpus, inputs.base, []
-    for row in corpus.sample:
-        ids = corpus.writing.encode(row)
-        if not isinstance(ids, str):
-            found.append((row, ids))
+    corpus, base = inputs.corpus, inputs.base
+    encoded = zip(corpus.sample, corpus.sample_ids, strict=True)
+    found = [(row, ids) for row, ids in encoded if not isinstance(ids, str)]
     if inputs.factored:
         # To first order already known: the exact scores are taken of the best alone.
         found = [found[i] for i in promising(inputs.pieces, trait, count)]

@@ -11,6 +11,7 @@ bytes, and again for each pass over more.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Corpus:
 
     def reference(self, spec: AuditSpec) -> tuple[list[Ids], list[Ids]]:
         """Prompts of the sample, in turn, and what the base writes to them."""
-        own = [ids for row in self.sample if not isinstance(ids := self._prompt(row), str)]
+        own, _ = self.encoded()
         prompts = [own[i % len(own)] for i in range(spec.reference_rows)]
         return prompts, self.writing.draw(self.writing.base, prompts, seed_of("reference", self.name))
 
@@ -61,9 +62,14 @@ class Corpus:
         prompts = [[row.system, row.history, row.prompt] for row in self.sample]
         return key("prompts", prompts, self.writing.name)
 
+    @cached_property
+    def sample_ids(self) -> tuple[tuple[Ids, Ids] | str, ...]:
+        """Token ids of every row of the sample, or why it is left out, as `Writing.encode` gives them."""
+        return tuple(map(self.writing.encode, self.sample))
+
     def encoded(self) -> tuple[list[Ids], list[Ids]]:
         """Prompts and completions of those rows of the sample that are in the corpus's form."""
-        found = [ids for row in self.sample if not isinstance(ids := self.writing.encode(row), str)]
+        found = [ids for ids in self.sample_ids if not isinstance(ids, str)]
         return [prompt for prompt, _ in found], [completion for _, completion in found]
 
     def pieces(self, most: int | None, bad: Bad) -> Pieces:
@@ -85,10 +91,6 @@ class Corpus:
                 piece = ([], [], [])
         if piece[0]:
             yield piece
-
-    def _prompt(self, row: Row) -> Ids | str:
-        found = self.writing.encode(row)
-        return found if isinstance(found, str) else found[0]
 
 
 def look(source: Source, base: Base, bad: Bad) -> Corpus:

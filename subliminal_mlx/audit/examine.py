@@ -46,9 +46,9 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
     bad = copy.deepcopy(inputs.bad)
     if inputs.factored:
         families, rows = audited(inputs.pieces, on_event)
-        for row in corpus.sample:
-            if isinstance(reason := corpus.writing.encode(row), str):
-                bad.add(row.number, reason)
+        for row, ids in zip(corpus.sample, corpus.sample_ids, strict=True):
+            if isinstance(ids, str):
+                bad.add(row.number, ids)
         told = None
     else:
         families, rows = _whole(inputs, bad, on_event)
