@@ -38,26 +38,23 @@ def _():
 @app.cell(hide_code=True)
 def _():
     from subliminal_mlx import jobs
-    from subliminal_mlx.jobs import reviews
-    from subliminal_mlx.jobs.reviews.costs import words as audit_time
-    from subliminal_mlx.jobs.reviews.requests import MOST_POLICY, MOST_UPLOAD, Upload
+    from subliminal_mlx.jobs.kinds.costs import words as audit_time
     from subliminal_mlx.lab import Lab
+    from subliminal_mlx.report.public import public
+    from subliminal_mlx.web.access import access
     from subliminal_mlx.web.pages import audited, background, defended, measuring, reviewed, runs, setup
 
-    visitor = jobs.access(mo.app_meta().request)
+    visitor = access(mo.app_meta().request)
     lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)
     query = mo.query_params()
     get_changes, set_changes = mo.state(0)
 
     def refused(error):
         """A refusal as a page shows it: text, without folders of this machine."""
-        return mo.callout(mo.md(plain(jobs.public(str(error), lab.path))), kind="danger")
+        return mo.callout(mo.md(plain(public(str(error), lab.path))), kind="danger")
 
     mo.Html(STYLE)
     return (
-        MOST_POLICY,
-        MOST_UPLOAD,
-        Upload,
         audit_time,
         audited,
         background,
@@ -69,7 +66,6 @@ def _():
         query,
         refused,
         reviewed,
-        reviews,
         runs,
         set_changes,
         setup,
@@ -107,7 +103,7 @@ def _(reviewed, tab):
 
 
 @app.cell
-def _(MOST_UPLOAD, jobs, lab, refused, runs, setup):
+def _(jobs, lab, refused, runs, setup):
     try:
         bases, families = jobs.bases(lab.path), list(setup.traits())
     except SubliminalError as _error:
@@ -121,8 +117,8 @@ def _(MOST_UPLOAD, jobs, lab, refused, runs, setup):
     upload = mo.ui.file(
         [".jsonl", ".parquet"],
         kind="area",
-        max_size=MOST_UPLOAD,
-        label=f"Drop rows here: JSONL or Parquet, up to {MOST_UPLOAD >> 20} MB",
+        max_size=jobs.LIMITS.upload,
+        label=f"Drop rows here: JSONL or Parquet, up to {jobs.LIMITS.upload >> 20} MB",
     )
     audit_form = mo.ui.dictionary(
         {
@@ -187,15 +183,15 @@ def _(bases, families, lab, measuring):
 
 
 @app.cell
-def _(MOST_POLICY):
+def _(jobs):
     policy_file = mo.ui.file(
-        [".toml"], max_size=MOST_POLICY, label="Policy from a file, in place of this text"
+        [".toml"], max_size=jobs.LIMITS.policy_bytes, label="Policy from a file, in place of this text"
     )
     return (policy_file,)
 
 
 @app.cell
-def _(MOST_POLICY, policy_file):
+def _(jobs, policy_file):
     # What is checked is what is read here, and edited: a file's text takes the place of this one.
     _text = """title = "Before training"
 base = "tiny-a"
@@ -209,7 +205,9 @@ audit = "rows.audit.json" # what `audit --json` printed of it
 """
     if policy_file.value:
         _text = policy_file.contents().decode(errors="replace")
-    policy = mo.ui.text_area(_text, max_length=MOST_POLICY, rows=12, full_width=True, label="policy, TOML")
+    policy = mo.ui.text_area(
+        _text, max_length=jobs.LIMITS.policy_bytes, rows=12, full_width=True, label="policy, TOML"
+    )
     return (policy,)
 
 
@@ -293,10 +291,10 @@ def _(audit_form, audit_time, kind, start, visitor):
 
 @app.cell
 def _(
-    Upload,
     audit_form,
     drift_folder,
     drift_form,
+    jobs,
     kind,
     lab,
     measure_form,
@@ -305,7 +303,6 @@ def _(
     policy,
     query,
     refused,
-    reviews,
     run,
     set_changes,
     slot,
@@ -317,7 +314,7 @@ def _(
     mo.stop(not start.value or not visitor.may_start)
 
     def _asked():
-        # What widgets promise holds in the browser only: `reviews` looks at every value again.
+        # What widgets promise holds in the browser only: `jobs` looks at every value again.
         # Where two things are chosen, none is read for the other: that is refused.
         if kind == "audit":
             of_run = {"run": run.value, "source": source.value or ""} if run.value else {}
@@ -332,9 +329,9 @@ def _(
             return form
         return form | {"run": measure_run.value, "slot": slot.value or ""}
 
-    _file = Upload(upload.name(), upload.contents()) if kind == "audit" and upload.value else None
+    _file = jobs.Upload(upload.name(), upload.contents()) if kind == "audit" and upload.value else None
     try:
-        _one = reviews.submit(lab.path, kind, _asked(), visitor.owner, _file)
+        _one = jobs.submit(lab.path, kind, _asked(), visitor.owner, _file)
     except SubliminalError as _error:
         mo.stop(True, refused(_error))
     query.set(kind, _one.id)
@@ -405,7 +402,7 @@ def _(kind, lab, refused, review_id, reviewed, set_changes, standing, tick):
         mo.stop(True, refused(_error))
     if _seen.state != standing.state:
         set_changes(lambda count: count + 1)
-    _title = plain(_seen.review.title) if _seen.review else ""
+    _title = plain(_seen.job.title) if _seen.job else ""
     mo.vstack([mo.md(f"**{_title}**: {plain(reviewed.sentence(_seen))}"), mo.Html(reviewed.stages(_seen))])
     return
 
@@ -419,10 +416,10 @@ def _(standing, visitor):
 
 
 @app.cell
-def _(cancel, lab, refused, review_id, reviews, set_changes, visitor):
+def _(cancel, jobs, lab, refused, review_id, set_changes, visitor):
     mo.stop(not cancel.value)
     try:
-        reviews.cancel(lab.path, review_id, visitor.owner)
+        jobs.cancel(lab.path, review_id, visitor.owner)
         _told = mo.md("Cancelled: it ends within seconds.")
     except SubliminalError as _error:
         _told = refused(_error)
@@ -434,7 +431,7 @@ def _(cancel, lab, refused, review_id, reviews, set_changes, visitor):
 @app.cell
 def _(reviewed, standing, visitor):
     mo.stop(standing.state in ("queued", "running", "done"))
-    _title = f"{standing.review.title}: " if standing.review else ""
+    _title = f"{standing.job.title}: " if standing.job else ""
     _told = mo.callout(mo.md(plain(_title + reviewed.sentence(standing))), kind="warn")
     again = mo.ui.run_button(label="Start it again")
     mo.vstack([_told, *([again] if standing.owner_is(visitor.owner) and visitor.may_start else [])])
@@ -442,10 +439,10 @@ def _(reviewed, standing, visitor):
 
 
 @app.cell
-def _(again, lab, refused, review_id, reviews, set_changes, visitor):
+def _(again, jobs, lab, refused, review_id, set_changes, visitor):
     mo.stop(not again.value or not visitor.may_start)
     try:
-        reviews.again(lab.path, review_id, visitor.owner)
+        jobs.again(lab.path, review_id, visitor.owner)
     except SubliminalError as _error:
         mo.stop(True, refused(_error))
     set_changes(lambda count: count + 1)
@@ -471,10 +468,10 @@ def _(standing, visitor):
 
 
 @app.cell
-def _(kind, lab, query, refused, remove, review_id, reviews, set_changes, visitor):
+def _(jobs, kind, lab, query, refused, remove, review_id, set_changes, visitor):
     mo.stop(not remove.value)
     try:
-        reviews.forget(lab.path, review_id, visitor.owner)
+        jobs.forget(lab.path, review_id, visitor.owner)
     except SubliminalError as _error:
         mo.stop(True, refused(_error))
     query.remove(kind)

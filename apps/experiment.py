@@ -196,22 +196,26 @@ def _(elsewhere):
 @app.cell(hide_code=True)
 def _():
     from subliminal_mlx import jobs
+    from subliminal_mlx.jobs.kinds.run import checked_spec
     from subliminal_mlx.lab import Lab
     from subliminal_mlx.report import charts
+    from subliminal_mlx.report.public import public
+    from subliminal_mlx.web.access import access
     from subliminal_mlx.web.pages import cost, downloads, live, picked, reading, runs, setup, watch
 
-    visitor = jobs.access(mo.app_meta().request)
+    visitor = access(mo.app_meta().request)
     lab = Lab(visitor.lab, wait_seconds=10, on_wait=lambda line: None)
     query = mo.query_params()
     get_changes, set_changes = mo.state(0)
 
     def refused(error):
         """A refusal as a page shows it: text, without folders of this machine."""
-        return mo.callout(mo.md(plain(jobs.public(str(error), lab.path))), kind="danger")
+        return mo.callout(mo.md(plain(public(str(error), lab.path))), kind="danger")
 
     mo.Html(STYLE)
     return (
         charts,
+        checked_spec,
         cost,
         downloads,
         get_changes,
@@ -219,6 +223,7 @@ def _():
         lab,
         live,
         picked,
+        public,
         query,
         reading,
         refused,
@@ -313,14 +318,14 @@ def _(form, pasted, preset):
 
 
 @app.cell
-def _(form, jobs, lab, pasted, preset, refused, setup):
+def _(checked_spec, form, lab, pasted, preset, refused, setup):
     # What widgets promise holds in the browser only: every value is checked again here, and once more by the job.
     try:
         if pasted.value.strip():
             _text = pasted.value
         else:
             _text = setup.to_toml(setup.from_form(preset.value, form.value))
-        spec, _ = jobs.checked(lab.path, _text)
+        spec, _ = checked_spec(lab.path, _text)
     except SubliminalError as _error:
         mo.stop(True, refused(_error))
     return (spec,)
@@ -361,12 +366,12 @@ def _(cost, lab, refused, setup, spec, start, visitor):
 def _(jobs, query, refused, set_changes, setup, spec, start, visitor):
     mo.stop(not start.value or not visitor.may_start)
     try:
-        _job = jobs.submit(visitor.lab, setup.to_toml(spec), visitor.owner)
+        _job = jobs.submit(visitor.lab, "run", {"spec": setup.to_toml(spec)}, visitor.owner)
     except SubliminalError as _error:
         mo.stop(True, refused(_error))
-    query.set("run", _job.run_id)
+    query.set("run", _job.id)
     set_changes(lambda count: count + 1)
-    mo.md(f"Run `{_job.run_id}`: see below. Its address can be shared and reloaded.")
+    mo.md(f"Run `{_job.id}`: see below. Its address can be shared and reloaded.")
     return
 
 
@@ -483,7 +488,7 @@ def _(standing, visitor):
 def _(again, jobs, refused, set_changes, setup, standing, visitor):
     mo.stop(not again.value or not standing.spec or not visitor.may_start)
     try:
-        jobs.submit(visitor.lab, setup.to_toml(standing.spec), visitor.owner)
+        jobs.submit(visitor.lab, "run", {"spec": setup.to_toml(standing.spec)}, visitor.owner)
     except SubliminalError as _error:
         mo.stop(True, refused(_error))
     set_changes(lambda count: count + 1)
@@ -649,7 +654,7 @@ def _(seen):
 
 
 @app.cell
-def _(answering, arm, ask, jobs, lab, live, question, seen, who):
+def _(answering, arm, ask, lab, live, public, question, seen, who):
     mo.stop(not ask.value)
 
     def _talk(asked):
@@ -659,7 +664,7 @@ def _(answering, arm, ask, jobs, lab, live, question, seen, who):
             said = [message["answer"] for message in background.do("ask", lab=str(lab.path), **asked)]
             mo.output.replace(mo.Html(live.answers(said)))
         except SubliminalError as error:
-            mo.output.replace(mo.callout(mo.md(plain(jobs.public(str(error), lab.path))), kind="warn"))
+            mo.output.replace(mo.callout(mo.md(plain(public(str(error), lab.path))), kind="warn"))
 
     mo.output.replace(mo.md("Asking: the first question after a start takes a few seconds."))
     _asked = {"question": question.value, "arm": arm.value, "trait": who.value, "kind": answering.value}

@@ -40,7 +40,7 @@ def serve_app(
         str, typer.Option(help="The path under which a proxy passes the pages on, such as /subliminal.")
     ] = "",
 ) -> None:
-    """Serve an app in the browser; runs started there outlive it.
+    """Serve an app in the browser; what is started there outlives it.
 
     \b
     python -m subliminal_mlx app
@@ -91,12 +91,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def queue(
     cancel: Annotated[
-        str | None, typer.Option(help="End this run, whoever started it: an id, or its start.")
+        str | None, typer.Option(help="End this job, whoever started it: an id, or its start.")
     ] = None,
     lab: LabOption = Path("lab"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list and nothing else.")] = False,
 ) -> None:
-    """List the runs of a lab that compute or wait, in order, or cancel one that was started from an app.
+    """List the jobs of a lab that compute or wait, in order, or cancel one that was started from an app.
 
     \b
     python -m subliminal_mlx queue
@@ -106,19 +106,20 @@ def queue(
 
     found = jobs.queue(lab)
     if cancel is not None:
-        meant = [job for job in found if job.run_id.startswith(cancel) and job.owner]
+        meant = [job for job in found if job.id.startswith(cancel) and job.owner]
         # Every id starts with nothing.
         if not cancel or len(meant) != 1:
-            there = ", ".join(job.run_id for job in found if job.owner) or "none"
+            there = ", ".join(job.id for job in found if job.owner) or "none"
             raise InputError(
-                f"run {cancel!r:.20} is no one run that was started from an app; there are: {there}"
+                f"job {cancel!r:.20} is no one job that was started from an app; there are: {there}"
             )
-        jobs.cancel(lab, meant[0].run_id, meant[0].owner)
-        print(f"run {meant[0].run_id} is cancelled: what it has computed is kept")
+        jobs.cancel(lab, meant[0].id, meant[0].owner)
+        print(f"{meant[0].kind} {meant[0].id} is cancelled: what it has computed is kept")
         return
     rows: list[dict[str, Any]] = [
         {
-            "run": job.run_id,
+            "job": job.id,
+            "kind": job.kind,
             "state": job.state,
             "from": "an app" if job.owner else "a terminal",
             "title": job.title,
@@ -132,7 +133,7 @@ def queue(
     from rich.table import Column, Table
 
     table = Table(
-        *(Column(name, overflow="fold") for name in ("run", "state", "from", "title")),
+        *(Column(name, overflow="fold") for name in ("job", "kind", "state", "from", "title")),
         box=None,
         pad_edge=False,
     )

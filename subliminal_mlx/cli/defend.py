@@ -57,9 +57,9 @@ def defend(
     mine.py holds `def defend(rows, seed)`, which returns the rows to keep (see the README).
     """
     from ..defences import bench
+    from ..jobs import line
     from ..lab import Lab
     from ..pipeline import run as pipeline
-    from ..pipeline import turns
     from ..report.terminal import ProgressView
     from ..spec import load_spec, parse_spec, presets
 
@@ -77,7 +77,7 @@ def defend(
     # Of a run that is a bench already, its own defences.
     wanted = bench.bench_spec(spec, defence or spec.defences, kind or ())
     with ProgressView() as view:
-        turn = lambda name, held: turns.turn(store.path, name, wanted.title, view.waits, held)
+        turn = lambda name, held: line.turn(store.path, name, wanted.title, view.waits, held)
         outcome = pipeline.run(wanted, store, processes, force, view, turn)
     rows = bench.report(store, outcome.run_id)
     if output:

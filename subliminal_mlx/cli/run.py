@@ -129,14 +129,14 @@ def status_of(store: Any, run: dict[str, Any]) -> str:
 
 
 def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
+    from ..jobs import line
     from ..lab import Lab
     from ..pipeline import run as pipeline
-    from ..pipeline import turns
     from ..report.terminal import ProgressView, print_result
 
     store = Lab(lab)
     with ProgressView() as view:
-        turn = lambda name, held: turns.turn(store.path, name, spec.title, view.waits, held)
+        turn = lambda name, held: line.turn(store.path, name, spec.title, view.waits, held)
         view.first = lambda: _forecast(spec, store, processes)
         outcome = pipeline.run(spec, store, processes, force, view, turn)
     if as_json:

@@ -1,11 +1,13 @@
-"""Runs started from apps: queued, watched and cancelled; each in a process that outlives its page.
+"""Long work: asked for by a page or a program, waiting in one line, each job in a process that outlives who asked.
 
-    job = submit(lab, spec_toml, owner)        # checked again; one that is queued or done is answered
-    view(lab, job.run_id).state                # "queued", "running", ..., "done"
-    cancel(lab, job.run_id, owner)             # only by who started it
+    job = submit(lab, "audit", {"base": "tiny-a", "families": ["animals"]}, owner, upload)
+    view(lab, job.id).state                    # "queued", "running", ..., "done"
+    books.Books(lab).result(job.id)            # the folder with what was found
+    cancel(lab, job.id, owner)                 # only by who started it
 
-The queue is files in LAB/queue (`books`); one process a lab takes them in order (`dispatch`), and one process a job
-calls the pipeline (`work`). All labs and terminals of a machine share one line (`turns`).
+What may be asked is a kind's (`kinds`), a job is a folder LAB/jobs/ID (`books`); one process a lab takes jobs in order
+(`dispatch`), and one process a job computes it (`work`). All labs and terminals of a machine share one line (`line`).
+An id says nothing about what it stands for: who started a job finds it listed, others only by its address.
 """
 
 import os
@@ -18,26 +20,25 @@ from pathlib import Path
 from typing import Any
 
 from ..lab import Lab
-from ..pipeline import turns
 from ..report.public import public
-from ..system.errors import InputError, SubliminalError
-from ..web import access as visitors
-from ..web.access import Access
-from .books import Books, Job, open_books
+from ..system.errors import InputError
+from . import line
+from .books import RUN_ID, Books, Job, open_books
 from .dispatch import last_words, wake
-from .limits import LIMITS, Limits, bases, checked
+from .kinds import checked
+from .limits import LIMITS, bases
+from .request import Sender, Upload, stored_name
 
 __all__ = [
     "LIMITS",
-    "Access",
     "Job",
-    "Limits",
+    "Upload",
     "View",
-    "access",
+    "again",
     "bases",
     "cancel",
-    "checked",
-    "public",
+    "forget",
+    "listing",
     "queue",
     "submit",
     "view",
@@ -47,16 +48,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows of a run."""
+    """What a page shows of a job, or of a run that a terminal started."""
 
     state: str
     """"empty", "queued", "running", "failed", "cancelled", "interrupted" or "done"."""
     position: int | None
-    """Where it is queued: how many runs of this machine go first."""
+    """Where it is queued: how many go first."""
     progress: dict[str, Any] | None
-    """As the pipeline last wrote it, also of a run that is not running; no paths in its message."""
+    """As it was last written, also of a job that is not running; no paths in its message."""
     message: str
-    """Why it failed, or what stopped it."""
+    """Why it failed, what stopped it, or what was found."""
     job: Job | None
 
     def owner_is(self, owner: str) -> bool:
@@ -64,67 +65,106 @@ class View:
         return self.job is not None and self.job.owner == owner != ""
 
 
-def access(request: Mapping[str, Any] | None) -> Access:
-    """The visitor behind a request, as marimo's `mo.app_meta().request` has it, and what that visitor may do.
+def submit(lab: Path, kind: str, values: Mapping[str, Any], owner: str, upload: Upload | None = None) -> Job:
+    """Queue what a browser or a program asks for; what is queued, running or done already is only answered.
 
-    Where runs may be started, jobs that a kill left go on.
+    Raises:
+        InputError: a value that is not allowed, or too many that wait already.
+        MachineError: the lab cannot be written to, or no process be started.
     """
-    visitor = visitors.access(request)
-    if visitor.may_start:
-        with suppress(SubliminalError):
-            wake(visitor.lab)
-    return visitor
-
-
-def submit(lab: Path, spec_toml: str, owner: str) -> Job:
-    """Queue the run of a spec that came from a browser; a run that is queued, running or done is only answered.
-
-    Raises InputError: a spec that a visitor may not start (`check`), or a queue that is full; MachineError: the lab
-    cannot be written to, or no process be started.
-    """
-    spec, run_id = checked(lab, spec_toml)
-    store = Lab(lab)
-    found = store.run(run_id) if store.exists else None
-    if found and found["status"] == "done":
-        return Job(run_id, found["title"], "done", found["created"].timestamp(), "")
+    sender = Sender(lab, owner, upload)
+    asked = checked(kind, values, sender)
+    job_id, now = asked.identify(sender), time.time_ns()
+    job = Job(job_id, kind, asked.title(sender), "queued", now / 1e9, owner)
+    if (seen := view(lab, job_id)).state == "done":
+        # Whoever else asked for it before is nobody's to know.
+        return replace(seen.job or job, state="done", owner=owner if seen.owner_is(owner) else "")
     with open_books(lab) as books:
-        before = books.read(run_id)
+        before = books.read(job_id)
         if before and before.state in ("queued", "running") and not before.cancelled:
             job = before
         else:
-            if before and books.alive(run_id):
-                raise InputError(f"run {run_id} is being cancelled: start it again in a moment")
-            _check_room(books, owner)
-            now = time.time_ns()
-            job = books.write(Job(run_id, spec.title, "queued", now / 1e9, owner, "", spec_toml, now))
+            _check_room(books, job_id, owner, len(upload.content) if upload else 0)
+            sent = {stored_name(upload.name): upload.content} if upload else {}
+            values, is_long = asked.model_dump(mode="json"), asked.is_long(sender)
+            job = books.begin(replace(job, values=values, number=now, is_long=is_long), sent)
     wake(lab)
     return job
 
 
-def _check_room(books: Books, owner: str) -> None:
-    waiting = books.jobs("queued")
-    if len(waiting) >= LIMITS.queue:
-        raise InputError(f"{LIMITS.queue} runs wait already: start yours when one of them has ended")
-    if sum(job.owner == owner for job in waiting) >= LIMITS.queue_of_one:
-        raise InputError(f"{LIMITS.queue_of_one} runs of yours wait already: cancel one, or wait for it")
+def again(lab: Path, job_id: str, owner: str) -> None:
+    """Start one anew that failed, was cancelled or interrupted; what was kept is used.
+
+    Raises:
+        InputError: that visitor did not start it, or it goes on.
+    """
+    with open_books(lab) as books:
+        job = _own(books, job_id, owner)
+        if job.state in ("queued", "running", "done"):
+            raise InputError("it goes on, or is done: nothing to start")
+        _check_room(books, job_id, owner, 0)
+        now = time.time_ns()
+        books.begin(
+            replace(job, created=now / 1e9, number=now, state="queued", message="", attempts=0, cancelled=0.0)
+        )
+    wake(lab)
 
 
-def view(lab: Path, run_id: str) -> View:
-    """How a run stands, whoever started it: from small files, and the database only where they say nothing.
+def cancel(lab: Path, job_id: str, owner: str) -> None:
+    """End a job that waits or runs; what it has computed is kept.
 
-    Raises InputError if `run_id` is no run id.
+    Raises:
+        InputError: that visitor did not start it, or there is nothing to end.
+    """
+    with open_books(lab) as books:
+        job = books.read(job_id)
+        if job is None or job.state not in ("queued", "running"):
+            raise InputError(f"job {job_id} is neither queued nor running from this app: nothing to cancel")
+        _own(books, job_id, owner)
+        pid = books.alive(job_id)
+        state = "running" if pid else "cancelled"
+        books.write(replace(job, state=state, cancelled=job.cancelled or time.time()))
+        if pid and pid > 0:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+
+def forget(lab: Path, job_id: str, owner: str) -> None:
+    """Remove one with its file and what was found.
+
+    Raises:
+        InputError: that visitor did not start it, it goes on, or it is a run, which is the lab's.
+    """
+    with open_books(lab) as books:
+        job = _own(books, job_id, owner)
+        if job.kind == "run":
+            raise InputError("a run is the lab's, whoever started it: it cannot be removed from here")
+        if job.state in ("queued", "running") or books.alive(job_id):
+            raise InputError("it goes on: cancel it first")
+        books.remove(job_id)
+
+
+def listing(lab: Path, kind: str, owner: str) -> list[Job]:
+    """That visitor's jobs of a kind, newest first."""
+    found = [job for job in Books(lab).jobs() if job.kind == kind and job.owner == owner != ""]
+    return sorted(found, key=lambda job: -job.created)
+
+
+def view(lab: Path, job_id: str) -> View:
+    """How a job stands, whoever started it: from small files, and the database only where they say nothing of a run.
+
+    Raises InputError if `job_id` is no id.
     """
     books = Books(lab)
-    folders, job = books.folders, books.read(run_id)
-    progress = folders.read_progress(run_id)
+    job, progress = books.read(job_id), books.read_progress(job_id)
     if progress and progress.get("message"):
-        progress = progress | {"message": public(str(progress["message"]), folders.path)}
-    state, message, position = _state(books, run_id, job, progress), "", None
-    if progress and state != "done" and progress.get("pid") != folders.run_holder(run_id):
+        progress = progress | {"message": public(str(progress["message"]), books.lab)}
+    state, message, position = _state(books, job_id, job, progress), "", None
+    if progress and state != "done" and progress.get("pid") != _run_holder(books, job_id):
         # Its process is gone: how far it came still holds, what it was at does not.
         progress = progress | {"running": {}, "seconds_left": None, "tokens_per_second": None}
     if state == "queued":
-        position = _ahead(books, run_id, job)
+        position = _ahead(books, job_id, job)
     elif job and job.state == state:
         message = job.message
     elif progress and progress.get("state") == state:
@@ -132,88 +172,101 @@ def view(lab: Path, run_id: str) -> View:
     left = job and job.state in ("queued", "running") and state in ("queued", "interrupted")
     if left and not books.dispatcher():
         message = last_words(books) or "nobody takes the queue now"
-        message += "; it goes on when a page is opened that may start runs"
+        message += "; it goes on when a page is opened that may start jobs"
     return View(state, position, progress, message, job)
 
 
-def _state(books: Books, run_id: str, job: Job | None, progress: dict[str, Any] | None) -> str:
-    last = progress.get("state") if progress else None
+def queue(lab: Path) -> list[Job]:
+    """The lab's jobs that compute or wait, those from a terminal too, in order."""
+    books = Books(lab)
+    jobs = books.jobs("running", "queued")
+    places = [(place, "queued") for place in _from_terminals(books)]
+    if (now := line.computing()) and _from_terminal(books, now):
+        places.append((now, "running"))
+    ids = {job.id for job in jobs}
+    jobs += [
+        Job(place.job_id, place.kind, place.title, state, place.number / 1e9, "", number=place.number)  # type: ignore[arg-type]
+        for place, state in places
+        if place.job_id not in ids
+    ]
+    return sorted(jobs, key=lambda job: (job.state == "queued", job.number))
+
+
+def _own(books: Books, job_id: str, owner: str) -> Job:
+    job = books.read(job_id)
+    if job is None:
+        raise InputError("there is no such job here")
+    if not owner or job.owner != owner:
+        raise InputError(f"job {job_id} was started by somebody else, who alone may end, repeat or remove it")
+    return job
+
+
+def _check_room(books: Books, job_id: str, owner: str, coming: int) -> None:
+    if books.alive(job_id):
+        raise InputError(f"job {job_id} is being cancelled: start it again in a moment")
+    waiting = books.jobs("queued")
+    if len(waiting) >= LIMITS.queue:
+        raise InputError(f"{LIMITS.queue} jobs wait already: start yours when one of them has ended")
+    if sum(job.owner == owner for job in waiting) >= LIMITS.queue_of_one:
+        raise InputError(f"{LIMITS.queue_of_one} jobs of yours wait already: cancel one, or wait for it")
+    if coming and books.size() + coming > LIMITS.stored:
+        raise InputError(
+            f"this lab keeps {LIMITS.stored >> 30} GB of uploads and no more: remove old ones first"
+        )
+
+
+def _state(books: Books, job_id: str, job: Job | None, progress: dict[str, Any] | None) -> str:
+    is_run = RUN_ID.fullmatch(job_id)
+    last = progress.get("state") if progress and is_run else None
     if last == "done":
         return "done"
     # A job whose process has just ended is about to be seen to.
-    if books.folders.run_holder(run_id) or _cared_for(books, job):
+    if _run_holder(books, job_id) or _cared_for(books, job):
         return "running"
-    if (job and job.state == "queued") or any(place.run_id == run_id for place in _from_terminals(books)):
+    if (job and job.state == "queued") or any(place.job_id == job_id for place in _from_terminals(books)):
         return "queued"
-    if job and job.state in ("failed", "cancelled", "interrupted"):
-        return job.state
-    if (job and job.state == "running") or last in ("running", "interrupted"):
+    if job and job.state == "running":
         return "interrupted"
+    if job and (job.state != "done" or not is_run):
+        return job.state
+    if not is_run:
+        return "empty"
     if last:
-        return last
-    store = Lab(books.folders.path)
-    found = store.run(run_id) if store.exists else None
+        return "interrupted" if last == "running" else last
+    store = Lab(books.lab)
+    found = store.run(job_id) if store.exists else None
     return "empty" if not found else "interrupted" if found["status"] == "running" else found["status"]
 
 
+def _run_holder(books: Books, job_id: str) -> int | None:
+    return books.runs.run_holder(job_id) if RUN_ID.fullmatch(job_id) else None
+
+
 def _cared_for(books: Books, job: Job | None) -> bool:
-    if job is None:
+    return job is not None and bool(books.alive(job.id) or (job.state == "running" and books.dispatcher()))
+
+
+def _from_terminals(books: Books) -> list[line.Place]:
+    """Who waits with work of this lab and is none of its jobs."""
+    return [place for place in line.waiting() if _from_terminal(books, place)]
+
+
+def _from_terminal(books: Books, place: line.Place) -> bool:
+    if place.lab != books.lab:
         return False
-    return bool(books.alive(job.run_id) or (job.state == "running" and books.dispatcher()))
-
-
-def _from_terminals(books: Books) -> list[turns.Place]:
-    """Who waits with a run of this lab and is none of its jobs."""
-    return [place for place in turns.waiting() if _from_terminal(books, place)]
-
-
-def _from_terminal(books: Books, place: turns.Place) -> bool:
     # A job that has just ended, or been cancelled, may still be in the line: its number tells.
-    job = books.read(place.run_id) if place.lab == books.folders.path else None
-    return place.lab == books.folders.path and (job is None or job.number != place.number)
+    job = books.read(place.job_id)
+    return job is None or job.number != place.number
 
 
-def _ahead(books: Books, run_id: str, job: Job | None) -> int:
-    waiting = turns.waiting()
-    mine = [place.number for place in waiting if place.run_id == run_id and place.lab == books.folders.path]
+def _ahead(books: Books, job_id: str, job: Job | None) -> int:
+    beside = [one for one in books.jobs("running", "queued") if one.is_long == (job is None or job.is_long)]
+    if job and not job.is_long:
+        return sum(one.number < job.number for one in beside)
+    waiting = line.waiting()
+    mine = [place.number for place in waiting if place.job_id == job_id and place.lab == books.lab]
     number = min(mine) if mine else job.number if job else 0
-    # Jobs of this lab may have no ticket yet.
-    numbers = {place.number for place in waiting} | {other.number for other in books.jobs("queued")}
-    return (turns.computing() is not None) + sum(other < number for other in numbers)
-
-
-def queue(lab: Path) -> list[Job]:
-    """The lab's runs that compute or wait, those from a terminal too, in order."""
-    books = Books(lab)
-    jobs = {job.run_id: job for job in books.jobs("running", "queued")}
-    running = [job for job in jobs.values() if job.state == "running"]
-    places = [(place, "queued") for place in _from_terminals(books)]
-    if (now := turns.computing()) and _from_terminal(books, now):
-        places.append((now, "running"))
-    for place, state in places:
-        if place.run_id not in jobs:
-            jobs[place.run_id] = Job(
-                place.run_id, place.title, state, place.number / 1e9, "", number=place.number
-            )
-            running += [jobs[place.run_id]] if state == "running" else []
-    waiting = sorted((job for job in jobs.values() if job not in running), key=lambda job: job.number)
-    return [*running, *waiting]
-
-
-def cancel(lab: Path, run_id: str, owner: str) -> None:
-    """End a job that waits or runs; what it has computed is kept.
-
-    Raises InputError if that visitor did not start it, or if there is nothing to end.
-    """
-    with open_books(lab) as books:
-        job = books.read(run_id)
-        if job is None or job.state not in ("queued", "running"):
-            raise InputError(f"run {run_id} is neither queued nor running from this app: nothing to cancel")
-        if not owner or job.owner != owner:
-            raise InputError(f"run {run_id} was started by somebody else, who alone may cancel it")
-        pid = books.alive(run_id)
-        state = "running" if pid else "cancelled"
-        books.write(replace(job, state=state, cancelled=job.cancelled or time.time()))
-        if pid and pid > 0:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGINT)
+    # Jobs of this lab may have no ticket yet; and where there is no line, it waits for them alone.
+    numbers = {place.number for place in waiting} | {one.number for one in beside if one.state == "queued"}
+    held = line.computing() is not None or any(one.state == "running" for one in beside)
+    return held + sum(other < number for other in numbers)

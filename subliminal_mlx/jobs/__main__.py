@@ -1,5 +1,5 @@
-"""The queue's processes, each with the locks it has inherited: `python -m subliminal_mlx.jobs LAB dispatch LOCK` takes
-jobs, `python -m subliminal_mlx.jobs LAB RUN LOCK ...` does one."""
+"""The jobs' processes, each with the locks it has inherited: `python -m subliminal_mlx.jobs LAB dispatch LOCK` takes
+jobs, `python -m subliminal_mlx.jobs LAB ID LOCK ...` does one."""
 
 import sys
 from pathlib import Path

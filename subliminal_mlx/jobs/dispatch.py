@@ -2,8 +2,8 @@
 
     wake(lab)                    # starts it if jobs wait and none runs
 
-It keeps a ticket in the machine's line for every job that waits, and when a job's turn comes starts that job's own
-process and hands it the machine. It ends when nothing waits. Killed at any moment it loses nothing: jobs are files,
+It keeps a ticket in the machine's line for every long job that waits, and when a job's turn comes starts that job's
+own process and hands it the machine; short ones go beside it, one at a time. It ends when nothing waits. Killed at any moment it loses nothing: jobs are files,
 the machine and the job are held by the job's process, and the next dispatcher finds them as they are.
 """
 
@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..pipeline import turns
 from ..report.public import public
 from ..system import locks
 from ..system.errors import MachineError, SubliminalError
+from . import line
+from .before import KILLED
 from .books import Books, Job, open_books
 
 POLL_SECONDS = 0.2
@@ -29,9 +30,6 @@ MOST_ATTEMPTS = 3
 # What a cancelled job gets to end by itself, before it is told harder, and harder still.
 PATIENCE_SECONDS = (15.0, 30.0)
 SECRETS = ("SUBLIMINAL_PASSWORD",)
-DISPATCH = "dispatch"
-JOBS = "subliminal_mlx.jobs"
-KILLED = "its process was killed, as when memory runs out: start it again, and it goes on where it was"
 
 
 def wake(lab: Path) -> bool:
@@ -45,8 +43,7 @@ def wake(lab: Path) -> bool:
     except locks.HeldError:
         return False
     try:
-        arguments = [str(books.folders.path), DISPATCH, str(lock)]
-        pid = start_process(JOBS, arguments, books.path / "dispatcher.log", (lock,))
+        pid = _start([str(books.lab), "dispatch"], books.path / "dispatcher.log", [lock])
     except BaseException:
         locks.release(lock)
         raise
@@ -55,27 +52,26 @@ def wake(lab: Path) -> bool:
 
 
 def _left(books: Books) -> bool:
-    killed = (job for job in books.jobs("running") if not books.alive(job.run_id))
-    return bool(books.jobs("queued")) or any(killed)
+    return any(job.state == "queued" or not books.alive(job.id) for job in books.jobs("queued", "running"))
 
 
-def start_process(module: str, arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -> int:
+def _start(arguments: list[str], log: Path, held: list[int]) -> int:
     """A process of its own, which no Ctrl-C and no end of ours reaches; its pid.
 
-    `descriptors` are locks that it inherits. Raises MachineError if it cannot be started.
+    `held` are locks that it inherits. Raises MachineError if it cannot be started.
     """
     environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     try:
         with open(log, "wb") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, "-m", "subliminal_mlx.jobs", *arguments, *map(str, held)],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,
                 cwd=Path(__file__).parents[2],
                 env=environment,
                 start_new_session=True,
-                pass_fds=descriptors,
+                pass_fds=held,
             )
     except OSError as error:
         raise MachineError(f"the job's process cannot be started: {error.strerror}") from error
@@ -106,7 +102,7 @@ def last_words(books: Books) -> str:
         lines = (books.path / "dispatcher.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return public(lines[-1], books.folders.path) if lines else ""
+    return public(lines[-1], books.lab) if lines else ""
 
 
 class _Dispatcher:
@@ -114,27 +110,29 @@ class _Dispatcher:
 
     def __init__(self, books: Books) -> None:
         self.books = books
-        self.tickets: dict[str, turns.Ticket] = {}
+        self.tickets: dict[str, line.Ticket] = {}
         self.started: set[str] = set()
 
     def step(self) -> bool:
         """Do what there is to do; False if there is nothing, and nobody to wait for."""
         for job in self.books.jobs("running"):
             self._settle(job)
-        waiting, running = self.books.jobs("queued"), self.books.jobs("running")
-        self._keep_tickets(waiting)
-        # A lab computes one job at a time also where the machine has no line.
-        if waiting and not running:
-            self._call(waiting[0])
-        return bool(waiting or running)
+        jobs = self.books.jobs("queued", "running")
+        self._keep_tickets([job for job in jobs if job.is_long and job.state == "queued"])
+        for is_long in (True, False):
+            some = [job for job in jobs if job.is_long == is_long]
+            # A lab computes one long job at a time also where the machine has no line.
+            if some and all(job.state == "queued" for job in some):
+                self._call(some[0])
+        return bool(jobs)
 
     def _settle(self, job: Job) -> None:
         """See to a job that ended without a word, or was cancelled and does not end."""
-        if pid := self.books.alive(job.run_id):
+        if pid := self.books.alive(job.id):
             _press(job, pid)
         elif job.cancelled:
             self.books.write(replace(job, state="cancelled", message=""))
-        elif job.run_id not in self.started and job.attempts < MOST_ATTEMPTS:
+        elif job.id not in self.started and job.attempts < MOST_ATTEMPTS:
             # Both it and the dispatcher before us were killed.
             self.books.write(replace(job, state="queued"))
         else:
@@ -142,36 +140,36 @@ class _Dispatcher:
 
     def _keep_tickets(self, waiting: list[Job]) -> None:
         """A ticket for every job that waits, and for no other."""
-        numbers = {job.run_id: job.number for job in waiting}
-        for run_id, ticket in [*self.tickets.items()]:
-            if numbers.get(run_id) != ticket.number:
-                self.tickets.pop(run_id).drop()
+        numbers = {job.id: job.number for job in waiting}
+        for job_id, ticket in [*self.tickets.items()]:
+            if numbers.get(job_id) != ticket.number:
+                self.tickets.pop(job_id).drop()
         for job in waiting:
-            if job.run_id not in self.tickets:
-                self.tickets[job.run_id] = turns.Ticket(
-                    self.books.folders.path, job.run_id, job.title, job.number
-                )
+            if job.id not in self.tickets:
+                place = (self.books.lab, job.id, job.title, job.number, job.kind)
+                self.tickets[job.id] = line.Ticket(*place)
 
     def _call(self, job: Job) -> None:
         """Start the job's process if its turn has come, and hand it the locks that it is to hold."""
-        machine = self.tickets[job.run_id].call()
+        machine = self.tickets[job.id].call() if job.is_long else -1
         if machine is None:
             return
         held = [machine] if machine >= 0 else []
         try:
-            held.append(locks.acquire(self.books.lock_file(job.run_id)))
+            folder = self.books.folder(job.id)
+            folder.mkdir(parents=True, exist_ok=True)
+            held.append(locks.acquire(folder / "lock"))
             job = self.books.write(replace(job, state="running", attempts=job.attempts + 1))
-            log = self.books.lock_file(job.run_id).with_suffix(".log")
-            arguments = [str(self.books.folders.path), job.run_id, *map(str, held)]
-            pid = start_process(JOBS, arguments, log, tuple(held))
+            pid = _start([str(self.books.lab), job.id], folder / "log", held)
         except BaseException:
             for descriptor in held:
                 locks.release(descriptor)
             raise
         for descriptor in held:
             locks.hand_over(descriptor, pid)
-        self.started.add(job.run_id)
-        self.tickets.pop(job.run_id).drop()
+        self.started.add(job.id)
+        if job.is_long:
+            self.tickets.pop(job.id).drop()
 
 
 def _press(job: Job, pid: int) -> None:

@@ -1,33 +1,28 @@
-"""What a visitor may start: specs within limits that name nothing but what is here already.
+"""What a visitor may name and start, whatever the kind of job: the largest sizes, bases, and paths inside the lab.
 
-    spec, run_id = checked(lab, text)          # InputError says which field is wrong, and what is allowed
+    known("base", [name], bases(lab)); inside(lab, "trained/one", owner)      # InputError says what is allowed
 
-A browser's text is checked here twice: when it comes, and again in the process that computes. Names are looked
-at before anything is looked up by them, so that no path from a browser is ever opened.
+Names are looked at before anything is looked up by them, so that no path from a browser is ever opened.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os.path import samefile
 from pathlib import Path
-from typing import Any
 
-from ..audit.costs import evidence
-from ..lab.identity import identify
 from ..model.sources import HUB_NAME, listing
-from ..spec import Spec, estimate, parse_spec
-from ..spec.defence_names import in_words, is_shipped
-from ..spec.families import read_toml, shipped_families
 from ..system.errors import InputError, SubliminalError
+from .books import ID, Books
 
 # A common machine's rate, not this one's: what may be started should not depend on where it is tried.
 GFLOPS = 100.0
-UNKNOWN_SIZE = 1_000_000_000
 TRAIT = re.compile(r"([a-z0-9][a-z0-9-]{0,39})/[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest run that a visitor may start, and how many may wait."""
+    """The largest job that a visitor may start, and how many may wait."""
 
     spec_bytes: int = 20_000
     rows: int = 20_000
@@ -48,29 +43,27 @@ class Limits:
     """Jobs of a lab that wait."""
     queue_of_one: int = 5
     """Of these, by one visitor."""
+    upload: int = 20 << 20
+    """Bytes of a file that is sent."""
+    policy_bytes: int = 50_000
+    subjects: int = 50
+    """Models and corpora of a policy."""
+    stored: int = 2 << 30
+    """Bytes of all jobs of a lab together, uploads and results."""
 
 
 LIMITS = Limits()
 
 
-def checked(lab: Path, text: str) -> tuple[Spec, str]:
-    """The spec of a browser's TOML and the id of its run.
-
-    Raises InputError in one line without paths: not TOML, a wrong field, a value over LIMITS, a base or family
-    that is not here.
-    """
-    if len(text.encode(errors="replace")) > LIMITS.spec_bytes:
-        raise InputError(f"spec: over {LIMITS.spec_bytes:,} bytes")
-    fields = read_toml(text, "spec")
-    _names(lab, fields)
-    _defences(fields)
-    spec = parse_spec(text)
-    _sizes(spec)
-    return spec, identify(spec)
+def known(what: str, values: Sequence[str], there: Iterable[str]) -> None:
+    """Raise InputError for the first of the values that is not there."""
+    for value in values:
+        if value not in there:
+            raise InputError(f"{what}: {value!r:.60} is not here: there are {', '.join(there)}"[:500])
 
 
 def bases(lab: Path) -> list[str]:
-    """Names of the bases that a visitor's spec may name: those that are here, without folders of anybody's.
+    """Names of the bases that a visitor may name: those that are here, without folders of anybody's.
 
     A model of the Hugging Face cache is among them once a run of this lab has used it.
     """
@@ -82,6 +75,7 @@ def bases(lab: Path) -> list[str]:
 
 def _used(lab: Path) -> set[str]:
     from ..lab import Lab
+    from ..spec import parse_spec
 
     store, names = Lab(lab), set()
     for run in store.runs() if store.exists else []:
@@ -95,57 +89,33 @@ def _used(lab: Path) -> set[str]:
     return {name for name in names if HUB_NAME.fullmatch(name) and not Path(name).exists()}
 
 
-def _names(lab: Path, fields: dict[str, Any]) -> None:
-    for field in ("base", "foreign"):
-        name = fields.get(field)
-        if name is not None and name not in (known := bases(lab)):
-            raise InputError(f"spec: {field}: {name!r:.60} is not here: there are {', '.join(known)}")
-    for field in ("traits", "ablation_traits"):
-        values = fields.get(field, [])
-        for trait in values if isinstance(values, list) else [values]:
-            match = TRAIT.fullmatch(trait) if isinstance(trait, str) else None
-            if not match or match[1] not in shipped_families():
-                families = ", ".join(shipped_families())
-                raise InputError(
-                    f"spec: {field}: {trait!r:.60} is no trait, such as animals/owl; families are {families}"
-                )
+def inside(lab: Path, relative: str, owner: str) -> Path:
+    """A path that a browser named, inside the lab, also through links, and outside of other visitors' jobs.
 
+    What lies beyond is not looked at, so that no answer tells what is there.
 
-def _defences(fields: dict[str, Any]) -> None:
-    values = fields.get("defences", [])
-    for name in values if isinstance(values, list) else [values]:
-        # A file ending in .py is a defence too, and its code is run: none that a browser names.
-        if not isinstance(name, str) or not is_shipped(name):
-            raise InputError(f"spec: defences: {name!r:.60} is none of an app's: {in_words()}")
+    Raises:
+        InputError: it leads out of the lab, into somebody else's job, or to nothing.
+    """
+    root = lab.expanduser().resolve()
+    if not re.fullmatch(r"[^\x00-\x1f\x7f~\\]{1,1000}", relative):
+        raise InputError(f"path {relative!r:.60}: must be a plain path, relative to the lab")
+    path = (root / relative).resolve()
+    if Path(relative).is_absolute() or not path.is_relative_to(root) or path == root:
+        raise InputError(f"path {relative!r:.60}: must be relative to the lab, and stay inside of it")
+    first, *rest = path.relative_to(root).parts
 
+    def is_at(name: str) -> bool:
+        # On disks that take JOBS for jobs, names alone would not tell.
+        here, there = root / first, root / name
+        return there.exists() and here.exists() and samefile(here, there)
 
-def _sizes(spec: Spec) -> None:
-    students = {
-        f"{kind}.{field}": (student, field) for kind, student in spec.kinds.items() for field in _TRAINED
-    }
-    places: dict[str, tuple[Any, str]] = {
-        "chains": (spec, "chains"),
-        "corpus.rows": (spec.corpus, "rows"),
-        "corpus.max_tokens": (spec.corpus, "max_tokens"),
-        **{f"teacher.{field}": (spec.teacher, field) for field in (*_TRAINED, "neutral_answers")},
-        **students,
-        **{f"readout.{field}": (spec.readout, field) for field in ("points", "answers", "shown_rows")},
-    }
-    for name, (holder, field) in places.items():
-        most, value = getattr(LIMITS, field), getattr(holder, field)
-        if value > most:
-            raise InputError(f"spec: {name}: at most {most:,} from an app, not {value:,}")
-    for field in ("traits", "defences"):
-        most, count = getattr(LIMITS, field), len(getattr(spec, field))
-        if count > most:
-            raise InputError(f"spec: {field}: at most {most} from an app, not {count}")
-    sizes = {row["name"]: row["parameters"] for row in listing()}
-    count = sizes.get(spec.base) or UNKNOWN_SIZE
-    hours = estimate.seconds(spec, count, GFLOPS, processes=2, beside=evidence(spec)) / 3_600
-    if hours > LIMITS.hours:
-        raise InputError(
-            f"spec: about {hours:,.0f} hours, at most {LIMITS.hours:.0f} from an app: fewer chains, traits, steps or rows"
-        )
-
-
-_TRAINED = ("steps", "batch", "rank")
+    if is_at("jobs") or is_at("reviews"):
+        mine = Books(root).read(rest[0]) if rest and ID.fullmatch(rest[0]) else None
+        if mine is None or not owner or mine.owner != owner:
+            raise InputError(f"path {relative!r:.60}: no job of yours")
+    elif is_at("queue") or first.startswith("."):
+        raise InputError(f"path {relative!r:.60}: nothing that can be read from a page")
+    if not path.exists():
+        raise InputError(f"path {relative!r:.60}: not there (paths are relative to the lab)")
+    return path

@@ -1,21 +1,28 @@
-"""A job's own process: check the spec once more, run it, say how it ended."""
+"""A job's own process: check what was asked once more, compute it, say how it ended."""
 
 import os
 import signal
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..report.public import public
+from ..system import files
 from ..system.errors import InputError, SubliminalError
-from .books import open_books
+from ..system.events import Event
+from .books import Books, Job, open_books
 
+PROGRESS_SECONDS = 0.3
 # Pages are served beside it.
 NICENESS = 5
+STOPPED = "it was stopped: start it again, and it goes on where it was"
 
 
-def work(lab: Path, run_id: str, descriptors: tuple[int, ...] = ()) -> None:
-    """Do the job of that run in that lab.
+def work(lab: Path, job_id: str, descriptors: tuple[int, ...] = ()) -> None:
+    """Do a job of that lab.
 
     `descriptors` are the locks that the dispatcher took for this process, the machine's and the job's: it holds them
     until it ends, and its own children do not.
@@ -25,53 +32,91 @@ def work(lab: Path, run_id: str, descriptors: tuple[int, ...] = ()) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
+    books, began = Books(lab), time.monotonic()
     try:
         with suppress(OSError):
             os.nice(NICENESS)
-        _compute(lab, run_id)
-        state, message = "done", ""
+        ended = {"state": "done", "message": _compute(books, job_id)}
     except KeyboardInterrupt:
-        state, message = "interrupted", "it was stopped: start it again, and it goes on where it was"
+        ended = {"state": "interrupted", "message": STOPPED}
     except SubliminalError as error:
-        state, message = "failed", str(error)
+        ended = {"state": "failed", "message": str(error)}
+    except MemoryError:
+        ended = {"state": "failed", "message": "out of memory: fewer rows, families or suspects"}
     except BaseException as error:
-        _end(lab, run_id, "failed", f"{type(error).__name__}: {error}")
+        _end(lab, job_id, began, {"state": "failed", "message": f"{type(error).__name__}: {error}"})
         raise
-    _end(lab, run_id, state, message)
+    _end(lab, job_id, began, ended)
 
 
-def _compute(lab: Path, run_id: str) -> None:
-    from ..lab import Lab
-    from ..pipeline import run as pipeline
-    from .books import Books
-    from .limits import checked
-
-    job = Books(lab).read(run_id)
+def _compute(books: Books, job_id: str) -> str:
+    """Make the result and publish it whole; what was found, in a line."""
+    job = books.read(job_id)
     if job is None:
-        raise InputError(f"no job {run_id}")
+        raise InputError(f"no job {job_id}")
     if job.cancelled:
         # It was before we could hear it.
         raise KeyboardInterrupt
-    spec, name = checked(lab, job.spec_toml)
-    if name != run_id:
-        raise InputError(f"job {run_id} holds the spec of run {name}: start it again")
-    pipeline.run(spec, Lab(lab))
+    progress = Progress(books, job_id)
+    from .kinds import checked
+    from .request import Sender, Upload, Work
+
+    sent = books.sent(job_id)
+    sender = Sender(books.lab, job.owner, Upload(job.title, sent.read_bytes()) if sent else None)
+    asked = checked(job.kind, job.values, sender)
+    said: list[str] = []
+
+    def make(target: Path) -> None:
+        target.mkdir()
+        heard = (progress.hear, progress.take, lambda: _is_cancelled(books, job_id))
+        said.append(asked.compute(Work(job_id, job.title, sender, sent, target, *heard)))
+
+    files.sweep(books.folder(job_id))
+    files.publish(books.result(job_id), make)
+    return said[0]
 
 
-def _end(lab: Path, run_id: str, state: str, message: str) -> None:
+def _is_cancelled(books: Books, job_id: str) -> bool:
+    job = books.read(job_id)
+    return job is not None and job.cancelled > 0
+
+
+def _end(lab: Path, job_id: str, began: float, ended: dict[str, Any]) -> None:
     # A second interrupt must not lose the word.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from ..lab import Lab
-
     with open_books(lab) as books:
-        job = books.read(run_id)
+        job = books.read(job_id)
         if job is None:
             return
-        state = "cancelled" if job.cancelled and state != "done" else state
-        message = "" if state == "cancelled" else public(message, books.folders.path)
-        books.write(replace(job, state=state, message=message))
-    if state == "cancelled":
-        store = Lab(lab)
-        with suppress(SubliminalError):
-            progress = store.read_progress(run_id) or {}
-            store.finish_run(run_id, "cancelled", progress.get("seconds", 0.0))
+        books.write(replace(_told(job, ended, books.lab), seconds=time.monotonic() - began))
+
+
+def _told(job: Job, ended: dict[str, Any], lab: Path) -> Job:
+    if job.cancelled and ended["state"] != "done":
+        return replace(job, state="cancelled", message="")
+    return replace(job, state=ended["state"], message=public(ended["message"], lab))
+
+
+class Progress:
+    """Writes what work says of itself, a stage for every kind of thing that is done."""
+
+    def __init__(self, books: Books, job_id: str) -> None:
+        self.books, self.job_id = books, job_id
+        self.stages: dict[str, dict[str, int]] = {}
+        self.began, self.written = time.time(), 0.0
+
+    def hear(self, event: Event) -> None:
+        """Count an event, and write unless that was done just now."""
+        fresh = event.what not in self.stages
+        self.stages[event.what] = {"done": event.done, "total": event.total}
+        if fresh or event.done >= event.total or time.time() - self.written >= PROGRESS_SECONDS:
+            self._write({"seconds": time.time() - self.began, "stages": self.stages})
+
+    def take(self, progress: Mapping[str, Any]) -> None:
+        """Write a whole progress, as a run's pipeline has it, unless that was done just now."""
+        if time.time() - self.written >= PROGRESS_SECONDS:
+            self._write(progress)
+
+    def _write(self, progress: Mapping[str, Any]) -> None:
+        self.written = time.time()
+        self.books.write_progress(self.job_id, progress)

@@ -92,7 +92,7 @@ class ProgressView:
 
     def waits(self, others: int) -> None:
         """Say that the run waits for its turn, behind so many others."""
-        first = "1 run goes" if others == 1 else f"{others} runs go"
+        first = "1 job goes" if others == 1 else f"{others} jobs go"
         self.console.print(f"waiting for its turn: {first} first on this machine")
 
     def _draw(self, progress: dict[str, Any]) -> None:

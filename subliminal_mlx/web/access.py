@@ -1,7 +1,7 @@
 """Who visits a page, which lab it shows, and what may be started from it.
 
     visitor = access(mo.app_meta().request)
-    if visitor.may_start: submit(visitor.lab, text, visitor.owner)
+    if visitor.may_start: submit(visitor.lab, "run", {"spec": text}, visitor.owner)
 
 Behind `serve` the server has said all that, in the request's `meta`, which no browser can write. Under marimo's own
 server it is found out: whoever could reach this process from another machine, or might, starts nothing.
@@ -10,6 +10,7 @@ server it is found out: whoever could reach this process from another machine, o
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from ..jobs import wake
+from ..system.errors import SubliminalError
 from .origin import far, listening, loopback_only
 
 META = "subliminal"
@@ -41,7 +44,18 @@ class Access:
 
 
 def access(request: Mapping[str, Any] | None) -> Access:
-    """The visitor behind a request as marimo's `mo.app_meta().request` has it; None where there is no server."""
+    """The visitor behind a request, as marimo's `mo.app_meta().request` has it; None where there is no server.
+
+    Where jobs may be started, those that a kill left go on.
+    """
+    visitor = _visitor(request)
+    if visitor.may_start:
+        with suppress(SubliminalError):
+            wake(visitor.lab)
+    return visitor
+
+
+def _visitor(request: Mapping[str, Any] | None) -> Access:
     if said := (request["meta"] or {}).get(META) if request else None:
         return Access(**said | {"lab": Path(said["lab"])})
     lab = Path(os.environ.get("SUBLIMINAL_LAB") or "lab")

@@ -4,7 +4,7 @@
     SUBLIMINAL_PASSWORD=... uvicorn --factory subliminal_mlx.web.server:application
 
 Each visitor has a cookie by which jobs know who started what; pages of other sites are not answered; wrong
-passwords are counted; and who may start runs is decided here (`jobs.access` says it to the app).
+passwords are counted; and who may start runs is decided here (`access.access` says it to the app).
 """
 
 import hashlib

@@ -10,8 +10,7 @@ import marimo as mo
 import pyarrow as pa
 import pytest
 
-from subliminal_mlx.jobs import reviews
-from subliminal_mlx.jobs.reviews.requests import MOST_UPLOAD
+from subliminal_mlx import jobs
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.system.errors import BusyError, InputError
 from subliminal_mlx.web.pages import audited, defended, measuring, reviewed, runs
@@ -117,7 +116,7 @@ def pressed(app, monkeypatch, kind, **defs):
         asked.append((values, upload))
         raise InputError("seen")
 
-    monkeypatch.setattr(reviews, "submit", submit)
+    monkeypatch.setattr(jobs, "submit", submit)
     forms = {"bases": ["tiny-a"], "done": {}, "families": ["trees"]}
     for name in ("run", "measure_run", "upload"):
         forms[name] = SimpleNamespace(value="")
@@ -128,7 +127,7 @@ def pressed(app, monkeypatch, kind, **defs):
 
 
 def test_a_file_and_a_run_are_not_taken_for_each_other(app, monkeypatch):
-    """Both are passed on, and refused there (`reviews.requests`)."""
+    """Both are passed on, and refused there (`jobs.kinds`)."""
     upload = SimpleNamespace(value=[1], name=lambda: "rows.jsonl", contents=lambda: b"x")
     chosen = SimpleNamespace(value="0" * 12)
     monkeypatch.setattr(Lab, "yields", lambda lab, run: pa.table({"source": ["base"], "kept": [True]}))
@@ -197,7 +196,7 @@ def test_tokens_sum_to_their_row_and_text_stays_text(example):
 def test_a_visitor_sees_a_verdict_and_a_file_that_is_too_large_is_refused(tmp_path):
     if browser.missing():
         return
-    (tmp_path / "large.jsonl").write_bytes(b"x" * (MOST_UPLOAD + 1))
+    (tmp_path / "large.jsonl").write_bytes(b"x" * (jobs.LIMITS.upload + 1))
     with (
         browser.serving("audit", tmp_path, SUBLIMINAL_LAB=str(tmp_path / "a lab")) as address,
         browser.visiting(tmp_path) as page,

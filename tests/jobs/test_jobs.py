@@ -16,10 +16,11 @@ import pytest
 
 from subliminal_mlx import jobs
 from subliminal_mlx.jobs import limits as allowed
+from subliminal_mlx.jobs import line as turns
 from subliminal_mlx.jobs import work
 from subliminal_mlx.jobs.books import Books, open_books
+from subliminal_mlx.jobs.kinds import run as runs
 from subliminal_mlx.lab import Lab
-from subliminal_mlx.pipeline import turns
 from subliminal_mlx.report.public import public, shown
 from subliminal_mlx.spec import Corpus, Readout, Spec, Student, Teacher, defence_names
 from subliminal_mlx.spec.defence_names import SHIPPED
@@ -61,7 +62,7 @@ def labs(tmp_path, line):
     for books in map(Books, both):
         end(books.dispatcher())
         for job in books.jobs("running", "cancelled", "queued"):
-            end(books.alive(job.run_id))
+            end(books.alive(job.id))
 
 
 def end(pid: int | None) -> None:
@@ -79,21 +80,25 @@ def until(seen, seconds: float = 240):
     return found
 
 
+def submit(lab: Path, text: str, owner: str) -> jobs.Job:
+    return jobs.submit(lab, "run", {"spec": text}, owner)
+
+
 def state(lab: Path, job: jobs.Job) -> str:
-    return jobs.view(lab, job.run_id).state
+    return jobs.view(lab, job.id).state
 
 
 def own_process(lab: Path, job: jobs.Job) -> int:
     """The pid of a job's process, once it is no longer the dispatcher that holds its lock."""
     books = Books(lab)
-    return until(lambda: (pid := books.alive(job.run_id)) and pid != books.dispatcher() and pid)
+    return until(lambda: (pid := books.alive(job.id)) and pid != books.dispatcher() and pid)
 
 
 def training(lab: Path, job: jobs.Job):
     """The job's view, once its students are being trained."""
 
     def seen():
-        view = jobs.view(lab, job.run_id)
+        view = jobs.view(lab, job.id)
         figures = [f for unit, f in ((view.progress or {}).get("running") or {}).items() if "hard" in unit]
         return view.state == "running" and any("loss" in f for f in figures) and view
 
@@ -112,17 +117,17 @@ def busy(labs, tmp_path):
 
 def test_jobs_survive_kills_wait_in_order_and_end_by_their_owners_word(labs, line):
     lab, other = labs
-    long = jobs.submit(lab, LONG, ADA)
-    small = jobs.submit(lab, SMALL, BOB)
+    long = submit(lab, LONG, ADA)
+    small = submit(lab, SMALL, BOB)
     until(lambda: turns.computing() or len(turns.waiting()) == 2)
-    elsewhere = jobs.submit(other, SMALL, ADA)
-    assert jobs.submit(lab, SMALL, ADA) == small, "what waits already is answered"
+    elsewhere = submit(other, SMALL, ADA)
+    assert submit(lab, SMALL, ADA) == small, "what waits already is answered"
     view = training(lab, long)
     assert view.owner_is(ADA) and not view.owner_is(BOB) and not view.owner_is("")
     assert 0 < view.progress["fraction"] < 1 and view.progress["stages"]["teachers"]["done"] == 1
     assert [(job.title, job.state) for job in jobs.queue(lab)] == [("Long", "running"), ("Small", "queued")]
     until(lambda: len(turns.waiting()) == 2)
-    assert (jobs.view(lab, small.run_id).position, jobs.view(other, small.run_id).position) == (1, 2)
+    assert (jobs.view(lab, small.id).position, jobs.view(other, small.id).position) == (1, 2)
     assert psutil.Process(own_process(lab, long)).nice() > psutil.Process().nice()
 
     # The dispatcher dies: the job does not notice, and the next one takes the others at their old places.
@@ -133,48 +138,46 @@ def test_jobs_survive_kills_wait_in_order_and_end_by_their_owners_word(labs, lin
     assert state(lab, long) == "running" and state(lab, small) == "queued" and not jobs.wake(other)
     assert jobs.wake(lab) and until(lambda: books.dispatcher() not in (None, first))
     until(lambda: len(turns.waiting()) == 2)
-    assert (jobs.view(lab, small.run_id).position, jobs.view(other, small.run_id).position) == (1, 2)
-    jobs.cancel(other, elsewhere.run_id, ADA)
+    assert (jobs.view(lab, small.id).position, jobs.view(other, small.id).position) == (1, 2)
+    jobs.cancel(other, elsewhere.id, ADA)
     assert state(other, elsewhere) == "cancelled"
 
     # Both die mid-way, as when the machine goes down: it goes on where it was, before those that came later.
-    committed = Lab(lab).units_done(long.run_id)
+    committed = Lab(lab).units_done(long.id)
     killed = own_process(lab, long)
     end(books.dispatcher())
     end(killed)
     # A process that is killed gives up its two locks one after the other.
-    until(
-        lambda: not (books.dispatcher() or books.alive(long.run_id) or books.folders.run_holder(long.run_id))
-    )
+    until(lambda: not (books.dispatcher() or books.alive(long.id) or books.runs.run_holder(long.id)))
     assert state(lab, long) == "interrupted" and jobs.wake(lab)
-    until(lambda: books.folders.run_holder(long.run_id) not in (None, killed))
-    assert committed and Lab(lab).units_done(long.run_id) >= committed
-    assert books.read(long.run_id).attempts == 2 and state(lab, small) == "queued"
+    until(lambda: books.runs.run_holder(long.id) not in (None, killed))
+    assert committed and Lab(lab).units_done(long.id) >= committed
+    assert books.read(long.id).attempts == 2 and state(lab, small) == "queued"
 
     # Only its owner ends it; what was computed is kept.
     with pytest.raises(InputError, match="started by somebody else"):
-        jobs.cancel(lab, long.run_id, BOB)
-    jobs.cancel(lab, long.run_id, ADA)
-    until(lambda: Lab(lab).run(long.run_id)["status"] == "cancelled")
-    until(lambda: not books.alive(long.run_id))
-    assert state(lab, long) == "cancelled" and Lab(lab).units_done(long.run_id) >= committed
+        jobs.cancel(lab, long.id, BOB)
+    jobs.cancel(lab, long.id, ADA)
+    until(lambda: Lab(lab).run(long.id)["status"] == "cancelled")
+    until(lambda: not books.alive(long.id))
+    assert state(lab, long) == "cancelled" and Lab(lab).units_done(long.id) >= committed
 
     # Bob's turn: his job is killed under the eyes of its dispatcher, which tells him; he starts it once more.
     end(own_process(lab, small))
     until(lambda: state(lab, small) == "interrupted")
-    assert "killed, as when memory runs out" in jobs.view(lab, small.run_id).message
-    again = jobs.submit(lab, SMALL, BOB)
-    assert again.run_id == small.run_id and again.number > elsewhere.number
+    assert "killed, as when memory runs out" in jobs.view(lab, small.id).message
+    again = submit(lab, SMALL, BOB)
+    assert again.id == small.id and again.number > elsewhere.number
     until(lambda: state(lab, again) == "done")
-    assert Lab(lab).run(small.run_id)["status"] == "done"
-    answered = jobs.submit(lab, SMALL, ADA)
-    assert (answered.run_id, answered.state, answered.owner) == (small.run_id, "done", "")
+    assert Lab(lab).run(small.id)["status"] == "done"
+    answered = submit(lab, SMALL, ADA)
+    assert (answered.id, answered.state, answered.owner) == (small.id, "done", "")
 
     # Nothing is left: no process, no ticket, no queue.
     until(lambda: not Books(lab).dispatcher() and not Books(other).dispatcher())
     assert jobs.queue(lab) == jobs.queue(other) == [] and os.listdir(line) == ["machine"]
     assert not jobs.wake(lab)
-    logs = [path.read_text() for path in (lab / "queue").glob("*.log")]
+    logs = [path.read_text() for path in [lab / "jobs" / "dispatcher.log", *(lab / "jobs").glob("*/log")]]
     assert len(logs) == 3 and "Traceback" not in "".join(logs)
 
 
@@ -185,11 +188,11 @@ def test_a_forged_job_file_is_refused_by_the_job_itself(labs):
         (SMALL.replace("trees/oak", f"{lab}/mine.toml/oak"), "is no trait"),
         (LONG, "holds the spec of run"),
     ):
-        spec, run_id = allowed.checked(lab, SMALL)
+        spec, run_id = runs.checked_spec(lab, SMALL)
         with open_books(lab) as books:
-            forged = books.write(jobs.Job(run_id, spec.title, "queued", 0.0, ADA, "", text, 1))
+            forged = books.write(jobs.Job(run_id, "run", spec.title, "queued", 0.0, ADA, {"spec": text}, 1))
         with pytest.raises(InputError, match=told):
-            work._compute(lab, run_id)
+            work._compute(Books(lab), run_id)
     # The last one by its own process, too.
     assert jobs.wake(lab) and until(lambda: state(lab, forged) == "failed")
     assert jobs.view(lab, run_id).message.endswith("start it again") and not (lab / "lab.duckdb").exists()
@@ -197,9 +200,9 @@ def test_a_forged_job_file_is_refused_by_the_job_itself(labs):
 
 def test_a_job_that_is_cancelled_before_it_hears_ends_all_the_same(labs):
     lab, _ = labs
-    job = jobs.submit(lab, LONG, ADA)
+    job = submit(lab, LONG, ADA)
     own_process(lab, job)
-    jobs.cancel(lab, job.run_id, ADA)
+    jobs.cancel(lab, job.id, ADA)
     until(lambda: state(lab, job) == "cancelled")
     assert not (lab / "lab.duckdb").exists()
 
@@ -207,23 +210,25 @@ def test_a_job_that_is_cancelled_before_it_hears_ends_all_the_same(labs):
 def test_a_queue_that_cannot_be_taken_says_why(labs, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SUBLIMINAL_LINE", str(tmp_path / "file"))
-    job = jobs.submit(labs[0], SMALL, ADA)
-    log = labs[0] / "queue" / "dispatcher.log"
+    job = submit(labs[0], SMALL, ADA)
+    log = labs[0] / "jobs" / "dispatcher.log"
     until(lambda: log.read_text() and not Books(labs[0]).dispatcher())
     assert state(labs[0], job) == "queued"
-    message = jobs.view(labs[0], job.run_id).message
+    message = jobs.view(labs[0], job.id).message
     assert "set SUBLIMINAL_LINE to a folder you can write to; it goes on when a page" in message
     assert str(tmp_path) not in message
 
 
 def test_a_job_that_is_being_cancelled_is_not_started_beside_itself(labs):
     lab, _ = labs
-    spec, run_id = allowed.checked(lab, LONG)
+    spec, run_id = runs.checked_spec(lab, LONG)
     with open_books(lab) as books:
-        books.write(jobs.Job(run_id, spec.title, "running", 0.0, ADA, "", LONG, 1, cancelled=time.time()))
-    lock = locks.acquire(books.lock_file(run_id))
+        books.write(
+            jobs.Job(run_id, "run", spec.title, "running", 0.0, ADA, {"spec": LONG}, 1, cancelled=time.time())
+        )
+    lock = locks.acquire(books.folder(run_id) / "lock")
     with pytest.raises(InputError, match="is being cancelled: start it again in a moment"):
-        jobs.submit(lab, LONG, ADA)
+        submit(lab, LONG, ADA)
     locks.release(lock)
 
 
@@ -296,7 +301,7 @@ FORGED = {
 @pytest.mark.parametrize(("text", "told"), FORGED.values(), ids=FORGED)
 def test_a_spec_that_no_visitor_may_start_is_refused_in_one_line(text, told, labs, one_line):
     with pytest.raises(InputError, match=told) as error:
-        jobs.submit(labs[0], text, ADA)
+        submit(labs[0], text, ADA)
     assert str(labs[0].parent) not in one_line(error) and not labs[0].exists()
 
 
@@ -318,10 +323,10 @@ def test_too_many_traits_are_refused(tmp_path):
     many = [f"{family}/{t}" for family, t in (("animals", "owl"),)]
     assert jobs.LIMITS.traits == 32
     limits = replace(jobs.LIMITS, traits=0)
-    spec, _ = allowed.checked(tmp_path, spec_with(traits=json.dumps(many)))
+    spec, _ = runs.checked_spec(tmp_path, spec_with(traits=json.dumps(many)))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="traits: at most 0"):
-        patch.setattr(allowed, "LIMITS", limits)
-        allowed._sizes(spec)
+        patch.setattr(runs, "LIMITS", limits)
+        runs._sizes(spec)
 
 
 def test_every_preset_may_be_started(tmp_path):
@@ -331,7 +336,7 @@ def test_every_preset_may_be_started(tmp_path):
     for preset in presets():
         spec = load_spec(preset)
         if {spec.base, spec.foreign} - {None} <= set(here):
-            assert allowed.checked(tmp_path, to_toml(spec))[0] == spec
+            assert runs.checked_spec(tmp_path, to_toml(spec))[0] == spec
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, "mix-7", "drop-99", "mask-1"])
@@ -367,35 +372,35 @@ def test_what_a_defence_looks_for_in_the_rows_counts_among_the_hours(tmp_path):
 def test_a_full_queue_refuses_and_one_visitor_cannot_fill_it(labs, busy):
     lab, _ = labs
     number = iter(range(1_000))
-    queue = lambda owner: jobs.submit(lab, spec_with(seed=str(next(number))), owner)
+    queue = lambda owner: submit(lab, spec_with(seed=str(next(number))), owner)
     mine = [queue(ADA) for _ in range(jobs.LIMITS.queue_of_one)]
-    with pytest.raises(InputError, match="5 runs of yours wait already"):
+    with pytest.raises(InputError, match="5 jobs of yours wait already"):
         queue(ADA)
     others = [queue(f"visitor {n // 5}") for n in range(jobs.LIMITS.queue - len(mine))]
-    with pytest.raises(InputError, match="20 runs wait already"):
+    with pytest.raises(InputError, match="20 jobs wait already"):
         queue(BOB)
-    assert jobs.queue(lab) == [*mine, *others] and not jobs.view(lab, mine[0].run_id).message
+    assert jobs.queue(lab) == [*mine, *others] and not jobs.view(lab, mine[0].id).message
     until(lambda: len(turns.waiting()) == jobs.LIMITS.queue)
-    assert [jobs.view(lab, job.run_id).position for job in (mine[0], others[-1])] == [1, 20]
+    assert [jobs.view(lab, job.id).position for job in (mine[0], others[-1])] == [1, 20]
     # One that is waiting already is answered, also now; one that is cancelled makes room.
     assert queue_again(lab, 0) == mine[0]
-    jobs.cancel(lab, mine[0].run_id, ADA)
+    jobs.cancel(lab, mine[0].id, ADA)
     assert queue(BOB).owner == BOB
     for job in jobs.queue(lab):
-        jobs.cancel(lab, job.run_id, job.owner)
+        jobs.cancel(lab, job.id, job.owner)
     until(lambda: Books(lab).dispatcher() is None)
     assert turns.waiting() == [] and not (lab / "lab.duckdb").exists()
 
 
 def queue_again(lab: Path, seed: int) -> jobs.Job:
-    return jobs.submit(lab, spec_with(seed=str(seed)), BOB)
+    return submit(lab, spec_with(seed=str(seed)), BOB)
 
 
 def test_runs_of_terminals_stand_in_the_same_queue(labs, line):
     lab, _ = labs
     with turns.turn(lab, "f" * 12, "computes", pytest.fail):
         ticket = turns.Ticket(lab, "e" * 12, "waits")
-        job = jobs.submit(lab, SMALL, ADA)
+        job = submit(lab, SMALL, ADA)
         until(lambda: len(turns.waiting()) == 2)
         found = jobs.queue(lab)
         assert [(j.title, j.state, j.owner) for j in found] == [
@@ -404,10 +409,10 @@ def test_runs_of_terminals_stand_in_the_same_queue(labs, line):
             ("Small", "queued", ADA),
         ]
         assert jobs.view(lab, "e" * 12).state == "queued" and jobs.view(lab, "e" * 12).position == 1
-        assert jobs.view(lab, job.run_id).position == 2
+        assert jobs.view(lab, job.id).position == 2
         with pytest.raises(InputError, match="neither queued nor running from this app"):
             jobs.cancel(lab, "e" * 12, "")
-        jobs.cancel(lab, job.run_id, ADA)
+        jobs.cancel(lab, job.id, ADA)
         ticket.drop()
     assert jobs.view(lab, "e" * 12).state == "empty"
 
@@ -445,29 +450,30 @@ def test_views_of_runs_that_no_app_started(done, tmp_path):
     assert jobs.view(lab.path, done.run_id).state == "cancelled"
 
 
-def test_files_in_the_queue_that_are_none_of_ours_are_no_jobs(tmp_path):
-    (tmp_path / "queue").mkdir()
-    good = jobs.Job("a" * 12, "x", "queued", 1.0, ADA, number=5)
+def test_files_among_jobs_that_are_none_of_ours_are_no_jobs(tmp_path):
+    good = jobs.Job("a" * 12, "run", "x", "queued", 1.0, ADA, number=5)
     with open_books(tmp_path) as books:
         books.write(good)
-    for name, text in (
-        ("b" * 12, "{"),
-        (
-            "c" * 12,
-            json.dumps({"run_id": "a" * 12, "title": "", "state": "queued", "created": 0, "owner": ""}),
-        ),
-        (
-            "d" * 12,
-            json.dumps({"run_id": "d" * 12, "title": "", "state": "dancing", "created": 0, "owner": ""}),
-        ),
-        ("z" * 12, "{}"),
-        (
-            "e" * 12,
-            json.dumps({"run_id": "e" * 12, "title": [], "state": "queued", "created": 0, "owner": ""}),
-        ),
+    (tmp_path / "queue").mkdir()
+    old = {"title": "", "state": "queued", "created": 0, "owner": "", "spec_toml": ""}
+    new = {"kind": "run", "title": "", "state": "queued", "created": 0, "owner": ""}
+    for name, change in (
+        ("b" * 12, None),
+        ("c" * 12, {"id": "a" * 12, "run_id": "a" * 12}),
+        ("d" * 12, {"state": "dancing"}),
+        ("z" * 12, {}),
+        ("e" * 12, {"title": []}),
     ):
+        ids = {"id": name, "run_id": name}
+        (tmp_path / "jobs" / name).mkdir()
+        text = "{" if change is None else json.dumps(new | ids | change)
+        (tmp_path / "jobs" / name / "job.json").write_text(text)
+        # The same in a lab of before, under names of their own.
+        name = name.translate(str.maketrans("bcde", "1234"))
+        ids = {"id": name, "run_id": name}
+        text = "{" if change is None else json.dumps(old | ids | change)
         (tmp_path / "queue" / f"{name}.json").write_text(text)
-    assert Books(tmp_path).jobs("queued") == [good]
+    assert Books(tmp_path).jobs() == [good]
 
 
 def test_an_old_run_whose_family_is_gone_hides_no_base(tmp_path, monkeypatch):
@@ -520,8 +526,8 @@ def test_a_name_that_is_a_path_is_shown_by_its_last_part(name, told):
 
 
 def test_the_books_lock_is_waited_for(tmp_path):
-    (tmp_path / "queue").mkdir()
-    held = locks.acquire(tmp_path / "queue" / "books.lock")
+    (tmp_path / "jobs").mkdir()
+    held = locks.acquire(tmp_path / "jobs" / "books.lock")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Exception, match="the queue is held by"):
         patch.setattr("subliminal_mlx.jobs.books.WAIT_SECONDS", 0.1)
         with open_books(tmp_path):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from subliminal_mlx.pipeline import turns
+from subliminal_mlx.jobs import line as turns
 from subliminal_mlx.system import machine
 
 
@@ -41,9 +41,9 @@ def named():
 def test_a_machine_stays_the_same_in_another_network(cache, monkeypatch):
     monkeypatch.setattr(machine, "_host_id", lambda: None)
     monkeypatch.setattr(platform, "node", lambda: "office.example")
-    here, line = named(), turns.line()
+    here, line = named(), turns.folder()
     monkeypatch.setattr(platform, "node", lambda: "dhcp-17.home")
-    assert (named(), turns.line()) == (here, line) and re.fullmatch("[0-9a-f]{8}", here)
+    assert (named(), turns.folder()) == (here, line) and re.fullmatch("[0-9a-f]{8}", here)
     assert [path.name for path in cache.iterdir()] == ["machine-id"], "nothing half made is left"
     monkeypatch.setattr(machine, "_host_id", lambda: "another that shares the home")
     assert named() != here

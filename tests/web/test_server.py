@@ -41,8 +41,8 @@ app = marimo.App()
 def _():
     import json
     import marimo as mo
-    from subliminal_mlx import jobs
-    _who = jobs.access(mo.app_meta().request)
+    from subliminal_mlx.web.access import access
+    _who = access(mo.app_meta().request)
     mo.md("WHO" + json.dumps([str(_who.lab), _who.may_start, _who.why_not, _who.owner]).encode().hex() + "END")
     return
 """
@@ -377,16 +377,16 @@ def test_marimos_password_is_read_from_its_own_command_line(words, told):
 
 ASK = """
 import socket, sys
-from subliminal_mlx import jobs
-from subliminal_mlx.jobs import origin
+from subliminal_mlx.web import origin
+from subliminal_mlx.web.access import access
 LOCAL = {"meta": {}, "headers": {"host": "localhost:1"}}
-print(jobs.access(None).may_start, jobs.access(LOCAL).may_start)
+print(access(None).may_start, access(LOCAL).may_start)
 sockets = []
 for address in ("127.0.0.1", "0.0.0.0"):
     sockets.append(socket.create_server((address, 0)))
     origin._seen = (-9.0, None)
-    asked = jobs.access(LOCAL)
-    print(jobs.access(None).may_start, asked.may_start, asked.owner == "local", "--password" in asked.why_not)
+    asked = access(LOCAL)
+    print(access(None).may_start, asked.may_start, asked.owner == "local", "--password" in asked.why_not)
 """
 
 
@@ -563,20 +563,20 @@ def test_a_published_lab_and_an_open_one(tmp_path, monkeypatch):
 
 
 def test_the_queue_is_listed_and_emptied_from_a_terminal(tmp_path, monkeypatch):
-    from subliminal_mlx.pipeline import turns
+    from subliminal_mlx.jobs import line as turns
 
     monkeypatch.setenv("SUBLIMINAL_LINE", str(tmp_path / "line"))
     text = mini.OTHER.replace("Another", "Another [red]")
     with turns.turn(tmp_path, "f" * 12, "elsewhere", pytest.fail):
-        job = jobs.submit(tmp_path / "lab", text, "a" * 32)
+        job = jobs.submit(tmp_path / "lab", "run", {"spec": text}, "a" * 32)
         listed = mini.quick("queue", "--lab", tmp_path / "lab", "--json")
         assert json.loads(listed.stdout) == [
-            {"run": job.run_id, "state": "queued", "from": "an app", "title": "Another [red]"}
+            {"job": job.id, "kind": "run", "state": "queued", "from": "an app", "title": "Another [red]"}
         ]
         assert "Another [red]" in mini.quick("queue", "--lab", tmp_path / "lab").stdout
         for wrong in ("x", ""):
             line = mini.failure(mini.quick("queue", "--lab", tmp_path / "lab", "--cancel", wrong), 2)
-            assert line.endswith(f"there are: {job.run_id}")
-        done = mini.quick("queue", "--lab", tmp_path / "lab", "--cancel", job.run_id[:4])
+            assert line.endswith(f"there are: {job.id}")
+        done = mini.quick("queue", "--lab", tmp_path / "lab", "--cancel", job.id[:4])
         assert done.returncode == 0 and "is cancelled" in done.stdout
-    assert jobs.view(tmp_path / "lab", job.run_id).state == "cancelled"
+    assert jobs.view(tmp_path / "lab", job.id).state == "cancelled"

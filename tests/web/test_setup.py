@@ -2,7 +2,7 @@
 
 import pytest
 
-from subliminal_mlx import jobs
+from subliminal_mlx.jobs.kinds.run import checked_spec
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.report.results import read_results
 from subliminal_mlx.spec import load_spec, parse_spec, presets
@@ -67,7 +67,7 @@ def test_forged_values_are_refused_with_their_names(field, value, said, one_line
 def test_bases_that_are_not_here_are_refused_before_anything_is_looked_up(base, tmp_path, one_line):
     spec = setup.from_form("glance", setup.form_of("glance") | {"base": base})
     with pytest.raises(InputError) as error:
-        jobs.checked(tmp_path, setup.to_toml(spec))
+        checked_spec(tmp_path, setup.to_toml(spec))
     assert "base" in one_line(error)
 
 

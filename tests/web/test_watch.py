@@ -87,8 +87,8 @@ def test_a_killed_run_says_so_and_promises_nothing(killed):
     ("state", "position", "message", "said"),
     [
         ("queued", 0, "", "Queued: it is next."),
-        ("queued", 1, "", "Queued: 1 run of this machine goes first."),
-        ("queued", 3, "", "Queued: 3 runs of this machine go first."),
+        ("queued", 1, "", "Queued: 1 job of this machine goes first."),
+        ("queued", 3, "", "Queued: 3 jobs of this machine go first."),
         ("running", None, "", "Running for 1:05."),
         ("failed", None, "disk is full (/home/ada/lab)", "Failed after 1:05: disk is full (lab). What was"),
         ("cancelled", None, "", "Cancelled after 1:05. What was committed is kept"),

@@ -3,21 +3,19 @@
     python -m subliminal_mlx.cli.make.examples --lab lab [NAME ...]
 
 Corpora are the blind test's first 1,000 rows; the training is its student of the owl teacher's rows, as the stored
-run had it, with its checkpoints. Everything is computed by the code that computes a visitor's reviews.
+run had it, with its checkpoints. Everything is computed by the code that computes a visitor's jobs.
 """
 
 import argparse
 import json
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from ...demos.blind.rows import read_lists
 from ...demos.blind.student import train_on
-from ...jobs.reviews import make
-from ...jobs.reviews.folders import Folders, Review
-from ...jobs.reviews.requests import Upload, checked, stored_name
+from ...jobs.kinds import checked
+from ...jobs.request import Sender, Upload, Work
 from ...model import adapters
 from ...system import files
 from ...system.events import ignore
@@ -66,7 +64,7 @@ def main() -> None:
         kind, values, corpus = MADE[name]
         if kind != "audit" and not (lab / TRAINING / "adapters.safetensors").exists():
             _train(lab / TRAINING)
-        _make(Folders(lab), name, kind, values, corpus)
+        _make(lab, name, kind, values, corpus)
         print(name, flush=True)
 
 
@@ -89,28 +87,24 @@ def _train(folder: Path) -> None:
     train_on("tiny-a", lambda point: None, on_stack=keep)
 
 
-def _make(folders: Folders, name: str, kind: str, values: dict, corpus: str | None) -> None:
+def _make(lab: Path, name: str, kind: str, values: dict, corpus: str | None) -> None:
     began = time.monotonic()
-    path = folders.lab / "examples" / corpus if corpus else None
-    upload = Upload(path.name, path.read_bytes()) if path else None
-    asked = checked(folders.lab, kind, values, "", upload)
-    # An id of its own, under which the makers find the corpus that was sent.
-    one = Review(f"{sorted(MADE).index(name):024x}", kind, asked.title(corpus or ""), "", 0.0, values)  # type: ignore[arg-type]
-    here = folders.review(one.id)
-    if upload:
-        files.write_atomic(here / stored_name(upload.name), upload.content)
-    said: list[str] = []
+    path = lab / "examples" / corpus if corpus else None
+    sender = Sender(lab, "", Upload(path.name, path.read_bytes()) if path else None)
+    asked = checked(kind, values, sender)
+    title = asked.title(sender)
 
     def fill(target: Path) -> None:
-        (target / "result").mkdir(parents=True)
-        said.append(make.MAKERS[kind](folders, one, asked, target / "result", ignore))
-        done = Review(name, one.kind, one.title, "", 0.0, values, "done", said[0], time.monotonic() - began)
-        (target / "review.json").write_text(json.dumps(asdict(done), indent=1) + "\n")
+        result = target / "result"
+        result.mkdir(parents=True)
+        said = asked.compute(Work(name, title, sender, path, result, ignore, ignore, bool))
+        told = {"id": name, "kind": kind, "title": title, "owner": "", "created": 0.0, "values": values}
+        told |= {"state": "done", "message": said, "seconds": time.monotonic() - began, "cancelled": False}
+        (target / "review.json").write_text(json.dumps(told, indent=1) + "\n")
         if path:
             shutil.copy(path, target / path.name)
 
     files.publish(FOLDER / name, fill)
-    shutil.rmtree(here, ignore_errors=True)
     if path:
         shutil.copy(FOLDER / name / "result" / "result.json", path.with_suffix(".audit.json"))
 

@@ -32,7 +32,7 @@ def drifting(lab: Lab) -> list[str]:
         if len(relative.parts) >= DEEPEST or seen > MOST_SEEN:
             below.clear()
         if not relative.parts:
-            below[:] = [name for name in below if name not in ("reviews", "queue", "runs", "audit")]
+            below[:] = [name for name in below if name not in ("jobs", "reviews", "queue", "runs", "audit")]
         if any(NUMBERED.fullmatch(name) for name in names):
             found.append(relative.as_posix())
     return sorted(found)[:MOST_FOLDERS]

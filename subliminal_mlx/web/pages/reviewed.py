@@ -1,22 +1,22 @@
-"""Reviews as a page lists and opens them: the visitor's own, the lab's audits, and the examples that ship.
+"""Audits, measurements, drifts and gates as a page lists and opens them: own ones, the lab's audits, the examples.
 
     found = listing(lab, "audit", owner)
     seen = opened(lab, asked(query.get("audit"), "audit", found))
     seen.result, seen.svg("animals-ranking"), seen.file("report.html")
 
-What a review found is read from its folder; an audit from a terminal, which has none, from the lab.
+What was found is read from a job's folder; an audit from a terminal, which has none, from the lab.
 """
 
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ...jobs import reviews
-from ...jobs.reviews.folders import ID, Folders
+from ... import jobs
+from ...jobs.books import Books
 from ...lab import Lab
 from ...report.public import without_folders
 from ...system.errors import InputError
@@ -25,7 +25,7 @@ from .figures import bars
 
 EXAMPLES = DATA / "results" / "reviews"
 KINDS = {"audit": "Audit", "measure": "Measure", "drift": "Drift", "gate": "Gate"}
-_FROM_TERMINAL = re.compile(r"[0-9a-f]{12}")
+_JOB, _FROM_TERMINAL = re.compile(r"[0-9a-f]{24}"), re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[a-z][a-z-]{0,39}")
 WORDS = {
     "models": "models",
@@ -37,7 +37,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Listed:
-    """A review in a list; every one has another label."""
+    """One in a list; every one has another label."""
 
     id: str
     label: str
@@ -45,7 +45,7 @@ class Listed:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A review that is done."""
+    """What is done."""
 
     id: str
     kind: str
@@ -83,7 +83,7 @@ def listing(lab: Lab, kind: str, owner: str) -> list[Listed]:
     """The visitor's own reviews of a kind, newest first, then what terminals left in the lab, then the examples."""
     own = [
         Listed(one.id, f"{_when(one.created)} · {one.title[:60]} · {_stands(lab, one)}")
-        for one in reviews.listing(lab.path, kind, owner)
+        for one in jobs.listing(lab.path, kind, owner)
     ]
     there = [
         Listed(
@@ -107,70 +107,70 @@ def asked(value: Any, listed: list[Listed]) -> str:
     return shipped[0] if shipped else ""
 
 
-def standing(lab: Lab, review_id: str, kind: str) -> reviews.View:
-    """How the review stands; examples and the lab's audits are done.
+def standing(lab: Lab, review_id: str, kind: str) -> jobs.View:
+    """How the job stands; examples and the lab's audits are done.
 
     Raises:
         InputError: no id, or it is of another kind.
     """
-    if not ID.fullmatch(review_id):
-        return reviews.View("done" if _known(lab, review_id, kind) else "empty", None)
-    found = reviews.view(lab.path, review_id)
-    if found.review is not None and found.review.kind != kind:
-        raise InputError(f"that is no {KINDS[kind].lower()} but a {found.review.kind}: see its own tab")
-    if found.review is None and _known(lab, review_id, kind):
-        return reviews.View("done", None)
-    return found
+    nothing = jobs.View("empty", None, None, "", None)
+    found = jobs.view(lab.path, review_id) if _JOB.fullmatch(review_id) else nothing
+    if found.job is not None and found.job.kind != kind:
+        raise InputError(f"that is no {KINDS[kind].lower()} but a {found.job.kind}: see its own tab")
+    return found if found.job or not _known(lab, review_id, kind) else replace(nothing, state="done")
 
 
-def sentence(view: reviews.View) -> str:
+def sentence(view: jobs.View) -> str:
     """The state in words that promise nothing."""
-    why = f": {view.review.message}" if view.review and view.review.message else ""
+    why = f": {view.message}" if view.message else ""
     left = "What was cached is kept: starting it again goes on from there."
-    first = f"{view.ahead} {'goes' if view.ahead == 1 else 'go'} first" if view.ahead else "it is next"
+    ahead, seconds = view.position, (view.progress or {}).get("seconds", 0.0)
+    first = f"{ahead} {'goes' if ahead == 1 else 'go'} first" if ahead else "it is next"
     return {
         "empty": "There is nothing under this address: choose another, or start one above.",
-        "queued": f"Waiting: {first}.",
-        "running": f"Computing for {view.seconds:.0f} s. It goes on when this page is closed.",
+        "queued": f"Waiting: {first}{why}.",
+        "running": f"Computing for {seconds:.0f} s. It goes on when this page is closed.",
         "done": "Done.",
         "failed": f"Failed{why}.",
         "cancelled": f"Cancelled. {left}",
-        "interrupted": f"Its process was killed, as when memory runs out. {left}",
+        "interrupted": f"Interrupted{why}. {left}",
     }[view.state]
 
 
-def stages(view: reviews.View) -> str:
+def stages(view: jobs.View) -> str:
     """A bar for everything that is being done, as HTML."""
-    rows = [
-        (WORDS.get(what, what), done / max(1, total), f"{done:,} of {total:,}", "")
-        for what, done, total in view.stages
-    ]
-    return bars(rows)
+    return bars(
+        [
+            (WORDS.get(what, what), n["done"] / max(1, n["total"]), f"{n['done']:,} of {n['total']:,}", "")
+            for what, n in (view.progress or {}).get("stages", {}).items()
+        ]
+    )
 
 
 def opened(lab: Lab, review_id: str, kind: str) -> Opened:
-    """A review that is done.
+    """What is done.
 
     Raises:
-        InputError: there is no such review of that kind, or it is not done.
+        InputError: there is no such thing of that kind, or it is not done.
     """
     if _NAME.fullmatch(review_id) and (EXAMPLES / review_id / "review.json").is_file():
-        return _read(EXAMPLES / review_id, kind, 0.0)
-    folders = Folders(lab.path)
-    if ID.fullmatch(review_id) and (folders.review(review_id) / "review.json").is_file():
-        folder = folders.review(review_id)
-        return _read(folder, kind, (folder / "review.json").stat().st_mtime)
+        return _read(EXAMPLES / review_id / "review.json", kind, 0.0)
+    if _JOB.fullmatch(review_id):
+        # A lab of before has a review of it.
+        for name in ("job.json", "review.json"):
+            if (path := Books(lab.path).folder(review_id) / name).is_file():
+                return _read(path, kind, path.stat().st_mtime)
     if kind == "audit" and (found := lab.audits(review_id) if lab.exists else []):
         rows = lab.audit_table(review_id, "audit_rows").to_pylist()
         result, source = found[0]["result"], without_folders(found[0]["source"] or "")
         return Opened(review_id, kind, source, result["words"], result, None, rows)
-    raise InputError("there is no such review here")
+    raise InputError("there is nothing of that kind here")
 
 
 @lru_cache(16)
-def _read(folder: Path, kind: str, at: float) -> Opened:
-    """What a review's folder holds; `at` tells one writing from the next."""
-    told = json.loads((folder / "review.json").read_text(encoding="utf-8"))
+def _read(path: Path, kind: str, at: float) -> Opened:
+    """What the folder of a job's record holds; `at` tells one writing from the next."""
+    told, folder = json.loads(path.read_text(encoding="utf-8")), path.parent
     if told["kind"] != kind or told["state"] != "done":
         raise InputError(f"that is no {kind} that is done")
     place = folder / "result"
@@ -190,8 +190,8 @@ def _known(lab: Lab, review_id: str, kind: str) -> bool:
     return kind == "audit" and lab.exists and bool(lab.audits(review_id))
 
 
-def _stands(lab: Lab, one: reviews.Review) -> str:
-    state = Folders(lab.path).state(one)
+def _stands(lab: Lab, one: jobs.Job) -> str:
+    state = jobs.view(lab.path, one.id).state
     return _short(one.message) if state == "done" else state
 
 

@@ -32,7 +32,7 @@ class Listed:
 
 def listing(lab: Lab) -> list[Listed]:
     """All runs of the lab: those that compute or wait first, then the others, newest first."""
-    going = {job.run_id: job for job in jobs.queue(lab.path)}
+    going = {job.id: job for job in jobs.queue(lab.path) if job.kind == "run"}
     found = {run["id"]: run for run in lab.glance()} if lab.exists else {}
     first = [
         Listed(

@@ -88,8 +88,8 @@ def watch(lab: Lab, run_id: str, owner: str = "") -> Watch:
 
 def _about(lab: Lab, run_id: str, job: Any) -> tuple[str, str]:
     """Title and spec of a run, of the job where there is one, else of the lab."""
-    if job is not None and job.spec_toml:
-        return job.title, job.spec_toml
+    if job is not None:
+        return job.title, job.values["spec"]
     key = lab.path, run_id
     if key not in _told and lab.exists and (found := lab.run(run_id)):
         _told[key] = found["title"] or "", found["spec_toml"]
@@ -114,7 +114,7 @@ def _sentence(view: Any, progress: dict[str, Any]) -> str:
     why = f": {without_folders(view.message)}" if view.message else ""
     if view.state == "queued":
         first = (
-            "1 run of this machine goes" if view.position == 1 else f"{view.position} runs of this machine go"
+            "1 job of this machine goes" if view.position == 1 else f"{view.position} jobs of this machine go"
         )
         return f"Queued: {f'{first} first' if view.position else 'it is next'}{why}."
     return {

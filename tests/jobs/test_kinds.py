@@ -1,4 +1,4 @@
-"""Reviews: what a browser may ask for, whose it is, and processes that are cancelled, killed and started again."""
+"""Kinds of jobs: what a browser may ask for, whose it is, and processes that are cancelled, killed, started again."""
 
 import json
 import os
@@ -9,16 +9,19 @@ import time
 import psutil
 import pytest
 
+from subliminal_mlx import jobs
 from subliminal_mlx.audit.request import asked_spec
-from subliminal_mlx.jobs import reviews
-from subliminal_mlx.jobs.reviews import Upload, costs, make
-from subliminal_mlx.jobs.reviews.folders import Folders, Review
-from subliminal_mlx.jobs.reviews.named import named
-from subliminal_mlx.jobs.reviews.requests import MOST_UPLOAD, QUICK, checked, inside
+from subliminal_mlx.jobs import kinds
+from subliminal_mlx.jobs.books import Books
+from subliminal_mlx.jobs.kinds import costs
+from subliminal_mlx.jobs.kinds.audit import QUICK
+from subliminal_mlx.jobs.limits import inside
+from subliminal_mlx.jobs.request import Sender, Upload, Work
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.model import adapters
 from subliminal_mlx.model.sources import SHIPPED
 from subliminal_mlx.system.errors import InputError
+from subliminal_mlx.system.events import ignore
 from subliminal_mlx.web.pages import measuring, reviewed
 
 ADA, BOB = "a" * 32, "b" * 32
@@ -51,9 +54,13 @@ def adapter(tmp_path_factory, make_stack):
     return made
 
 
+def checked(lab, kind, values, owner, upload=None):
+    return kinds.checked(kind, values, Sender(lab, owner, upload))
+
+
 def wait(lab, review_id, *states):
     end = time.monotonic() + 400
-    while (seen := reviews.view(lab, review_id)).state not in states:
+    while (seen := jobs.view(lab, review_id)).state not in states:
         assert time.monotonic() < end, seen
         time.sleep(0.05)
     return seen
@@ -72,7 +79,7 @@ def put(lab, adapter, *steps):
 @pytest.mark.parametrize(
     ("kind", "values", "says"),
     [
-        ("exec", {}, "there are audit, measure"),
+        ("exec", {}, "there are run, defend, audit, measure"),
         ("audit", AUDIT, "drop a file in"),
         ("audit", AUDIT | {"base": "/etc"}, "base: '/etc' is not here"),
         ("audit", AUDIT | {"families": []}, "families"),
@@ -120,20 +127,20 @@ def test_forged_requests_are_refused_in_a_line(lab, one_line, kind, values, says
     (lab / "link").symlink_to("/etc")
     with pytest.raises(InputError) as error:
         rows = Upload("rows.jsonl", ROWS * 200) if "at most 12" in says and kind == "audit" else None
-        reviews.submit(lab, kind, values, ADA, rows)
+        jobs.submit(lab, kind, values, ADA, rows)
     assert says in one_line(error)
-    assert not (lab / "reviews").exists(), "nothing was begun"
+    assert not (lab / "jobs").exists(), "nothing was begun"
 
 
 def test_files_are_bounded_and_keep_no_name_of_the_visitors(lab, one_line):
     for upload, says in (
-        (Upload("big.jsonl", bytes(MOST_UPLOAD + 1)), "over 20 MB"),
+        (Upload("big.jsonl", bytes(jobs.LIMITS.upload + 1)), "over 20 MB"),
         (Upload("empty.jsonl", b""), "it is empty"),
         (Upload("rows.py", b"x"), "must be a file in .jsonl or .parquet"),
         (Upload("../../x.jsonl\n.exe", b"x"), "must be a file in"),
     ):
         with pytest.raises(InputError) as error:
-            reviews.submit(lab, "audit", AUDIT, ADA, upload)
+            jobs.submit(lab, "audit", AUDIT, ADA, upload)
         assert says in one_line(error)
     assert checked(lab, "audit", AUDIT, ADA, Upload("../../etc/passwd.jsonl", b"x")).base == "tiny-a"
 
@@ -152,17 +159,17 @@ def test_what_lies_outside_is_not_told_apart_from_nothing(lab):
 def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
     folder = put(lab, adapter, 5, 10)
     asked = {"folder": folder, "against": "tiny-a", "families": ["trees"]}
-    one = reviews.submit(lab, "measure", asked, ADA)
-    assert reviews.submit(lab, "measure", asked, ADA).id == one.id, "asked again, it is answered"
-    two = reviews.submit(lab, "drift", asked, BOB)
-    assert one.id != two.id and reviews.view(lab, two.id).state == "queued"
-    for doing in (reviews.cancel, reviews.again, reviews.forget):
+    one = jobs.submit(lab, "measure", asked, ADA)
+    assert jobs.submit(lab, "measure", asked, ADA).id == one.id, "asked again, it is answered"
+    two = jobs.submit(lab, "drift", asked, BOB)
+    assert one.id != two.id and jobs.view(lab, two.id).state == "queued"
+    for doing in (jobs.cancel, jobs.again, jobs.forget):
         with pytest.raises(InputError, match="somebody else"):
             doing(lab, one.id, BOB)
         with pytest.raises(InputError, match="somebody else"):
             doing(lab, one.id, "")
     done = wait(lab, one.id, "done", "failed")
-    assert done.state == "done", done.review
+    assert done.state == "done", done.job
     store = Lab(lab)
     seen = reviewed.opened(store, one.id, "measure")
     assert seen.words.startswith(("flagged: trees/", "nothing flagged: trees/")) and "<svg" in seen.svg(
@@ -172,17 +179,17 @@ def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
     # Each visitor finds their own; an address may be shared, but it is no path to another's files.
     mine = {owner: {o.id for o in reviewed.listing(store, "measure", owner)} for owner in (ADA, BOB, "")}
     assert one.id in mine[ADA] and not {one.id} & (mine[BOB] | mine[""])
-    assert inside(lab, f"reviews/{one.id}/result/result.json", ADA).is_file()
+    assert inside(lab, f"jobs/{one.id}/result/result.json", ADA).is_file()
     for owner in (BOB, ""):
-        with pytest.raises(InputError, match="no review of yours"):
-            inside(lab, f"reviews/{one.id}/result/result.json", owner)
+        with pytest.raises(InputError, match="no job of yours"):
+            inside(lab, f"jobs/{one.id}/result/result.json", owner)
     with pytest.raises(InputError, match="see its own tab"):
         reviewed.standing(store, one.id, "gate")
     assert wait(lab, two.id, "done", "failed").state == "done"
     steps = reviewed.opened(store, two.id, "drift").result["checkpoints"]
     assert [step["step"] for step in steps] == [5, 10] and measuring.drifting(store) == [folder]
-    reviews.forget(lab, two.id, BOB)
-    assert reviews.view(lab, two.id).state == "empty"
+    jobs.forget(lab, two.id, BOB)
+    assert jobs.view(lab, two.id).state == "empty"
 
 
 def test_a_base_that_an_adapter_names_by_a_path_is_shown_without_it(lab, adapter, tmp_path):
@@ -197,10 +204,9 @@ def test_a_base_that_an_adapter_names_by_a_path_is_shown_without_it(lab, adapter
         ("measure", {"folder": folder, "families": ["trees"]}),
         ("gate", {"policy": policy}),
     ):
-        folders, target, form = Folders(lab), tmp_path / kind, checked(lab, kind, asked, ADA)
+        target, form = tmp_path / kind, checked(lab, kind, asked, ADA)
         target.mkdir()
-        one = Review(id="0" * 24, kind=kind, title="mine", owner=ADA, created=0.0, values={})
-        said = make.MAKERS[kind](folders, one, form, target, lambda event: None)
+        said = form.compute(Work("0" * 24, "mine", Sender(lab, ADA), None, target, ignore, ignore, bool))
         written = [said, *(path.read_text() for path in target.iterdir())]
         assert "Qwen" in "".join(written)
         for text in written:
@@ -211,20 +217,21 @@ def test_files_that_changed_are_looked_at_anew(lab, adapter):
     """The same words about other files are another request; about the same files they are answered."""
     (lab / "rows.jsonl").write_bytes(ROWS)
     asked = {"policy": POLICY + '[[corpus]]\npath = "rows.jsonl"\n'}
-    one = reviews.submit(lab, "gate", asked, ADA)
+    one = jobs.submit(lab, "gate", asked, ADA)
     assert wait(lab, one.id, "done", "failed").state == "done"
-    assert reviews.submit(lab, "gate", asked, ADA).id == one.id
+    assert jobs.submit(lab, "gate", asked, ADA).id == one.id
     for changed, content in (("rows.jsonl", ROWS[::-1]), ("rows.provenance.json", b"{}")):
         (lab / changed).write_bytes(content)
-        two = reviews.submit(lab, "gate", asked, ADA)
+        two = jobs.submit(lab, "gate", asked, ADA)
         assert two.id != one.id and two.state == "queued", changed
-        reviews.cancel(lab, two.id, ADA)
+        jobs.cancel(lab, two.id, ADA)
         one = two
     folder = lab / put(lab, adapter)
     for kind in ("measure", "drift"):
-        state = lambda kind=kind: named(lab, checked(lab, kind, {"folder": "trained/one"}, ADA), ADA)
+        asked = checked(lab, kind, {"folder": "trained/one"}, ADA)
+        state = lambda asked=asked: asked.identify(Sender(lab, ADA))
         before = state()
-        assert before == state() != ""
+        assert before == state()
         os.link(folder / "adapters.safetensors", folder / f"{len(kind):07d}_adapters.safetensors")
         after = state()
         assert before != after
@@ -236,27 +243,49 @@ def test_files_that_changed_are_looked_at_anew(lab, adapter):
 
 
 def test_an_audit_is_cancelled_killed_and_started_again(lab):
-    one = reviews.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
-    waits = reviews.submit(
-        lab, "gate", {"policy": POLICY + f'[[corpus]]\npath = "reviews/{one.id}/rows.jsonl"\n'}, ADA
-    )
+    one = jobs.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+    waits = jobs.submit(lab, "audit", AUDIT | {"families": ["animals"]}, ADA, Upload("rows.jsonl", ROWS))
     wait(lab, one.id, "running")
-    assert reviews.view(lab, waits.id).ahead == 1
-    reviews.cancel(lab, one.id, ADA)
-    assert wait(lab, one.id, "cancelled").stages
-    # The next one takes its turn: a corpus without an audit, of which the policy lets that pass.
-    ended = wait(lab, waits.id, "done", "failed")
-    assert ended.review.message == "PASS: 0 of 2 checks failed"
-    found = reviewed.opened(Lab(lab), waits.id, "gate").result
+    assert jobs.view(lab, waits.id).state == "queued" and jobs.view(lab, waits.id).position == 1
+    # What takes seconds waits for no audit: a corpus without one, of which the policy lets that pass.
+    policy = POLICY + f'[[corpus]]\npath = "jobs/{one.id}/rows.jsonl"\n'
+    short = jobs.submit(lab, "gate", {"policy": policy}, ADA)
+    ended = wait(lab, short.id, "done", "failed")
+    assert ended.message == "PASS: 0 of 2 checks failed"
+    found = reviewed.opened(Lab(lab), short.id, "gate").result
     assert "no audit of it is named" in measuring.decision(found)
-    reviews.again(lab, one.id, ADA)
-    wait(lab, one.id, "running")
-    os.kill(Folders(lab).alive(one.id), signal.SIGKILL)
+    assert jobs.view(lab, one.id).state == "running" and jobs.view(lab, waits.id).state == "queued"
+    until_stages(lab, one)
+    jobs.cancel(lab, one.id, ADA)
+    assert wait(lab, one.id, "cancelled").progress["stages"]
+    # The next one takes its turn.
+    wait(lab, waits.id, "running")
+    jobs.cancel(lab, waits.id, ADA)
+    wait(lab, waits.id, "cancelled")
+    jobs.again(lab, one.id, ADA)
+    os.kill(own_process(lab, one), signal.SIGKILL)
     seen = wait(lab, one.id, "interrupted")
     assert "was killed" in reviewed.sentence(seen)
-    (Folders(lab).review(one.id) / "rows.jsonl").write_bytes(b"\0" * 50)
-    reviews.again(lab, one.id, ADA)
-    assert "is binary" in wait(lab, one.id, "failed").review.message
+    (Books(lab).folder(one.id) / "rows.jsonl").write_bytes(b"\0" * 50)
+    jobs.again(lab, one.id, ADA)
+    assert "is binary" in wait(lab, one.id, "failed").message
+
+
+def until_stages(lab, job):
+    """Wait until the job has said what it does."""
+    end = time.monotonic() + 400
+    while not (jobs.view(lab, job.id).progress or {}).get("stages"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def own_process(lab, job):
+    """The pid of a job's process, once it is no longer the dispatcher that holds its lock."""
+    books, end = Books(lab), time.monotonic() + 400
+    while (pid := books.alive(job.id)) in (None, books.dispatcher()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return pid
 
 
 def test_how_long_an_audit_takes_is_known_before_it_is_begun(lab):
@@ -293,34 +322,30 @@ def test_a_first_look_changes_a_bases_own_defaults():
     assert (whole.lines, real.lines, probed.lines) == ("fast", "fast", "all")
 
 
-def test_few_may_wait(lab, monkeypatch, adapter):
-    """Processes that wait are bounded by visitor; who waits can cancel."""
-    put(lab, adapter)
-    asked = lambda n: {
-        "folder": "trained/one",
-        "against": "tiny-a",
-        "families": ["trees", "animals"][: 1 + n % 2],
-    }
-    first = reviews.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+def test_few_may_wait(lab, monkeypatch):
+    """Jobs that wait are bounded by visitor; who waits can cancel."""
+    asked = lambda n: AUDIT | {"families": [["trees"], ["animals"]][n % 2]}
+    send = lambda n, owner: jobs.submit(lab, "audit", asked(n), owner, Upload("rows.jsonl", ROWS))
+    first = send(0, ADA)
     wait(lab, first.id, "running")
-    started = [reviews.submit(lab, "measure", asked(n), f"{n:032d}") for n in range(2)]
-    monkeypatch.setattr(reviews, "LIMITS", reviews.LIMITS.__class__(queue=2, queue_of_one=1))
+    started = [send(n, f"{n:032d}") for n in range(2)]
+    monkeypatch.setattr(jobs, "LIMITS", jobs.LIMITS.__class__(queue=2, queue_of_one=1))
     with pytest.raises(InputError, match="wait already"):
-        reviews.submit(lab, "measure", asked(0), BOB)
+        send(0, BOB)
     for n, one in enumerate(started):
-        reviews.cancel(lab, one.id, f"{n:032d}")
-        wait(lab, one.id, "cancelled", "interrupted")
-    reviews.cancel(lab, first.id, ADA)
+        jobs.cancel(lab, one.id, f"{n:032d}")
+        wait(lab, one.id, "cancelled")
+    jobs.cancel(lab, first.id, ADA)
     wait(lab, first.id, "cancelled")
 
 
-def test_the_size_of_reviews_is_known_while_others_write(lab, monkeypatch):
-    folders, one = Folders(lab), "0" * 24
-    assert folders.size() == 0
-    folders.review(one).mkdir(parents=True)
-    (folders.review(one) / "rows.jsonl").write_bytes(bytes(9))
-    (folders.review(one) / "gone").symlink_to("nowhere")
-    folders.write_progress(one, {})
+def test_the_size_of_jobs_is_known_while_others_write(lab, monkeypatch):
+    books, one = Books(lab), "0" * 24
+    assert books.size() == 0
+    books.folder(one).mkdir(parents=True)
+    (books.folder(one) / "rows.jsonl").write_bytes(bytes(9))
+    (books.folder(one) / "gone").symlink_to("nowhere")
+    books.write_progress(one, {})
     stat = os.stat
 
     def renamed(path, *args, **options):
@@ -331,12 +356,12 @@ def test_the_size_of_reviews_is_known_while_others_write(lab, monkeypatch):
         return found
 
     monkeypatch.setattr(os, "stat", renamed)
-    assert folders.size() == 9 + len("{}")
-    assert folders.size() == 9
+    assert books.size() == 9 + len("{}")
+    assert books.size() == 9
 
 
 def test_the_examples_that_ship_are_whole():
-    for kind in reviews.KINDS:
+    for kind in reviewed.KINDS:
         assert reviewed.examples(kind), kind
         for one in reviewed.examples(kind):
             seen = reviewed.opened(Lab("nowhere"), one.id, kind)

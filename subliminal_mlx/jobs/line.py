@@ -1,12 +1,12 @@
-"""Turns: of all runs on a machine one computes at a time, and the others wait in order of their tickets.
+"""The machine's line: of all long work one computes at a time, and the others wait in order of their tickets.
 
-    with turn(lab, run_id, title, on_wait) as mine: ...     # waits, then computes
+    with turn(lab, job_id, title, on_wait) as mine: ...     # waits, then computes
     ahead(number)                                           # how many go first
 
 A ticket is a file that its owner holds an flock on, and its name is its place in the line; the machine
 itself is one more such file. A process that ends, however it ends, lets go of both, so nobody waits for the
 dead. The line lies in the user's cache, one a machine; $SUBLIMINAL_LINE names another folder for it, and
-where that is set but empty there is no line and runs compute side by side.
+where that is set but empty there is no line and all compute side by side. Knows nothing of jobs and their files.
 """
 
 import json
@@ -33,16 +33,17 @@ OnWait = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Place:
-    """Somebody in the line: place `number` (nanoseconds since 1970), and which run in which lab it is."""
+    """Somebody in the line: place `number` (nanoseconds since 1970), and which job in which lab it is."""
 
     number: int
     pid: int
     lab: Path
-    run_id: str
+    job_id: str
     title: str
+    kind: str = "run"
 
 
-def line() -> Path | None:
+def folder() -> Path | None:
     """The line's folder, which need not exist yet; None where there is no line."""
     chosen = os.environ.get("SUBLIMINAL_LINE")
     if chosen is not None:
@@ -57,25 +58,27 @@ class Ticket:
     Raises MachineError where the line's folder cannot be written to.
     """
 
-    def __init__(self, lab: Path, run_id: str, title: str, number: int | None = None) -> None:
+    def __init__(
+        self, lab: Path, job_id: str, title: str, number: int | None = None, kind: str = "run"
+    ) -> None:
         self.number = number or time.time_ns()
         self._path, self._descriptor = None, -1
-        folder = line()
-        if folder is None:
+        where = folder()
+        if where is None:
             return
         name = f"{self.number:020d}-{secrets.token_hex(4)}"
         # Held before it is seen: whoever finds a ticket that nobody holds removes it.
-        hidden = folder / f".{name}"
+        hidden = where / f".{name}"
         with _told():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            where.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = locks.acquire(hidden)
-            self._note = {"lab": str(lab), "run": run_id, "title": title, "number": self.number}
+            self._note = {"lab": str(lab), "run": job_id, "title": title, "number": self.number, "kind": kind}
             _write_note(self._descriptor, self._note)
-            os.rename(hidden, folder / name)
-        self._path = folder / name
+            os.rename(hidden, where / name)
+        self._path = where / name
 
     def ahead(self) -> int:
-        """How many runs on this machine go before this one, the one that computes included."""
+        """How many on this machine go before this one, the one that computes included."""
         return ahead(self.number, self._path)
 
     def call(self) -> int | None:
@@ -104,14 +107,19 @@ class Ticket:
 
 @contextmanager
 def turn(
-    lab: Path, run_id: str, title: str, on_wait: OnWait, give_up: Callable[[], bool] = lambda: False
+    lab: Path,
+    job_id: str,
+    title: str,
+    on_wait: OnWait,
+    give_up: Callable[[], bool] = lambda: False,
+    kind: str = "run",
 ) -> Iterator[bool]:
     """Hold the machine for the length of the block, after waiting for it.
 
     False, at once and without the machine, when `give_up` says that there is nothing to wait for any more.
     `on_wait` hears how many go first, whenever that changes.
     """
-    ticket, machine, told = Ticket(lab, run_id, title), None, -1
+    ticket, machine, told = Ticket(lab, job_id, title, kind=kind), None, -1
     try:
         while (machine := ticket.call()) is None:
             if give_up():
@@ -136,27 +144,27 @@ def waiting() -> list[Place]:
 
 def computing() -> Place | None:
     """Who holds the machine."""
-    folder = line()
-    if folder is None:
+    where = folder()
+    if where is None:
         return None
-    pid = locks.holder(folder / "machine")
-    return _place(folder / "machine", pid) if pid else None
+    pid = locks.holder(where / "machine")
+    return _place(where / "machine", pid) if pid else None
 
 
 def ahead(number: int, own: Path | None = None) -> int:
-    """How many runs go before a ticket of that number, the one that computes included."""
-    folder = line()
-    if folder is None:
+    """How many go before a ticket of that number, the one that computes included."""
+    where = folder()
+    if where is None:
         return 0
-    mine = own or folder / f"{number:020d}"
-    held = locks.holder(folder / "machine") is not None
+    mine = own or where / f"{number:020d}"
+    held = locks.holder(where / "machine") is not None
     return held + sum(_earlier(mine, other) for other, _ in _tickets())
 
 
 def _tickets() -> list[tuple[Path, int]]:
     """Tickets that somebody holds, each with its holder; those of the dead are removed."""
-    folder, found = line(), []
-    for path in sorted(folder.iterdir()) if folder and folder.is_dir() else ():
+    where, found = folder(), []
+    for path in sorted(where.iterdir()) if where and where.is_dir() else ():
         if not NAME.fullmatch(path.name):
             continue
         hidden = path.name.startswith(".")
@@ -181,7 +189,9 @@ def _earlier(mine: Path, other: Path) -> bool:
 def _place(path: Path, pid: int) -> Place | None:
     try:
         note = json.loads(path.read_bytes()[locks.PID_WIDTH : locks.PID_WIDTH + LONGEST_NOTE])
-        return Place(note["number"], pid, Path(note["lab"]), note["run"], note["title"])
+        return Place(
+            note["number"], pid, Path(note["lab"]), note["run"], note["title"], note.get("kind", "run")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -200,6 +210,6 @@ def _told() -> Iterator[None]:
         yield
     except OSError as error:
         raise MachineError(
-            f"the line of runs at {error.filename or line()}: {error.strerror}: set SUBLIMINAL_LINE to a folder you "
-            "can write to"
+            f"the line of jobs at {error.filename or folder()}: {error.strerror}: set SUBLIMINAL_LINE to a folder "
+            "you can write to"
         ) from error

@@ -10,7 +10,7 @@ import threading
 import mini
 import pytest
 
-from subliminal_mlx.pipeline import turns
+from subliminal_mlx.jobs import line as turns
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import MachineError
 
@@ -24,7 +24,7 @@ def line(tmp_path, monkeypatch):
 HOLD = """
 import sys
 from pathlib import Path
-from subliminal_mlx.pipeline import turns
+from subliminal_mlx.jobs import line as turns
 ticket = turns.Ticket(Path("/lab"), "0123456789ab", "held", number=int(sys.argv[1]))
 if sys.argv[2] == "machine":
     assert ticket.call()
@@ -121,7 +121,7 @@ def test_without_a_line_nobody_waits(tmp_path, monkeypatch):
     assert turns.computing() is None and turns.waiting() == [] and turns.ahead(1 << 60) == 0
     monkeypatch.delenv("SUBLIMINAL_LINE")
     monkeypatch.setenv("SUBLIMINAL_CACHE", str(tmp_path))
-    assert turns.line().parent == tmp_path and turns.line().name.startswith("line-")
+    assert turns.folder().parent == tmp_path and turns.folder().name.startswith("line-")
 
 
 def test_a_line_that_cannot_be_written_to_is_told_with_the_remedy(tmp_path, monkeypatch, one_line):
@@ -136,7 +136,7 @@ def test_a_terminal_run_waits_and_says_so_and_ctrl_c_ends_the_wait(line, tmp_pat
     (tmp_path / "spec.toml").write_text(mini.OTHER)
     process = holder(1, "machine")
     child = mini.start("run", tmp_path / "spec.toml", "--lab", tmp_path / "lab", start_new_session=True)
-    assert child.stderr.readline() == "waiting for its turn: 1 run goes first on this machine\n"
+    assert child.stderr.readline() == "waiting for its turn: 1 job goes first on this machine\n"
     place = turns.waiting()[0]
     assert (place.pid, place.lab, place.title) == (child.pid, tmp_path / "lab", "Another")
     child.send_signal(signal.SIGINT)

@@ -1,7 +1,7 @@
 """How long an audit from a page takes on a language model, before anything of it is loaded or begun.
 
     told = seconds("smollm2-135m", ["animals"])             # None on model organisms, which take minutes
-    bounded("smollm2-135m", ["animals"], content=...)       # InputError over the jobs' limit of hours
+    words("smollm2-135m", ["animals"], quick=False, probes=False)
 
 For what is kept already nothing is taken off: what may be started should not depend on what others did.
 """
@@ -13,16 +13,15 @@ from pathlib import Path
 from ...audit import costs
 from ...audit.request import asked_spec
 from ...audit.spec import FIRST_LOOK, AuditSpec, on_language
-from ...measure.gate.policy import Policy
 from ...model.memory import sizes
 from ...spec import estimate
-from ...system.errors import InputError
 from ..limits import GFLOPS, LIMITS
 
 # Tokens of a list of numbers with its prompt, and of what a chat template adds; bytes of a token.
 ROW, TEMPLATE, TOKEN = 120, 40, 3
 # What a row may have at most.
 LONGEST = 2_048
+SMALLER = "fewer families or rows, no probe students, or the command `audit`, which takes any time"
 
 
 def seconds(
@@ -47,26 +46,6 @@ def seconds(
     spec = asked_spec(base, families, probes, (FIRST_LOOK,) if quick else ())
     rows, row = _lengths(spec, content)
     return costs.seconds(spec, sizes(base)[0] or 0, GFLOPS, rows, row, scored)
-
-
-def of_policy(lab: Path, policy: Policy) -> float:
-    """Estimated seconds of all audits on language models that a policy asks for; its paths lie in the lab."""
-    told = 0.0
-    for corpus in policy.corpus if policy.run_audits else ():
-        if corpus.audit is None:
-            path = lab.expanduser() / corpus.path
-            rows = path / "train.jsonl" if path.is_dir() else path
-            told += seconds(corpus.base or policy.base, policy.families, content=rows) or 0.0
-    return told
-
-
-def bounded(told: float | None, what: str = "audit") -> None:
-    """Raise InputError where that is over the hours of LIMITS."""
-    if told is not None and told > 3_600 * LIMITS.hours:
-        raise InputError(
-            f"{what}: about {told / 3_600:,.0f} hours on a language model, at most {LIMITS.hours:.0f} from an app: "
-            "fewer families or rows, no probe students, or the command `audit`, which takes any time"
-        )
 
 
 def words(base: str, families: Sequence[str], quick: bool, probes: bool) -> str:
