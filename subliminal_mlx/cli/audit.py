@@ -18,6 +18,9 @@ from ..system.errors import InputError
 from .options import JsonOption, LabOption
 
 VERDICT_CODE = 3
+# What a model organism's audit makes once for a base and family, and keeps; an audit without these takes seconds.
+LONG = ("steps", "suspects", "null", "probes", "runs")
+SHORT_SECONDS = 60
 FAILS = {"carried": ("carried",), "uncertain": ("carried", "cannot tell")}
 
 
@@ -92,6 +95,7 @@ def audit(
     from ..lab import Lab
     from ..model.bases import load
     from ..spec.estimate import in_words
+    from .waiting import patience
 
     if fail_on is not None and fail_on not in FAILS:
         raise InputError(f"--fail-on {fail_on!r}: must be {' or '.join(FAILS)}")
@@ -107,18 +111,26 @@ def audit(
         raise InputError(f"--predict: transfer is foretold on model organisms only, not on {spec.base}")
     folder = store.path / "audit"
     inputs = read_inputs(source_of(store, rows, source, chain), loaded, spec, folder)
-    if inputs.factored:
-        took = in_words(forecast(inputs.pieces))
-        print(f"{took} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
-    with progress() as listener:
-        result = examine(inputs, listener)
-    trait = result["trait"] or result["suspects"][0]["trait"]
-    if predict:
+    words = f"{rows} {source} chain {chain}" if source else rows
+    with patience(store.path, "audit", words) as wait:
+        long: tuple[str, ...] = LONG
+        if inputs.factored:
+            seconds = forecast(inputs.pieces)
+            took = in_words(seconds)
+            print(f"{took} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
+            if seconds > SHORT_SECONDS:
+                wait.take()
+            # Its pieces are locked while they are made: who waited amid one would hold others up.
+            long = ()
         with progress() as listener:
-            result["predicted_transfer"] = expected(store, inputs, result, trait, listener)
+            result = examine(inputs, wait.before(long, listener))
+        trait = result["trait"] or result["suspects"][0]["trait"]
+        if predict:
+            with progress() as listener:
+                hear = wait.before(long, listener)
+                result["predicted_transfer"] = expected(store, inputs, result, trait, hear)
     evidence = top_rows(inputs, trait)
     name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
-    words = f"{rows} {source} chain {chain}" if source else rows
     store.save_audit(name, words, result, {"audit_rows": pa.Table.from_pylist(evidence)})
     if share is not None and output is not None:
         with progress() as listener:

@@ -5,6 +5,7 @@ add_commands(app)            # on the command line's typer application
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,13 +52,16 @@ def gate(
     from ..measure.gate.formats import junit as to_junit
     from ..measure.gate.formats import markdown as to_markdown
     from ..system import files
+    from .waiting import in_turn
 
     console = Console(highlight=False, markup=False)
     aside = Console(highlight=False, markup=False, stderr=True)
     wanted = load_policy(policy)
     # Not in a pipe: what fails there fails in one line.
     tell = lambda name: aside.print(f"checking {_plain(name)}", style="dim") if aside.is_terminal else None
-    decision = decide(wanted, policy.parent, Lab(lab), tell)
+    # Audits take minutes; what is only read and measured waits for nobody.
+    with in_turn(Lab(lab).path, "gate", wanted.title) if wanted.audited else nullcontext():
+        decision = decide(wanted, policy.parent, Lab(lab), tell)
     if junit:
         files.write_atomic(junit, to_junit(decision))
     if markdown:

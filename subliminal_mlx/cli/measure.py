@@ -233,6 +233,7 @@ def null(
     from ..measure.trainings import clean_trainings
     from ..model.bases import load
     from ..spec import load_spec
+    from .waiting import in_turn
 
     loaded = load(base)
     families = families_of(loaded, family or [])
@@ -248,7 +249,8 @@ def null(
         console.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
 
     if count:
-        made += clean_trainings(recipe, loaded, families, count, seed, kind or (), on_done=tell)
+        with in_turn(store.path, "null", f"null {base}"):
+            made += clean_trainings(recipe, loaded, families, count, seed, kind or (), on_done=tell)
     hashes = tuple((name, family_sha256(name)) for name in families)
     words = f"null {base}"
     if count:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from ..experiment.comparisons import is_reference
 from ..pipeline.progress import STAGES, detail, rate, stage_of
-from .words import came_through, damage
+from .words import came_through, damage, turn_words
 
 ARMS = (
     "untrained",
@@ -92,8 +92,7 @@ class ProgressView:
 
     def waits(self, others: int) -> None:
         """Say that the run waits for its turn, behind so many others."""
-        first = "1 job goes" if others == 1 else f"{others} jobs go"
-        self.console.print(f"waiting for its turn: {first} first on this machine")
+        self.console.print(turn_words(others))
 
     def _draw(self, progress: dict[str, Any]) -> None:
         for stage, counts in progress["stages"].items():

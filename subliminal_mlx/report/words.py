@@ -120,5 +120,10 @@ def number(value: float, digits: int = 2, signs: bool = True) -> str:
     return f"{value:{'+' if signs else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def turn_words(others: int) -> str:
+    """What waits says, behind so many others."""
+    return f"waiting for its turn: {others} {'job goes' if others == 1 else 'jobs go'} first on this machine"
+
+
 def span(low: float, high: float, digits: int = 2, signs: bool = True) -> str:
     return f"{number(low, digits, signs)} to {number(high, digits, signs)}"

@@ -38,14 +38,14 @@ class Gate(Request):
         """Of all audits on language models that it asks for."""
         policy = policy_of(sender.lab, self.policy, sender.owner)
         told = 0.0
-        for corpus in _audited(policy):
+        for corpus in policy.audited:
             path = sender.lab.expanduser() / corpus.path
             rows = path / "train.jsonl" if path.is_dir() else path
             told += costs.seconds(corpus.base or policy.base, policy.families, content=rows) or 0.0
         return told
 
     def is_long(self, sender: Sender) -> bool:
-        return bool(_audited(policy_of(sender.lab, self.policy, sender.owner)))
+        return bool(policy_of(sender.lab, self.policy, sender.owner).audited)
 
     def paths(self, sender: Sender) -> list[str]:
         policy = policy_of(sender.lab, self.policy, sender.owner)
@@ -102,8 +102,3 @@ def policy_of(lab: Path, text: str, owner: str) -> Policy:
         if corpus.audit is not None:
             inside(lab, corpus.audit, owner)
     return parse_policy(text, lab.expanduser().resolve(), "policy")
-
-
-def _audited(policy: Policy) -> list:
-    """The corpora that are audited when it is decided."""
-    return [corpus for corpus in policy.corpus if policy.run_audits and corpus.audit is None]

@@ -78,6 +78,11 @@ class Policy(_Strict):
     model: Annotated[tuple[ModelEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
     corpus: Annotated[tuple[CorpusEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
 
+    @property
+    def audited(self) -> list[CorpusEntry]:
+        """The corpora that are audited when it is decided."""
+        return [corpus for corpus in self.corpus if self.run_audits and corpus.audit is None]
+
     @model_validator(mode="after")
     def _something(self) -> "Policy":
         if not self.model and not self.corpus:
