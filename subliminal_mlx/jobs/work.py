@@ -62,7 +62,7 @@ def _compute(books: Books, job_id: str) -> str:
     from .request import Sender, Upload, Work
 
     sent = books.sent(job_id)
-    sender = Sender(books.lab, job.owner, Upload(job.title, sent.read_bytes()) if sent else None)
+    sender = Sender(books.lab, job.owner, Upload(sent.name, sent.read_bytes()) if sent else None)
     asked = checked(job.kind, job.values, sender)
     said: list[str] = []
 

@@ -6,20 +6,25 @@ import shutil
 import signal
 import time
 
+import mini
 import psutil
 import pytest
 
 from subliminal_mlx import jobs
 from subliminal_mlx.audit.request import asked_spec
-from subliminal_mlx.jobs import kinds
+from subliminal_mlx.jobs import kinds, line
 from subliminal_mlx.jobs.books import Books
 from subliminal_mlx.jobs.kinds import costs
 from subliminal_mlx.jobs.kinds.audit import QUICK
+from subliminal_mlx.jobs.kinds.run import checked_spec
 from subliminal_mlx.jobs.limits import inside
 from subliminal_mlx.jobs.request import Sender, Upload, Work
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.model import adapters
 from subliminal_mlx.model.sources import SHIPPED
+from subliminal_mlx.pipeline import run as pipeline
+from subliminal_mlx.spec import parse_spec
+from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import InputError
 from subliminal_mlx.system.events import ignore
 from subliminal_mlx.web.pages import measuring, reviewed
@@ -366,3 +371,191 @@ def test_the_examples_that_ship_are_whole():
         for one in reviewed.examples(kind):
             seen = reviewed.opened(Lab("nowhere"), one.id, kind)
             assert seen.words and seen.result
+
+
+COUNT = """
+import time
+from typing import Annotated, ClassVar
+from pydantic import Field
+from subliminal_mlx.jobs.request import Request
+from subliminal_mlx.pipeline import run as pipeline
+from subliminal_mlx.spec import parse_spec
+from subliminal_mlx.system import locks
+from subliminal_mlx.system.errors import InputError
+from subliminal_mlx.system.events import Event
+
+class Count(Request):
+    kind: ClassVar[str] = "count"
+    takes_file: ClassVar[bool] = True
+    smaller: ClassVar[str] = "fewer words"
+    words: Annotated[list[str], Field(min_length=1, max_length=9)]
+
+    def title(self, sender):
+        return f"Counting {len(self.words)} words"
+
+    def check(self, sender):
+        if "owl" in self.words:
+            raise InputError("count: no owls")
+
+    def seconds(self, sender):
+        return 1e9 if "all" in self.words else 1.0
+
+    def compute(self, work):
+        work.on_event(Event("words", len(self.words), len(self.words)))
+        work.write({"words": len(self.words), "bytes": len(work.sent.read_bytes())})
+        return f"{len(self.words)} words"
+"""
+
+
+@pytest.fixture
+def counting(tmp_path, monkeypatch):
+    """A kind from outside the package, as one that is installed beside it: one file, and a line that names it."""
+    place, about = tmp_path / "site", tmp_path / "site" / "counting-1.dist-info"
+    about.mkdir(parents=True)
+    (place / "counting.py").write_text(COUNT)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: counting\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(f"[{kinds.GROUP}]\ncount = counting:Count\n")
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    yield
+    kinds.kind_of.cache_clear()
+
+
+def test_a_kind_from_outside_runs_to_its_end_in_its_own_process(lab, counting, one_line):
+    rows = Upload("rows.jsonl", ROWS)
+    for values, says in (
+        ({"words": []}, "count: words"),
+        ({"words": ["owl"]}, "no owls"),
+        ({"words": ["all"]}, "hours, at most 12 from an app: fewer words"),
+        ({"words": ["a"], "more": 1}, "no such field"),
+    ):
+        with pytest.raises(InputError) as error:
+            jobs.submit(lab, "count", values, ADA, rows)
+        assert says in one_line(error)
+    job = jobs.submit(lab, "count", {"words": ["one", "two"]}, ADA, rows)
+    seen = wait(lab, job.id, "done", "failed")
+    assert (seen.state, seen.message, seen.job.title) == ("done", "2 words", "Counting 2 words")
+    assert seen.progress["stages"] == {"words": {"done": 2, "total": 2}}
+    found = json.loads((Books(lab).result(job.id) / "result.json").read_text())
+    assert found == {"words": 2, "bytes": len(ROWS)}
+    assert [one.id for one in jobs.listing(lab, "count", ADA)] == [job.id]
+    # What lies in a job's file is checked again there: a record that was forged does not get through.
+    path = Books(lab).folder(job.id) / "job.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"state": "queued", "values": {"words": ["owl"]}})
+    )
+    assert jobs.wake(lab) and wait(lab, job.id, "failed").message == "count: no owls"
+    # A kind that is not there any more cannot be started.
+    path.write_text(path.read_text().replace('"count"', '"exec"').replace('"failed"', '"queued"'))
+    assert jobs.wake(lab) and "there are run, defend" in wait(lab, job.id, "failed").message
+
+
+def test_pages_and_terminals_stand_in_one_line_in_order_of_arrival(lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUBLIMINAL_LINE", str(tmp_path / "line"))
+    with line.turn(lab, "f" * 12, "a terminal's run", pytest.fail):
+        first = jobs.submit(lab, "audit", AUDIT, ADA, Upload("rows.jsonl", ROWS))
+        ticket = line.Ticket(lab, "e" * 24, "a terminal's audit", kind="audit")
+        last = jobs.submit(lab, "audit", AUDIT | {"families": ["animals"]}, BOB, Upload("rows.jsonl", ROWS))
+        while len(line.waiting()) < 3:
+            time.sleep(0.02)
+        assert [(job.kind, job.title, job.state, job.owner) for job in jobs.queue(lab)] == [
+            ("run", "a terminal's run", "running", ""),
+            ("audit", "rows.jsonl", "queued", ADA),
+            ("audit", "a terminal's audit", "queued", ""),
+            ("audit", "rows.jsonl", "queued", BOB),
+        ]
+        assert [jobs.view(lab, one).position for one in (first.id, "e" * 24, last.id)] == [1, 2, 3]
+        with pytest.raises(InputError, match="neither queued nor running from this app"):
+            jobs.cancel(lab, "e" * 24, "")
+    # The terminal's run has ended: the page's audit has the machine, and the terminal's waits for it.
+    wait(lab, first.id, "running")
+    assert ticket.call() is None and line.computing().job_id == first.id
+    jobs.cancel(lab, first.id, ADA)
+    while (machine := ticket.call()) is None:
+        time.sleep(0.02)
+    assert jobs.view(lab, last.id).state == "queued" and jobs.view(lab, last.id).position == 2
+    jobs.cancel(lab, last.id, BOB)
+    ticket.drop()
+    locks.release(machine)
+    assert wait(lab, first.id, "cancelled") and wait(lab, last.id, "cancelled")
+
+
+def test_a_defence_bench_is_asked_for_and_computed(lab, one_line):
+    (lab / "x.toml").write_text("")
+    for values, says in (
+        ({"run": "../x.toml"}, "must be 12 characters"),
+        ({"run": "f" * 12}, "not in this lab"),
+        ({"run": "glance", "defences": ["mine.py"]}, "none of an app's"),
+        ({"run": "glance", "defences": [f"mix-{n}" for n in range(10, 16)]}, "at most 5"),
+        ({"run": "glance", "defences": []}, "defences"),
+        ({"run": "qwen2.5-0.5b", "defences": ["re-emit"]}, "is not here"),
+        ({"run": "glance", "kinds": ["both"]}, "kinds"),
+    ):
+        with pytest.raises(InputError) as error:
+            jobs.submit(lab, "defend", values, ADA)
+        assert says in one_line(error)
+    assert not (lab / "jobs").exists()
+    spec = parse_spec(mini.OTHER)
+    outcome = pipeline.run(spec, Lab(lab))
+    job = jobs.submit(lab, "defend", {"run": outcome.run_id, "defences": ["mix-25"]}, ADA)
+    seen = wait(lab, job.id, "done", "failed")
+    assert seen.state == "done" and job.is_long, seen
+    found = json.loads((Books(lab).result(job.id) / "result.json").read_text())
+    assert {row["arm"] for row in found["defences"]} == {"treated", "mix-25", "mix-25-random"}
+    assert found["run"] in seen.message and Lab(lab).run(found["run"])["status"] == "done"
+    assert seen.progress["stages"]["teachers"]["total"] > 0
+    assert "<svg" in (Books(lab).result(job.id) / "defences.svg").read_text()
+
+
+def old_review(lab, name, **fields):
+    """A review's folder as labs had it before jobs."""
+    told = {"id": name, "kind": "measure", "title": "mine", "owner": ADA, "created": 5.0, "values": {}}
+    told |= {"state": "queued", "message": "", "seconds": 0.0, "cancelled": False} | fields
+    (lab / "reviews" / name).mkdir(parents=True)
+    (lab / "reviews" / name / "review.json").write_text(json.dumps(told))
+    return lab / "reviews" / name
+
+
+def test_a_lab_of_before_opens_and_answers(lab, adapter):
+    store, names = Lab(lab), [digit * 24 for digit in "123456"]
+    folder = put(lab, adapter)
+    asked = {"run": "", "slot": "", "folder": folder, "against": "tiny-a", "families": ["trees"]}
+    done = old_review(lab, names[0], state="done", message="nothing flagged", values=asked)
+    shutil.copytree(reviewed.EXAMPLES / "student" / "result", done / "result")
+    killed = old_review(lab, names[1])
+    (killed / "progress.json").write_text(json.dumps({"seconds": 3.0, "stages": [["models", 1, 2]]}))
+    old_review(lab, names[2], cancelled=True)
+    old_review(lab, names[3], values=asked)
+    (old_review(lab, names[4]) / "review.json").write_text('{"id": 7}')
+    text = mini.OTHER.replace("chains = 2", "chains = 1")
+    run_id = checked_spec(lab, text)[1]
+    (lab / "queue").mkdir()
+    told = {"run_id": run_id, "title": "Old", "state": "cancelled", "created": 7.0, "owner": BOB, "number": 9}
+    (lab / "queue" / f"{run_id}.json").write_text(json.dumps(told | {"spec_toml": text, "message": ""}))
+
+    # By their addresses, as they were.
+    assert reviewed.opened(store, names[0], "measure").words == "nothing flagged"
+    assert reviewed.standing(store, names[0], "measure").state == "done"
+    states = [jobs.view(lab, name).state for name in names[1:]]
+    assert states == ["interrupted", "cancelled", "queued", "empty", "empty"]
+    assert jobs.view(lab, names[1]).progress["stages"] == {"models": {"done": 1, "total": 2}}
+    assert jobs.view(lab, run_id).state == "cancelled" and jobs.view(lab, run_id).owner_is(BOB)
+    assert {one.id for one in reviewed.listing(store, "measure", ADA)} >= set(names[:4])
+    assert "it goes on when a page is opened" in reviewed.sentence(jobs.view(lab, names[3]))
+    assert not (lab / "jobs").exists(), "looking changes nothing"
+    # They stay their owners'.
+    assert inside(lab, f"reviews/{names[0]}/result/result.json", ADA).is_file()
+    with pytest.raises(InputError, match="no job of yours"):
+        inside(lab, f"reviews/{names[0]}/result/result.json", BOB)
+    with pytest.raises(InputError, match="nothing that can be read"):
+        inside(lab, f"queue/{run_id}.json", BOB)
+    for doing in (jobs.cancel, jobs.again, jobs.forget):
+        with pytest.raises(InputError, match=r"somebody else|neither queued"):
+            doing(lab, names[1], BOB)
+    # What waited is taken, and what had ended may be started again or removed.
+    assert jobs.wake(lab) and wait(lab, names[3], "done", "failed").state == "done"
+    assert reviewed.opened(store, names[3], "measure").words.startswith(("flagged", "nothing flagged"))
+    jobs.again(lab, run_id, BOB)
+    assert wait(lab, run_id, "done", "failed").state == "done"
+    jobs.forget(lab, names[0], ADA)
+    assert jobs.view(lab, names[0]).state == "empty" and not done.exists()
