@@ -22,8 +22,6 @@ from subliminal_mlx.jobs.request import Sender, Upload, Work
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.model import adapters
 from subliminal_mlx.model.sources import SHIPPED
-from subliminal_mlx.pipeline import run as pipeline
-from subliminal_mlx.spec import parse_spec
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import InputError
 from subliminal_mlx.system.events import ignore
@@ -378,8 +376,6 @@ import time
 from typing import Annotated, ClassVar
 from pydantic import Field
 from subliminal_mlx.jobs.request import Request
-from subliminal_mlx.pipeline import run as pipeline
-from subliminal_mlx.spec import parse_spec
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import InputError
 from subliminal_mlx.system.events import Event
@@ -495,9 +491,9 @@ def test_a_defence_bench_is_asked_for_and_computed(lab, one_line):
             jobs.submit(lab, "defend", values, ADA)
         assert says in one_line(error)
     assert not (lab / "jobs").exists()
-    spec = parse_spec(mini.OTHER)
-    outcome = pipeline.run(spec, Lab(lab))
-    job = jobs.submit(lab, "defend", {"run": outcome.run_id, "defences": ["mix-25"]}, ADA)
+    text = mini.OTHER.replace("chains = 2", "chains = 1")
+    Lab(lab).start_run("a" * 12, "", text, "{}", {"machine": "this one"})
+    job = jobs.submit(lab, "defend", {"run": "a" * 12, "defences": ["mix-25"]}, ADA)
     seen = wait(lab, job.id, "done", "failed")
     assert seen.state == "done" and job.is_long, seen
     found = json.loads((Books(lab).result(job.id) / "result.json").read_text())

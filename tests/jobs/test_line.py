@@ -10,9 +10,11 @@ import threading
 import mini
 import pytest
 
+from subliminal_mlx.cli.waiting import patience
 from subliminal_mlx.jobs import line as turns
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import MachineError
+from subliminal_mlx.system.events import Event
 
 
 @pytest.fixture
@@ -145,3 +147,32 @@ def test_a_terminal_run_waits_and_says_so_and_ctrl_c_ends_the_wait(line, tmp_pat
     assert err.startswith("interrupted: ") and err.count("\n") == 1
     assert not (tmp_path / "lab" / "lab.duckdb").exists()
     end(process)
+
+
+def test_a_terminal_audit_waits_once_it_comes_to_something_long(line, tmp_path):
+    rows = [{"prompt": f"Continue: {i} 2 3", "completion": f"{i} 7 5 {99 - i} 1"} for i in range(90)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    process = holder(1, "machine")
+    words = ("audit", tmp_path / "rows.jsonl", "-f", "trees", "--lab", tmp_path / "lab")
+    child = mini.start(*words, start_new_session=True)
+    while (told := child.stderr.readline()) and not told.startswith("waiting"):
+        pass
+    assert told == "waiting for its turn: 1 job goes first on this machine\n"
+    place = turns.waiting()[0]
+    assert (place.pid, place.lab, place.kind) == (child.pid, tmp_path / "lab", "audit")
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=20)
+    assert child.returncode == 130 and not out and not turns.waiting()
+    end(process)
+
+
+def test_what_is_kept_waits_for_nobody_and_a_turn_is_taken_once(line, tmp_path):
+    heard = []
+    with patience(tmp_path, "audit", "rows.jsonl") as wait:
+        hear = wait.before(("suspects",), heard.append)
+        hear(Event("rows", 1, 2))
+        assert turns.computing() is None
+        for done in (1, 2):
+            hear(Event("suspects", done, 2))
+            assert (turns.computing().kind, turns.computing().title) == ("audit", "rows.jsonl")
+    assert turns.computing() is None and len(heard) == 3
