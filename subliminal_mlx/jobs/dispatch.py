@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ..lab.database import one_line_errors
 from ..report.public import public
 from ..system import locks
 from ..system.errors import MachineError, SubliminalError
@@ -38,8 +39,11 @@ def wake(lab: Path) -> bool:
     if books.dispatcher() or not _left(books):
         return False
     try:
-        # Taken for it, so that nobody starts a second one before the first has come to its first line.
-        lock = locks.acquire(books.path / "dispatcher.lock")
+        with one_line_errors(books.lab):
+            # Where all jobs are a lab's of before, it has no folder yet.
+            books.path.mkdir(exist_ok=True)
+            # Taken for it, so that nobody starts a second one before the first has come to its first line.
+            lock = locks.acquire(books.path / "dispatcher.lock")
     except locks.HeldError:
         return False
     try:

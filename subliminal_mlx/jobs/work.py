@@ -58,12 +58,15 @@ def _compute(books: Books, job_id: str) -> str:
         # It was before we could hear it.
         raise KeyboardInterrupt
     progress = Progress(books, job_id)
+    # What a kind needs takes seconds to import.
+    progress.hear(Event("models", 0, 1))
     from .kinds import checked
     from .request import Sender, Upload, Work
 
     sent = books.sent(job_id)
     sender = Sender(books.lab, job.owner, Upload(sent.name, sent.read_bytes()) if sent else None)
     asked = checked(job.kind, job.values, sender)
+    progress.hear(Event("models", 1, 1))
     said: list[str] = []
 
     def make(target: Path) -> None:

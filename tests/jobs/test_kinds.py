@@ -431,7 +431,7 @@ def test_a_kind_from_outside_runs_to_its_end_in_its_own_process(lab, counting, o
     job = jobs.submit(lab, "count", {"words": ["one", "two"]}, ADA, rows)
     seen = wait(lab, job.id, "done", "failed")
     assert (seen.state, seen.message, seen.job.title) == ("done", "2 words", "Counting 2 words")
-    assert seen.progress["stages"] == {"words": {"done": 2, "total": 2}}
+    assert seen.progress["stages"] == {"models": {"done": 1, "total": 1}, "words": {"done": 2, "total": 2}}
     found = json.loads((Books(lab).result(job.id) / "result.json").read_text())
     assert found == {"words": 2, "bytes": len(ROWS)}
     assert [one.id for one in jobs.listing(lab, "count", ADA)] == [job.id]
