@@ -95,7 +95,7 @@ def audit(
     from ..lab import Lab
     from ..model.bases import load
     from ..spec.estimate import in_words
-    from .waiting import patience
+    from .waiting import patience, taking
 
     if fail_on is not None and fail_on not in FAILS:
         raise InputError(f"--fail-on {fail_on!r}: must be {' or '.join(FAILS)}")
@@ -112,22 +112,22 @@ def audit(
     folder = store.path / "audit"
     inputs = read_inputs(source_of(store, rows, source, chain), loaded, spec, folder)
     words = f"{rows} {source} chain {chain}" if source else rows
-    with patience(store.path, "audit", words) as wait:
+    with patience(store.path, "audit", words) as take:
         long: tuple[str, ...] = LONG
         if inputs.factored:
             seconds = forecast(inputs.pieces)
             took = in_words(seconds)
             print(f"{took} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
             if seconds > SHORT_SECONDS:
-                wait.take()
+                take()
             # Its pieces are locked while they are made: who waited amid one would hold others up.
             long = ()
         with progress() as listener:
-            result = examine(inputs, wait.before(long, listener))
+            result = examine(inputs, taking(take, long, listener))
         trait = result["trait"] or result["suspects"][0]["trait"]
         if predict:
             with progress() as listener:
-                hear = wait.before(long, listener)
+                hear = taking(take, long, listener)
                 result["predicted_transfer"] = expected(store, inputs, result, trait, hear)
     evidence = top_rows(inputs, trait)
     name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]

@@ -1,15 +1,16 @@
 """A command's place in the machine's line: what takes minutes waits for its turn, and says so; seconds wait for nobody.
 
 with in_turn(lab, "null", f"null {base}"): ...
-with patience(lab, "audit", title) as wait:
-    examine(read, spec, folder, wait.before(LONG, listener))
+with patience(lab, "audit", title) as take:
+    examine(inputs, taking(take, LONG, listener))
 """
 
 import hashlib
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from ..jobs import line
@@ -26,33 +27,26 @@ def in_turn(lab: Path, kind: str, title: str) -> Iterator[None]:
 
 
 @contextmanager
-def patience(lab: Path, kind: str, title: str) -> Iterator["Patience"]:
-    """For work of which only some takes long: it waits when it comes to that, and holds the machine from then on."""
+def patience(lab: Path, kind: str, title: str) -> Iterator[Callable[[], None]]:
+    """For work of which only some takes long: waits when it is first called, and then holds the machine."""
     with ExitStack() as stack:
-        yield Patience(stack, lab, kind, title)
+
+        @cache
+        def take() -> None:
+            stack.enter_context(in_turn(lab, kind, title))
+
+        yield take
 
 
-class Patience:
-    """A turn that is taken at most once."""
+def taking(take: Callable[[], None], long: Collection[str], listener: Listener) -> Listener:
+    """A listener that takes a turn at the first event of what takes long."""
 
-    def __init__(self, stack: ExitStack, *asked: Path | str) -> None:
-        self._stack, self._asked, self._taken = stack, asked, False
+    def hear(event: Event) -> None:
+        if event.what in long:
+            take()
+        listener(event)
 
-    def take(self) -> None:
-        """Wait now, unless it was done."""
-        if not self._taken:
-            self._taken = True
-            self._stack.enter_context(in_turn(*self._asked))  # type: ignore[arg-type]
-
-    def before(self, long: Collection[str], listener: Listener) -> Listener:
-        """A listener that waits at the first event of what takes long."""
-
-        def hear(event: Event) -> None:
-            if event.what in long:
-                self.take()
-            listener(event)
-
-        return hear
+    return hear
 
 
 def _tell(others: int) -> None:

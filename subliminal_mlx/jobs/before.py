@@ -42,13 +42,6 @@ def read(lab: Path, job_id: str) -> dict[str, Any] | None:
     return None
 
 
-def progress(found: dict[str, Any]) -> dict[str, Any]:
-    """A progress whose stages may be a list of name, done and total, as it is now."""
-    if isinstance(stages := found.get("stages"), list):
-        found["stages"] = {name: {"done": done, "total": total} for name, done, total in stages}
-    return found
-
-
 def _of_run(found: dict[str, Any], path: Path) -> dict[str, Any]:
     run_id, spec = found.pop("run_id"), found.pop("spec_toml")
     return found | {"id": run_id, "kind": "run", "values": {"spec": spec}}

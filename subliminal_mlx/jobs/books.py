@@ -144,7 +144,8 @@ class Books:
             found = json.loads((self.folder(job_id) / "progress.json").read_text())
         except (OSError, ValueError):
             return None
-        return before.progress(found) if isinstance(found, dict) else None
+        # Another shape is a review's of before, or none of ours.
+        return found if isinstance(found, dict) and isinstance(found.get("stages"), dict) else None
 
     def write_progress(self, job_id: str, progress: Mapping[str, Any]) -> None:
         """Replace the progress; not synced, and no error: it is not worth a disk's wait, nor a job."""

@@ -11,7 +11,7 @@ import mini
 import pytest
 from typer.testing import CliRunner
 
-from subliminal_mlx.__main__ import app
+from subliminal_mlx.__main__ import program as app
 from subliminal_mlx.lab import TABLES, Lab
 from subliminal_mlx.pipeline import run as pipeline
 from subliminal_mlx.spec import load_spec, parse_spec, presets, to_toml

@@ -10,7 +10,7 @@ import threading
 import mini
 import pytest
 
-from subliminal_mlx.cli.waiting import patience
+from subliminal_mlx.cli.waiting import patience, taking
 from subliminal_mlx.jobs import line as turns
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import MachineError
@@ -168,8 +168,8 @@ def test_a_terminal_audit_waits_once_it_comes_to_something_long(line, tmp_path):
 
 def test_what_is_kept_waits_for_nobody_and_a_turn_is_taken_once(line, tmp_path):
     heard = []
-    with patience(tmp_path, "audit", "rows.jsonl") as wait:
-        hear = wait.before(("suspects",), heard.append)
+    with patience(tmp_path, "audit", "rows.jsonl") as take:
+        hear = taking(take, ("suspects",), heard.append)
         hear(Event("rows", 1, 2))
         assert turns.computing() is None
         for done in (1, 2):

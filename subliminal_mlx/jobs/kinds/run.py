@@ -17,7 +17,7 @@ from ...spec import Spec, estimate, parse_spec
 from ...spec.defence_names import in_words, is_shipped
 from ...spec.families import read_toml, shipped_families
 from ...system.errors import InputError, SubliminalError
-from ..limits import GFLOPS, LIMITS, TRAIT, bases
+from ..limits import GFLOPS, LIMITS, TRAIT, bases, known
 from ..request import Request, Sender, Work
 
 OnProgress = Callable[[dict[str, Any]], object]
@@ -104,9 +104,8 @@ def seconds(spec: Spec) -> float:
 
 def _names(lab: Path, fields: dict[str, Any]) -> None:
     for field in ("base", "foreign"):
-        name = fields.get(field)
-        if name is not None and name not in (there := bases(lab)):
-            raise InputError(f"spec: {field}: {name!r:.60} is not here: there are {', '.join(there)}")
+        if (name := fields.get(field)) is not None:
+            known(f"spec: {field}", [name], bases(lab))
     for field in ("traits", "ablation_traits"):
         values = fields.get(field, [])
         for trait in values if isinstance(values, list) else [values]:
