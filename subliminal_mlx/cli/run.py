@@ -5,6 +5,8 @@ add_commands(app)            # on the command line's typer application
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,14 +131,19 @@ def status_of(store: Any, run: dict[str, Any]) -> str:
 
 
 def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
-    from ..jobs import line
     from ..lab import Lab
     from ..pipeline import run as pipeline
     from ..report.terminal import ProgressView, print_result
 
     store = Lab(lab)
     with ProgressView() as view:
-        turn = lambda name, held: line.turn(store.path, name, spec.title, view.waits, held)
+
+        def turn(name: str, held: Callable[[], bool]) -> AbstractContextManager[bool]:
+            # What is done already takes no turn, and need not wait for this import.
+            from ..jobs import line
+
+            return line.turn(store.path, name, spec.title, view.waits, held)
+
         view.first = lambda: _forecast(spec, store, processes)
         outcome = pipeline.run(spec, store, processes, force, view, turn)
     if as_json:

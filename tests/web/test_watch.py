@@ -7,10 +7,12 @@ import mini
 import pytest
 
 from subliminal_mlx import jobs
+from subliminal_mlx.jobs.books import open_books
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.pipeline.run import identify
 from subliminal_mlx.report import charts
 from subliminal_mlx.spec import parse_spec
+from subliminal_mlx.system.errors import InputError
 from subliminal_mlx.web.pages import live, watch
 
 # Two readouts of the students before their first checkpoint, and a killing after that.
@@ -103,6 +105,14 @@ def test_every_state_is_told_as_it_is(monkeypatch, tmp_path, state, position, me
     seen = watch.watch(Lab(tmp_path), "a" * 12)
     assert seen.sentence.startswith(said) and seen.state == state
     assert seen.ended == (state not in ("queued", "running"))
+
+
+def test_another_jobs_id_is_no_runs_and_a_forged_record_is_none(tmp_path):
+    with pytest.raises(InputError, match="must be 12 characters"):
+        watch.watch(Lab(tmp_path), "a" * 24)
+    with open_books(tmp_path) as books:
+        books.write(jobs.Job("a" * 12, "run", "mine", "queued", 1.0, "", {"spec": 7}))
+    assert watch.watch(Lab(tmp_path), "a" * 12).spec is None
 
 
 def test_answers_stand_side_by_side_as_text():

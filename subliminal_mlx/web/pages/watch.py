@@ -62,6 +62,7 @@ def watch(lab: Lab, run_id: str, owner: str = "") -> Watch:
     Raises:
         InputError: `run_id` is no run id.
     """
+    lab.run_folder(run_id)  # refuses another job's id
     view = jobs.view(lab.path, run_id)
     progress = view.progress or {}
     title, toml = _about(lab, run_id, view.job)
@@ -88,8 +89,9 @@ def watch(lab: Lab, run_id: str, owner: str = "") -> Watch:
 
 def _about(lab: Lab, run_id: str, job: Any) -> tuple[str, str]:
     """Title and spec of a run, of the job where there is one, else of the lab."""
-    if job is not None:
-        return job.title, job.values["spec"]
+    # A job's file may be anybody's.
+    if job is not None and isinstance(spec := job.values.get("spec"), str):
+        return job.title, spec
     key = lab.path, run_id
     if key not in _told and lab.exists and (found := lab.run(run_id)):
         _told[key] = found["title"] or "", found["spec_toml"]
