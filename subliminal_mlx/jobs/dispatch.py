@@ -3,8 +3,9 @@
     wake(lab)                    # starts it if jobs wait and none runs
 
 It keeps a ticket in the machine's line for every long job that waits, and when a job's turn comes starts that job's
-own process and hands it the machine; short ones go beside it, one at a time. It ends when nothing waits. Killed at any moment it loses nothing: jobs are files,
-the machine and the job are held by the job's process, and the next dispatcher finds them as they are.
+own process and hands it the machine; short ones go beside it, one at a time. It ends when nothing waits. Killed at any
+moment it loses nothing: jobs are files, the machine and the job are held by the job's process, and the next dispatcher
+finds them as they are.
 """
 
 import os

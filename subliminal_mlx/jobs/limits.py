@@ -62,6 +62,13 @@ def known(what: str, values: Sequence[str], there: Iterable[str]) -> None:
             raise InputError(f"{what}: {value!r:.60} is not here: there are {', '.join(there)}"[:500])
 
 
+def check_hours(what: str, seconds: float | None, smaller: str) -> None:
+    """Raise InputError where an estimate is over the hours of LIMITS; `smaller` says what would make it shorter."""
+    if seconds is not None and seconds > 3_600 * LIMITS.hours:
+        told = f"about {seconds / 3_600:,.0f} hours, at most {LIMITS.hours:.0f} from an app"
+        raise InputError(f"{what}: {told}: {smaller}")
+
+
 def bases(lab: Path) -> list[str]:
     """Names of the bases that a visitor may name: those that are here, without folders of anybody's.
 

@@ -342,18 +342,18 @@ def test_every_preset_may_be_started(tmp_path):
 @pytest.mark.parametrize("name", [*SHIPPED, "mix-7", "drop-99", "mask-1"])
 def test_every_shipped_defence_may_be_started(tmp_path, name):
     text = spec_with(defences=f'["{name}"]', foreign='"tiny-b"')
-    assert allowed.checked(tmp_path, text)[0].defences == (name,)
+    assert runs.checked_spec(tmp_path, text)[0].defences == (name,)
 
 
 def test_a_defence_that_is_added_to_the_list_is_an_app_s_too(tmp_path, monkeypatch):
     asked = spec_with(defences='["blur-30", "rewrite"]')
     with pytest.raises(InputError, match=r"'blur-30' is none of an app's: mix-10, .*re-emit, other-init$"):
-        allowed.checked(tmp_path, asked)
+        runs.checked_spec(tmp_path, asked)
     monkeypatch.setattr(defence_names, "SHIPPED", ("blur-20", *SHIPPED, "rewrite"))
-    assert allowed.checked(tmp_path, asked)[0].defences == ("blur-30", "rewrite")
+    assert runs.checked_spec(tmp_path, asked)[0].defences == ("blur-30", "rewrite")
     told = "app's: blur-20, mix-10, drop-25, mask-10 .any percent., re-emit, other-init, rewrite$"
     with pytest.raises(InputError, match=told):
-        allowed.checked(tmp_path, spec_with(defences='["rewrite-10"]'))
+        runs.checked_spec(tmp_path, spec_with(defences='["rewrite-10"]'))
 
 
 def test_what_a_defence_looks_for_in_the_rows_counts_among_the_hours(tmp_path):
@@ -364,9 +364,9 @@ def test_what_a_defence_looks_for_in_the_rows_counts_among_the_hours(tmp_path):
         corpus="{rows = 1000}",
         defences=str([f"{kind}-{share}" for share in (10, 20, 30, 40)]),
     )
-    assert allowed.checked(tmp_path, of("mix"))
+    assert runs.checked_spec(tmp_path, of("mix"))
     with pytest.raises(InputError, match="hours, at most 12 from an app"):
-        allowed.checked(tmp_path, of("drop"))
+        runs.checked_spec(tmp_path, of("drop"))
 
 
 def test_a_full_queue_refuses_and_one_visitor_cannot_fill_it(labs, busy):

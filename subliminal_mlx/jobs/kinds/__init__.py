@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...system.errors import InputError, first_problem
-from ..limits import LIMITS
+from ..limits import LIMITS, check_hours
 from ..request import Request, Sender, Upload, stored_name
 
 NAMES = ("run", "defend", "audit", "measure", "drift", "gate")
@@ -56,11 +56,7 @@ def checked(kind: str, values: Mapping[str, Any], sender: Sender) -> Request:
     if sender.upload is not None:
         _check_file(form, sender.upload)
     asked.check(sender)
-    told = asked.seconds(sender)
-    if told is not None and told > 3_600 * LIMITS.hours:
-        raise InputError(
-            f"{kind}: about {told / 3_600:,.0f} hours, at most {LIMITS.hours:.0f} from an app: {asked.smaller}"
-        )
+    check_hours(kind, asked.seconds(sender), asked.smaller)
     return asked
 
 

@@ -17,7 +17,7 @@ from ...spec import Spec, estimate, parse_spec
 from ...spec.defence_names import in_words, is_shipped
 from ...spec.families import read_toml, shipped_families
 from ...system.errors import InputError, SubliminalError
-from ..limits import GFLOPS, LIMITS, TRAIT, bases, known
+from ..limits import GFLOPS, LIMITS, TRAIT, bases, check_hours, known
 from ..request import Request, Sender, Work
 
 OnProgress = Callable[[dict[str, Any]], object]
@@ -92,6 +92,7 @@ def checked_spec(lab: Path, text: str) -> tuple[Spec, str]:
     _defences(fields)
     spec = parse_spec(text)
     _sizes(spec)
+    check_hours("spec", seconds(spec), Run.smaller)
     return spec, identify(spec)
 
 
