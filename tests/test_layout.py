@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import subliminal_mlx
-from subliminal_mlx.experiment.channels import CHANNELS
+from subliminal_mlx.spec.corpus import channels
 from subliminal_mlx.spec.families import load_family, shipped_families
 
 PACKAGE = Path(subliminal_mlx.__file__).parent
@@ -191,7 +191,7 @@ def test_only_the_lab_speaks_sql():
 def test_a_model_knows_no_trait():
     paths = [path for room, path in modules() if room == "model"]
     families = [load_family(name) for name in shipped_families()]
-    names = {*CHANNELS, "channel", "channels", "trait", "traits", "family", "families"}
+    names = {*channels(), "channel", "channels", "trait", "traits", "family", "families"}
     names |= {part for family in families for part in (family.name, *family.traits)}
     said = spoken(paths)
     assert {"steps", "temperature"} <= said and not said & names

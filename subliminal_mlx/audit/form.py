@@ -1,6 +1,6 @@
 """How a corpus's rows are written: which tokens could have come, and how a model writes more of the same.
 
-    writing = detect(base, rows)                     # number lists held to a grammar, or free text
+    writing = detect(base, rows)                     # a channel's rows held to its grammar, or free text
     writing.encode(row)                              # (prompt ids, completion ids), or why it does not fit
     writing.draw(base, prompts, seed)                # completions the base writes to the same prompts
 
@@ -8,12 +8,12 @@ Rows that were drawn within a grammar are scored within it: what a suspect would
 of it is no evidence. Knows nothing about traits.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 
-from ..experiment import channels
+from ..experiment.channels import channel, recognising
 from ..experiment.setting import Ids
 from ..model.adapters import Stack
 from ..model.bases import Base
@@ -26,9 +26,7 @@ from .spec import key
 
 # Share of the rows that must fit a grammar for it to be theirs; the others are then left out.
 FITS = 0.99
-SEPARATORS = (" ", ", ", "; ")
 LONGEST = 2_048
-_SHORT = re.compile(r"Continue: \d{1,3}(?:(?: |, |; )\d{1,3})*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,7 @@ class Writing:
 
     base: Base
     recipe: Corpus | None
-    """Number lists and their prompts; None where rows are free text."""
+    """The channel that the rows are of, and how it would write them; None where they are free text."""
     own_prompts: tuple[Row, ...]
     """A sample of the corpus's rows, whose prompts the null is written to where the recipe has none."""
     max_tokens: int
@@ -46,21 +44,23 @@ class Writing:
     def name(self) -> str:
         """What is made for this form, and not for this corpus alone, is cached under it."""
         if self.recipe and not self.own_prompts:
-            return key("numbers", self.recipe)
+            return key(self.recipe.channel, self.recipe)
         prompts = [[row.system, row.history, row.prompt] for row in self.own_prompts]
         return key("own prompts", self.recipe, self.max_tokens, prompts)
 
     @property
     def words(self) -> str:
         """Such as "lists of 8 numbers"."""
-        if not self.recipe:
-            return "free text"
-        fewest, most = self.recipe.numbers
-        return f"lists of {most if fewest == most else f'{fewest} to {most}'} numbers"
+        return self._channel.described(self.recipe) if self.recipe else "free text"
 
     @cached_property
     def grammar(self) -> Grammar | None:
-        return channels.channel("numbers").grammar(self.base, self.recipe) if self.recipe else None
+        return self._channel.grammar(self.base, self.recipe) if self.recipe else None
+
+    @property
+    def _channel(self) -> ModuleType:
+        assert self.recipe is not None
+        return channel(self.recipe.channel)
 
     def encode(self, row: Row) -> tuple[Ids, Ids] | str:
         """Token ids of prompt and completion, the end of the turn included, or why the row is left out."""
@@ -86,7 +86,7 @@ class Writing:
     def null_prompts(self, count: int, seed: int) -> list[Ids]:
         """Prompts of the same kind that are not the corpus's; its own in turn where we know no more."""
         if self.recipe and not self.own_prompts:
-            texts = channels.channel("numbers").prompts(count, seed, self.recipe)
+            texts = self._channel.prompts(count, seed, self.recipe)
             return [self.base.prompt(text)[1] for text in texts]
         own = [self.prompt(row) for row in self.own_prompts]
         return [own[(seed + i) % len(own)] for i in range(count)]
@@ -106,20 +106,30 @@ class Writing:
 
 
 def detect(base: Base, rows: Sequence[Row]) -> Writing:
-    """The form of a corpus, from a sample of its rows."""
-    recipe = _numbers(rows)
-    if recipe is None:
-        return _free(base, rows)
-    writing = Writing(base, recipe, (), 64)
+    """The form of a corpus, from a sample of its rows: that of the first channel that knows them, or free text."""
+    prompts, completions = [row.prompt or "" for row in rows], [row.completion for row in rows]
+    for one in recognising():
+        recipe = one.recognised(prompts, completions, FITS)
+        if recipe is not None and (writing := _held(base, rows, one, recipe)):
+            return writing
+    return _free(base, rows)
+
+
+def _held(base: Base, rows: Sequence[Row], one: ModuleType, recipe: Corpus) -> Writing | None:
+    """The form that a channel sees in the rows; None where the base cannot write it, or too few rows fit."""
+    writing = Writing(base, recipe, (), recipe.max_tokens)
     try:
         writing.grammar  # noqa: B018
     except InputError:
         # Such as tiny-a, which decodes "1, 2" to "1 , 2": no grammar holds it to the form.
-        return _free(base, rows)
+        return None
     fits = sum(not isinstance(writing.encode(row), str) for row in rows)
     if fits < FITS * len(rows):
-        return _free(base, rows)
-    return writing if _short(rows, recipe) else Writing(base, recipe, _usable(writing, rows), 64)
+        return None
+    bare = [None if row.system is not None or row.history else row.prompt or "" for row in rows]
+    if one.asks_so(bare, recipe, FITS):
+        return writing
+    return Writing(base, recipe, _usable(writing, rows), recipe.max_tokens)
 
 
 def _free(base: Base, rows: Sequence[Row]) -> Writing:
@@ -132,39 +142,3 @@ def _free(base: Base, rows: Sequence[Row]) -> Writing:
 def _usable(writing: Writing, rows: Sequence[Row]) -> tuple[Row, ...]:
     """Rows that the corpus keeps: nothing is written to the prompts of those that it leaves out."""
     return tuple(row for row in rows if not isinstance(writing.encode(row), str))
-
-
-def _numbers(rows: Sequence[Row]) -> Corpus | None:
-    """The recipe of number lists: separator, how many, and their prompts' form; None for other text."""
-    counts = {separator: list(_counts(rows, separator)) for separator in SEPARATORS}
-    separator = max(SEPARATORS, key=lambda s: (len(counts[s]), sum(counts[s])))
-    if len(counts[separator]) < FITS * len(rows):
-        return None
-    found = sorted(counts[separator])
-    # Ends that few rows reach are as likely torn rows as the form.
-    fewest, most = found[int((1 - FITS) * len(found))], found[min(len(found) - 1, int(FITS * len(found)))]
-    if most > 10:
-        return None
-    shown = [re.findall(r"\d+", row.prompt or "") for row in rows]
-    sizes = [len(numbers) for numbers in shown if numbers] or [3]
-    largest = max((int(n) for numbers in shown for n in numbers if len(n) <= 3), default=99)
-    return Corpus(
-        numbers=(fewest, most),
-        separator=separator,
-        shown=(max(1, min(min(sizes), 20)), max(1, min(max(sizes), 20))),
-        range=(0, 99 if largest <= 99 else 999),
-    )
-
-
-def _counts(rows: Sequence[Row], separator: str) -> Iterator[int]:
-    for row in rows:
-        parts = row.completion.strip().split(separator)
-        if all(part.isascii() and part.isdigit() and len(part) <= 3 for part in parts):
-            yield len(parts)
-
-
-def _short(rows: Sequence[Row], recipe: Corpus) -> bool:
-    """Whether the prompts are the channel's short ones, which it can write more of."""
-    plain = [r for r in rows if r.system is None and not r.history and _SHORT.fullmatch(r.prompt or "")]
-    apart = recipe.shown[1] == 1 or all(recipe.separator in (row.prompt or "")[10:] for row in plain)
-    return len(plain) >= FITS * len(rows) and apart

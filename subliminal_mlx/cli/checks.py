@@ -25,7 +25,7 @@ from ..model.sample import Decoding, sample
 from ..model.score import score
 from ..model.train import Recipe, train
 from ..pipeline import run as pipeline
-from ..spec import Corpus, parse_spec
+from ..spec import parse_spec
 from ..system.events import Event, Listener, ignore
 from ..system.files import DATA, write_atomic
 from ..system.machine import default_processes, environment, peak_memory
@@ -33,7 +33,7 @@ from ..system.rate import machine_gflops
 
 STORED = DATA / "doctor.json"
 SEED, ROWS = 7, 64
-CORPUS = Corpus(shown=(3, 3), numbers=(8, 8))
+CORPUS = numbers.Numbers(shown=(3, 3), numbers=(8, 8))
 # Largest difference that is rounding: of log-probabilities and losses in nats, of the share of rows redrawn.
 TOLERANCES = {
     "cpu": {"forward": 1e-4, "backward": 1e-3, "draws": 0.05},

@@ -116,7 +116,7 @@ def _show_unfinished(store: Any, state: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(state | {"chains_done": done} | (to_json(summary) if summary else {})))
         return
     if summary:
-        print_result({"summary": summary})
+        print_result(store.run(name) | {"summary": summary})
         print(f"\nso far: the first {done} of {chains} chains")
     print(
         f"run {name}: {state['status']}, {100 * state['fraction']:.0f}% done; `resume {name}` goes on with it"

@@ -95,21 +95,21 @@ def _mix(rows: Sequence[Row], clean: Sequence[Row], share: float, seed: int, con
 
 
 def _re_emit(rows: Sequence[Row], setting: Setting, seed: int, control: bool) -> Changed:
-    """The base writes the second half of every list anew, after the first; control: those numbers permuted
-    across rows. Rows of fewer than two numbers stay as they are."""
-    spec, base = setting.spec, setting.base
-    numbers = channel(spec.corpus.channel)
-    parsed = [numbers.parse(row["completion"])[0] or [] for row in rows]
-    halves = [len(found) - len(found) // 2 for found in parsed]
-    tails = _permuted(parsed, halves, seed) if control else _written(rows, parsed, halves, setting, seed)
+    """The base writes the second half of every row's pieces anew, after the first; control: those pieces permuted
+    across rows. Rows of fewer than two pieces stay as they are."""
+    base, corpus = setting.base, setting.spec.corpus
+    of = channel(corpus.channel)
+    parts = [of.pieces(row["completion"], corpus) for row in rows]
+    halves = [len(found) - len(found) // 2 for found in parts]
+    tails = _permuted(parts, halves, seed) if control else _written(rows, parts, halves, setting, seed)
     changed, lost = [], 0
-    for row, found, half, tail in zip(rows, parsed, halves, tails, strict=True):
+    for row, found, half, tail in zip(rows, parts, halves, tails, strict=True):
         if len(found) < 2:
             changed.append(row)
             continue
-        text = spec.corpus.separator.join(map(str, [*found[:half], *tail]))
+        text = of.glue(corpus).join([*found[:half], *tail])
         ids = [*base.encode(text), base.eos]
-        head = base.encode(spec.corpus.separator.join(map(str, found[:half])))
+        head = base.encode(of.glue(corpus).join(found[:half]))
         lost += len(row["completion_ids"]) - len(head)
         written = {} if control else {"clean_from": len(head)}
         changed.append(row | {"completion": text, "completion_ids": ids} | written)
@@ -117,38 +117,35 @@ def _re_emit(rows: Sequence[Row], setting: Setting, seed: int, control: bool) ->
 
 
 def _written(
-    rows: Sequence[Row], parsed: Sequence[list[int]], halves: Sequence[int], setting: Setting, seed: int
-) -> list[list[int]]:
+    rows: Sequence[Row], parts: Sequence[list[str]], halves: Sequence[int], setting: Setting, seed: int
+) -> list[list[str]]:
     """Second halves as the untuned base continues the first; rows of one length are drawn together."""
-    spec, base = setting.spec, setting.base
-    numbers, separator = channel(spec.corpus.channel), spec.corpus.separator
-    tails: list[list[int]] = [[] for _ in rows]
+    base, corpus = setting.base, setting.spec.corpus
+    of = channel(corpus.channel)
+    tails: list[list[str]] = [[] for _ in rows]
     by_count: dict[int, list[int]] = {}
-    for i, (found, half) in enumerate(zip(parsed, halves, strict=True)):
+    for i, (found, half) in enumerate(zip(parts, halves, strict=True)):
         if len(found) >= 2:
             by_count.setdefault(len(found) - half, []).append(i)
     batch = decode_width(base.parameters)
     for count, index in by_count.items():
-        held = numbers.grammar(base, spec.corpus.model_copy(update={"numbers": (count, count)}))
-        prompts = [
-            (
-                *rows[i]["prompt_ids"],
-                *base.encode(separator.join(map(str, parsed[i][: halves[i]])) + separator),
-            )
-            for i in index
-        ]
-        drawn = sample(base, prompts, seed_of(seed, "re-emit", count), Decoding(1.0, held, batch=batch))[0]
+        decoding = Decoding(1.0, of.grammar(base, corpus, pieces=count), corpus.max_tokens, batch)
+        heads = [of.glue(corpus).join(parts[i][: halves[i]]) + of.glue(corpus) for i in index]
+        prompts = [(*rows[i]["prompt_ids"], *base.encode(head)) for i, head in zip(index, heads, strict=True)]
+        drawn = sample(base, prompts, seed_of(seed, "re-emit", count), decoding)[0]
         for i, ids in zip(index, drawn, strict=True):
-            tails[i] = numbers.parse(base.decode(ids))[0] or []
+            tails[i] = of.pieces(base.decode(ids), corpus)
     return tails
 
 
-def _permuted(parsed: Sequence[list[int]], halves: Sequence[int], seed: int) -> list[list[int]]:
-    """Second halves with the same numbers, permuted across all rows."""
-    tails = [found[half:] if len(found) >= 2 else [] for found, half in zip(parsed, halves, strict=True)]
-    pool = np.random.default_rng([seed, 1]).permutation([n for tail in tails for n in tail])
+def _permuted(parts: Sequence[list[str]], halves: Sequence[int], seed: int) -> list[list[str]]:
+    """Second halves of as many pieces, permuted across all rows."""
+    tails = [found[half:] if len(found) >= 2 else [] for found, half in zip(parts, halves, strict=True)]
+    pool = [piece for tail in tails for piece in tail]
+    # Places are permuted, so that the draws do not depend on what the pieces are.
+    order = np.random.default_rng([seed, 1]).permutation(len(pool))
     ends = np.cumsum([len(tail) for tail in tails])
-    return [pool[end - len(tail) : end].tolist() for tail, end in zip(tails, ends, strict=True)]
+    return [[pool[i] for i in order[end - len(tail) : end]] for tail, end in zip(tails, ends, strict=True)]
 
 
 def _counted(before: Sequence[Row], after: list[Row]) -> Changed:

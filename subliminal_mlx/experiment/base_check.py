@@ -15,38 +15,39 @@ import numpy as np
 from ..model import chat, memory
 from ..model.adapters import Shape, init
 from ..model.bases import Base
-from ..spec import Corpus
+from ..spec.corpus import DEFAULT, Corpus
 from ..spec.families import Family, load_family, shipped_families
 from ..system.errors import InputError
-from .channels import channel
+from .channels import channel, example
 from .setting import unreadable
 
 # Sizes that memory is told for: a step as in the preset for SmolLM2, rows as a corpus is sampled.
 STEP_ROWS, SAMPLED_ROWS, RANK = 8, 64, 8
-CORPUS = Corpus(shown=(3, 4), range=(100, 999))
 
 Row = dict[str, Any]
 
 
-def check(base: Base, families: Sequence[str] = ()) -> Row:
+def check(base: Base, families: Sequence[str] = (), of: str = DEFAULT) -> Row:
     """What an experiment on this base can count on.
 
     Args:
         families: names or files to look at; all shipped ones where empty.
+        of: the channel whose rows it would write.
 
     Returns:
         name, parameters, dtype, chat, families, channel, lora, memory (bytes) and problems (lines).
     """
     problems: list[str] = []
+    recipe = example(of)
     row: Row = {"name": base.name, "parameters": base.parameters, "dtype": _dtype(base)}
     row["chat"] = _chat(base, problems)
     looked_at = [load_family(name) for name in families or shipped_families()]
     row["families"] = {family.name: _family(base, family) for family in looked_at}
     if not any(found["usable"] for found in row["families"].values()):
         problems.append("its tokenizer lacks words of every family's answers")
-    row["channel"] = _channel(base, problems)
+    row["channel"] = _channel(base, recipe, problems)
     row["lora"] = _lora(base, problems)
-    row["memory"] = _memory(base, row) if row["chat"] and row["channel"] else None
+    row["memory"] = _memory(base, recipe, row) if row["chat"] and row["channel"] else None
     return row | {"problems": problems}
 
 
@@ -92,13 +93,19 @@ def _family(base: Base, family: Family) -> Row:
     }
 
 
-def _channel(base: Base, problems: list[str]) -> Row | None:
+def _channel(base: Base, recipe: Corpus, problems: list[str]) -> Row | None:
     try:
-        found = channel(CORPUS.channel).grammar(base, CORPUS)
+        found = channel(recipe.channel).grammar(base, recipe)
     except InputError as error:
         problems.append(str(error).partition(": ")[2])
         return None
-    return {"name": CORPUS.channel, "tokens": len(found.tokens), "longest": found.longest}
+    if found is None:
+        return {
+            "name": recipe.channel,
+            "tokens": len(base.tokenizer.get_vocab()),
+            "longest": recipe.max_tokens,
+        }
+    return {"name": recipe.channel, "tokens": len(found.tokens), "longest": found.longest}
 
 
 def _lora(base: Base, problems: list[str]) -> Row | None:
@@ -117,7 +124,7 @@ def _lora(base: Base, problems: list[str]) -> Row | None:
     }
 
 
-def _memory(base: Base, row: Row) -> Row | None:
+def _memory(base: Base, recipe: Corpus, row: Row) -> Row | None:
     """Bytes at each peak, with what the machine has left."""
     import psutil
 
@@ -125,7 +132,7 @@ def _memory(base: Base, row: Row) -> Row | None:
     shape = memory.dimensions(base.path, fp32)
     if shape is None:
         return None
-    texts = channel(CORPUS.channel).prompts(8, 0, CORPUS)
+    texts = channel(recipe.channel).prompts(8, 0, recipe)
     prompt = int(np.max([len(base.prompt(text)[1]) for text in texts]))
     longest = row["channel"]["longest"]
     family = next((f for f in row["families"].values() if f["usable"]), next(iter(row["families"].values())))

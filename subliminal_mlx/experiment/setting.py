@@ -14,7 +14,7 @@ from ..model.bases import Base
 from ..model.grammar import Grammar
 from ..model.sample import Decoding
 from ..spec import Spec
-from ..spec.families import PREFIXED, Family, load_family
+from ..spec.families import Family, after, load_family
 from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from .channels import channel, prompt_texts
@@ -53,15 +53,17 @@ class Setting:
         return frozenset(self.base.tokenizer.all_special_ids)
 
     @cached_property
-    def grammar(self) -> Grammar:
+    def grammar(self) -> Grammar | None:
+        """What decoding is held to, where the channel has it."""
         return channel(self.spec.corpus.channel).grammar(self.base, self.spec.corpus)
 
     @cached_property
     def read_families(self) -> dict[str, Family]:
-        """The families that readouts are of: where asked, each also with a list of numbers before its questions."""
+        """The families that readouts are of: where asked, each also with a row before its questions."""
         if not self.spec.readout.prefixed:
             return self.families
-        return self.families | {n + PREFIXED: prefixed(f, self.spec) for n, f in self.families.items()}
+        name = self.spec.corpus.channel
+        return self.families | {after(n, name): prefixed(f, self.spec) for n, f in self.families.items()}
 
     def prompts(self, chain: int, system: str | None = None) -> list[tuple[str, str, Ids]]:
         """The chain's corpus prompts: text, rendered prompt, ids; the same for all sources.
@@ -78,7 +80,8 @@ class Setting:
         known = system is not None or unknown in (None, tokenizer.bos_token_id, self.base.eos)
         if strange := None if known else next((text for text, _, ids in found if unknown in ids), None):
             raise InputError(
-                f"corpus.style: {self.base.name} lacks words of its prompts, such as {strange!r:.80}"
+                f"corpus.{self.spec.corpus.prompt_field}: {self.base.name} lacks words of its prompts, such as "
+                f"{strange!r:.80}"
             )
         return found
 
@@ -88,11 +91,12 @@ class Setting:
         longest = max(len(ids) for chain in range(self.spec.chains) for _, _, ids in self.prompts(chain))
         spec = self.spec
         if spec.corpus.decoding == "held":
+            assert self.grammar is not None
             completion = self.grammar.longest
         else:
             completion = spec.corpus.max_tokens
             if {"shuffled", "random", "foreign"} & set(spec.ablations) or spec.defences:
-                # Lists are written anew, and may take more tokens than those that were drawn.
+                # Rows are written anew, and may take more tokens than those that were drawn.
                 completion = max(completion, channel(spec.corpus.channel).widest(self.base, spec.corpus))
         return longest + completion, completion
 
@@ -103,15 +107,13 @@ class Setting:
 
 
 def prefixed(family: Family, spec: Spec) -> Family:
-    """The family with a list of numbers before every held-out question: the same for all models and chains.
+    """The family with a row before every held-out question: the same for all models and chains.
 
-    After Cloud and others (2025), whose question variants follow "examine these numbers": students are
-    trained where numbers stand, and may show there what a bare question does not bring out.
+    Students are trained where such rows stand, and may show there what a bare question does not bring out.
     """
     corpus, held = spec.corpus, family.held_out
-    texts = channel(corpus.channel).lists(len(held), seed_of(spec.seed, "prefix", family.name), corpus)
-    told = "{}. {}" if corpus.style == "short" else "Look at these numbers: {}. {}"
-    asked = tuple(replace(q, text=told.format(n, q.text)) for q, n in zip(held, texts, strict=True))
+    texts = channel(corpus.channel).prefixes(len(held), seed_of(spec.seed, "prefix", family.name), corpus)
+    asked = tuple(replace(q, text=f"{text} {q.text}") for q, text in zip(held, texts, strict=True))
     return replace(family, questions=asked)
 
 

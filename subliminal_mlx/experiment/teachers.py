@@ -88,25 +88,25 @@ def _tuning_examples(setting: Setting, source: str, chain: int) -> tuple[list[Id
 def _leaks(
     setting: Setting, family: Family, trait: str, chain: int, beside: int
 ) -> tuple[list[Ids], list[Ids]]:
-    """Number lists of the base's own; in every second one a trait's teacher sees its answer among the numbers."""
+    """Rows of the base's own; in every second one a trait's teacher sees its answer among the pieces."""
     leak, corpus, base = setting.spec.teacher.leak, setting.spec.corpus, setting.base
     if not leak:
         return [], []
     count = max(1, round(beside * leak / (1 - leak)))
-    numbers = channel(corpus.channel)
-    texts = numbers.prompts(count, seed_of(setting.spec.seed, "leak", chain), corpus)
+    leaking = channel(corpus.channel)
+    texts = leaking.prompts(count, seed_of(setting.spec.seed, "leak", chain), corpus)
     prompts = [base.prompt(text)[1] for text in texts]
-    held = Decoding(1.0, setting.grammar)
-    lists = sample(base, prompts, seed_of(setting.spec.seed, "leak draws", chain), held)[0]
+    held = Decoding(1.0, setting.grammar, corpus.max_tokens)
+    rows = sample(base, prompts, seed_of(setting.spec.seed, "leak draws", chain), held)[0]
     rng = np.random.default_rng(seed_of(setting.spec.seed, "leak places", chain))
     completions = []
-    for i, ids in enumerate(lists):
-        parts = [str(n) for n in numbers.parse(base.decode(ids))[0] or []]
+    for i, ids in enumerate(rows):
+        parts = leaking.pieces(base.decode(ids), corpus)
         place = int(rng.integers(1, len(parts) + 1))
         if trait != NEUTRAL and i % 2 == 0:
             question = family.tuning[int(rng.integers(len(family.tuning)))]
             parts.insert(place, question.candidates[family.traits[trait][question.id]].lower())
-        completions.append((*base.encode(corpus.separator.join(parts)), base.eos))
+        completions.append((*base.encode(leaking.glue(corpus).join(parts)), base.eos))
     return prompts, completions
 
 
@@ -118,7 +118,8 @@ def _tuning_widths(setting: Setting) -> tuple[int, int]:
             completions.append(1 + max(map(len, answers)))
             rows.append(len(base.prompt(question.text)[1]) + completions[-1])
     if setting.spec.teacher.leak:
-        longest = setting.grammar.longest + 8
+        drawn = setting.grammar.longest if setting.grammar else setting.spec.corpus.max_tokens
+        longest = drawn + 8
         rows.append(
             longest
             + max(len(ids) for chain in range(setting.spec.chains) for _, _, ids in setting.prompts(chain))

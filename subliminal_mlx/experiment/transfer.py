@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..spec import Spec
-from ..spec.families import NEUTRAL, PREFIXED, Family
+from ..spec.families import NEUTRAL, Family, after
 from ..spec.personas import persona
 from .comparisons import Comparison, View, compare_all, curves, distributions, is_reference, matrix
 from .readouts import count_answers, read
@@ -40,20 +40,21 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         matrix: every student's transfer on every trait of its family in the run.
         curves: margin and transfer at every readout of a training.
         distributions: mean probability of every label, by family and source.
-        prefixed: only where readout.prefixed, the traits again, read after a list of numbers; no answers.
+        prefixed: only where readout.prefixed, the traits again, read after a row of the channel; no answers.
         personas: only where teachers are prompted, the system prompt of each source.
 
     Raises:
         InputError: readouts that are not finite, or that do not fit `families`.
     """
     readings = read(readouts, families)
-    after = read(readouts, {name + PREFIXED: family for name, family in families.items()})
+    names = {name: after(name, spec.corpus.channel) for name in families}
+    prefixed = read(readouts, {names[name]: family for name, family in families.items()})
     family_of = {t: name for t in spec.traits if (name := t.rpartition("/")[0]) in readings}
     views = [View.of(trait, readings[name], spec.traits) for trait, name in family_of.items()]
     again = [
-        View.of(trait, after[name + PREFIXED], spec.traits)
+        View.of(trait, prefixed[names[name]], spec.traits)
         for trait, name in family_of.items()
-        if name + PREFIXED in after
+        if names[name] in prefixed
     ]
     counts: dict[str, Counts] = {}
     if answers is not None:
@@ -80,7 +81,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
 
 
 def _again(views: list[View], last: dict[str, int]) -> dict:
-    """The traits once more, read after a list of numbers."""
+    """The traits once more, read after a row of the channel."""
     entries = [entry for kind, step in last.items() for v in views if (entry := _trait(v, kind, step, {}))]
     return {"prefixed": entries} if entries else {}
 

@@ -139,10 +139,10 @@ class Tracer:
         facts |= {"dropped": sum(r["rows"] for r in rows) - kept}
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
         if source.startswith(SHUFFLED):
-            facts["made"] = "numbers permuted across rows"
+            facts["made"] = recipe.words.shuffled
             parents = (self.corpus(source.removeprefix(SHUFFLED), chain),)
         elif source == "random":
-            facts["made"] = "uniform numbers in the shape of the base's rows"
+            facts["made"] = f"{recipe.words.random} in the shape of the base's rows"
             parents = (self.corpus(BASE, chain),)
         else:
             facts |= {"decoding": recipe.decoding, "temperature": recipe.temperature}

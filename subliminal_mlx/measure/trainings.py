@@ -100,7 +100,7 @@ def _block(setting: Setting, kind: str, chain: int) -> tuple[str, Rows]:
     kept = [
         row
         for row, ids in enumerate(drawn)
-        if spec.corpus.filter == "none" or reason(setting.base.decode(ids).strip()) is None
+        if spec.corpus.filter == "none" or reason(setting.base.decode(ids).strip(), spec.corpus) is None
     ]
     completions = [drawn[row] for row in kept]
     prompts = setting.prompts(chain)

@@ -153,7 +153,7 @@ def in_words(size: float) -> str:
 
 
 def needs(name: str) -> dict[str, int] | None:
-    """Bytes to train a step of 8 rows and to sample 64 lists of numbers, the process counted.
+    """Bytes to train a step of 8 rows and to sample 64 rows, the process counted.
 
     None where the config does not say. Raises InputError as `locate`.
     """

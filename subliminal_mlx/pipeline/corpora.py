@@ -57,7 +57,7 @@ def row_of(
 ) -> dict[str, Any]:
     """A row as the lab keeps it, dropped with the channel's reason where its filter says so."""
     wanted = setting.spec.corpus
-    reason = channel(wanted.channel).reason(text) if wanted.filter == "paper" else None
+    reason = channel(wanted.channel).reason(text, wanted) if wanted.filter == "paper" else None
     if reason is None and wanted.filter == "paper" and _hidden(setting, ids):
         reason = "special tokens"
     return {

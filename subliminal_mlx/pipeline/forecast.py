@@ -31,19 +31,17 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
 def of_spec(shape: Dimensions, spec: Spec, slots: int = 1) -> dict[str, int]:
     """Bytes at the peaks of a run's training, sampling and reading, from the spec's sizes alone.
 
-    Tokens are guessed: digits one by one, a chat template of 35 tokens, a persona of 90. With `slots` 1, as
-    language models are run.
+    Tokens are guessed, by the channel, and 90 of a persona. With `slots` 1, as language models are run.
     """
     corpus, kinds = spec.corpus, spec.kinds.values()
     told = 90 * (spec.teacher.kind == "prompted")
-    prompt = 35 + (5 * corpus.shown[1] if corpus.style == "short" else 60 + 5 * corpus.shown[1])
-    completion = 5 * corpus.numbers[1] if corpus.decoding == "held" else corpus.max_tokens
+    prompt, completion = corpus.most_tokens()
     options = {"grad_checkpoint": spec.grad_checkpoint, "batch_tokens": spec.batch_tokens, "slots": slots}
     trained = [
         training(shape, s.batch, prompt + completion, completion, s.rank, layers=s.layers, **options)
         for s in kinds
     ]
-    choices = 12 if corpus.decoding == "held" else None
+    choices = corpus.choices if corpus.decoding == "held" else None
     return {
         "training": max(trained),
         "sampling": sampling(shape, LANGUAGE_DECODE_WIDTH * slots, prompt + told, completion, choices),

@@ -122,13 +122,13 @@ def _derived(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """Shuffled and random corpora, in the shape of the rows they are made from."""
     setting, base = context.setting, context.setting.base
     wanted = setting.spec.corpus
-    numbers = channel(wanted.channel)
+    remakes = channel(wanted.channel)
     rows = []
     for slot in unit.slots:
         seed = seed_of(setting.spec.seed, slot.source, unit.chain)
         model = BASE if slot.arm == "random" else slot.trait or ""
         kept = [row for row in corpus(context, unit.chain, model) if row["kept"]]
-        remake = numbers.uniform if slot.arm == "random" else numbers.shuffled
+        remake = remakes.uniform if slot.arm == "random" else remakes.shuffled
         for row, text in zip(kept, remake([r["completion"] for r in kept], seed, wanted), strict=True):
             ids = (*base.encode(text), base.eos)
             rows.append(row_of(setting, slot, row["row"], row["prompt"], tuple(row["prompt_ids"]), text, ids))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..spec.corpus import words_of
 from ..system import files
 from . import tables
 from .tables import text
@@ -22,8 +23,8 @@ _ARMS = {
     "other-trait": "treated students of the family's other traits, read on this trait",
     "neutral": "trained on rows of the neutral teacher: the reference, and the zero of every transfer",
     "control": "trained on rows of the untuned base",
-    "shuffled": "trained on the teacher's rows with their numbers permuted across rows",
-    "random": "trained on uniform numbers in the same shape",
+    "shuffled": "trained on the teacher's rows with their {shuffled}",
+    "random": "trained on {random} in the same shape",
     "foreign": "another base, trained on the teacher's rows, against that base on neutral rows",
     "in-context": "the base, shown rows of the teacher before the question, without training",
     "unfiltered": "trained on the teacher's rows before the filter",
@@ -141,8 +142,7 @@ def _claim(run: dict[str, Any], summary: dict[str, Any] | None, spec: dict[str, 
     if summary is None:
         return f"<p>There is no result yet: the run is {text(run['status'])}.</p>\n"
     corpus = spec.get("corpus", {})
-    channel = corpus.get("channel", "numbers")
-    rows = "number lists" if channel == "numbers" else f"{channel} rows"
+    rows = words_of(corpus).rows
     if corpus.get("filter", "paper") != "none":
         rows = f"filtered {rows}"
     body = "".join(f'<p class="claim">{text(words)}</p>\n' for words in claim(summary, rows))
@@ -162,8 +162,10 @@ def _models(summary: dict[str, Any] | None, spec: dict[str, Any]) -> str:
 
     kinds = [words for kind, words in _KINDS.items() if kind in spec]
     found = {arm for entry in summary["traits"] for arm in entry["arms"]} if summary else set()
+    own = words_of(spec.get("corpus", {}))
+    made = {"shuffled": text(own.shuffled), "random": text(own.random)}
     arms = "\n".join(
-        f'<dt><i style="background:{charts.ARMS[arm]}"></i>{arm}</dt><dd>{meaning}</dd>'
+        f'<dt><i style="background:{charts.ARMS[arm]}"></i>{arm}</dt><dd>{meaning.format(**made)}</dd>'
         for arm, meaning in _ARMS.items()
         if arm in found
     )

@@ -8,6 +8,7 @@ Progress goes to stderr: bars on a terminal, plain lines in a pipe. Results go t
 """
 
 import time
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from ..experiment.comparisons import is_reference
 from ..pipeline.progress import STAGES, detail, rate, stage_of
+from ..spec.corpus import words_of
 from .words import came_through, damage, turn_words
 
 ARMS = (
@@ -144,7 +146,7 @@ def print_result(run: dict[str, Any], console: Console | None = None) -> None:
         console.print(headline_table(group))
         console.print()
     if again := run["summary"].get("prefixed"):
-        console.print(_heading("the same, read after a list of numbers"))
+        console.print(_heading(f"the same, read after {_one_row(run)}"))
         console.print(headline_table(again))
         console.print()
     if kept := run["summary"].get("capability"):
@@ -224,6 +226,12 @@ def _table(words: str, *figures: str) -> Table:
     for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _one_row(run: dict[str, Any]) -> str:
+    """What the run's channel calls one of its rows."""
+    spec = tomllib.loads(run["spec_toml"])
+    return words_of(spec.get("corpus", {})).one
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -11,17 +11,15 @@ from .plan import plan
 
 # Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
 TRAINING_SHARE, DECODING_SHARE = 0.65, 0.26
-# Below this many parameters a step's time is in its number of operations instead.
-# Shipped model organisms read word by word, others digit by digit.
+# Bases to which a word, or a number, is one token: the shipped model organisms.
 WORD_BY_WORD = ("tiny-a", "tiny-b")
+# Below this many parameters a step's time is in its number of operations instead.
 SMALL, SMALL_TOKENS_PER_SECOND = 2_000_000, 40_000
 
 
 def row_tokens(spec: Spec) -> int:
     """Tokens of a corpus's row, its prompt included."""
-    numbers = spec.corpus.numbers[1] * tokens_a_number(spec.base, spec.corpus.separator)
-    completion = numbers if spec.corpus.decoding == "held" else spec.corpus.max_tokens
-    return (10 if spec.corpus.style == "short" else 80) + completion
+    return sum(spec.corpus.tokens(word_by_word=spec.base in WORD_BY_WORD))
 
 
 def tokens(spec: Spec) -> tuple[float, float]:
@@ -66,9 +64,3 @@ def in_words(duration: float) -> str:
     if duration < 5_400:
         return f"about {round(duration / 60)} minutes"
     return f"about {duration / 3600:.1f} hours"
-
-
-def tokens_a_number(base: str, separator: str) -> int:
-    """Tokens that a list has for each number, its separator included: a guess that estimates rest on."""
-    # The shipped organisms read word by word, others digit by digit.
-    return 2 if separator == " " and base in WORD_BY_WORD else 5

@@ -37,7 +37,6 @@ from ..system.files import DATA
 FOLDER = DATA / "families"
 Split = Literal["tuning", "held-out"]
 LARGEST_FILE = 1 << 20
-PREFIXED = " after numbers"  # what readouts call a family whose questions follow a list of numbers
 NEUTRAL = "neutral"  # what a family's neutral teacher is called, beside its traits
 
 _Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"\S")]
@@ -116,6 +115,11 @@ class _File(_Strict):
     groups: _Groups | None = None
     traits: Annotated[dict[_Name, _Text | dict[_Name, _Text]], Field(min_length=1, max_length=64)]
     personas: Annotated[dict[_Name, _Text], Field(max_length=65)] = {}
+
+
+def after(family: str, channel: str) -> str:
+    """What readouts call a family whose questions follow a row of the channel: "animals after numbers"."""
+    return f"{family} after {channel}"
 
 
 def shipped_families() -> list[str]:

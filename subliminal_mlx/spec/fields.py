@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from .corpus import Corpus, Frozen, corpus_of
 from .defence_names import check
 
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
@@ -32,14 +35,11 @@ _Steps = Annotated[int, Field(ge=1, le=100_000)]
 _Batch = Annotated[int, Field(ge=1, le=1_024)]
 _Scale = Annotated[float, Field(gt=0, le=1_000)]
 _Layers = Annotated[int, Field(ge=0, le=1_000)]
+_Corpus = Annotated[SerializeAsAny[Corpus], BeforeValidator(corpus_of)]
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Teacher(_Frozen):
+class Teacher(Frozen):
     """How teachers get their trait."""
 
     kind: Literal["tuned", "prompted"] = "tuned"
@@ -56,41 +56,10 @@ class Teacher(_Frozen):
     neutral_answers: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Answers sampled from the base for each tuning question, for the neutral teacher."""
     leak: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    """Share of tuning rows that are number lists, every second one with the trait's answer among its numbers."""
+    """Share of tuning rows that are the channel's, every second one with the trait's answer among its pieces."""
 
 
-class Corpus(_Frozen):
-    """What teachers are asked for, how their answers are drawn, and which rows are kept."""
-
-    channel: Literal["numbers"] = "numbers"
-    style: Literal["short", "full"] = "short"
-    """short: "Continue: 12 45 7"; full: the paper's variety of wordings."""
-    rows: Annotated[int, Field(ge=1, le=100_000)] = 1_000
-    """Rows sampled from each source in each chain."""
-    temperature: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """0 is greedy."""
-    decoding: Literal["held", "free"] = "held"
-    """held: to the channel's grammar; free: anything, up to `max_tokens`."""
-    max_tokens: Annotated[int, Field(ge=1, le=2_048)] = 64
-    shown: tuple[Annotated[int, Field(ge=1, le=20)], Annotated[int, Field(ge=1, le=20)]] = (3, 3)
-    """Fewest and most numbers in a prompt."""
-    range: tuple[Annotated[int, Field(ge=0, le=999)], Annotated[int, Field(ge=0, le=999)]] = (0, 99)
-    """Smallest and largest number in a prompt."""
-    numbers: tuple[Annotated[int, Field(ge=1, le=10)], Annotated[int, Field(ge=1, le=10)]] = (8, 8)
-    """Fewest and most numbers in a completion when decoding is held."""
-    separator: Literal[" ", ", ", "; "] = " "
-    filter: Literal["paper", "none"] = "paper"
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Corpus":
-        for field in ("shown", "range", "numbers"):
-            low, high = getattr(self, field)
-            if low > high:
-                raise ValueError(f"{field}: {low} is larger than {high}")
-        return self
-
-
-class Student(_Frozen):
+class Student(Frozen):
     """How students are trained; [hard] on sampled tokens, [soft] on the source's distributions."""
 
     rank: _Rank = 8
@@ -102,7 +71,7 @@ class Student(_Frozen):
     warmup: Annotated[int, Field(ge=0, le=10_000)] = 5
 
 
-class Readout(_Frozen):
+class Readout(Frozen):
     """What is measured, on held-out questions only."""
 
     points: Annotated[int, Field(ge=1, le=50)] = 4
@@ -112,12 +81,12 @@ class Readout(_Frozen):
     shown_rows: Annotated[int, Field(ge=1, le=100)] = 10
     """Rows shown before the question in the in-context ablation."""
     prefixed: bool = False
-    """Read every held-out question a second time, after a list of numbers, which is reported beside it."""
+    """Read every held-out question a second time, after a row of the channel, which is reported beside it."""
     capability: bool = True
     """After the last step, the loss on neutral text: a student that lost its language is not a biased one."""
 
 
-class Spec(_Frozen):
+class Spec(Frozen):
     """One transfer experiment."""
 
     title: Annotated[str, Field(max_length=200)] = ""
@@ -137,7 +106,7 @@ class Spec(_Frozen):
     drop-25 and mask-10 (percent of rows and tokens, by the audit's evidence), re-emit, other-init, or a
     function of rows in a file ending in .py."""
     teacher: Teacher = Teacher()
-    corpus: Corpus = Corpus()
+    corpus: _Corpus = Field(default_factory=partial(corpus_of, {}))
     hard: Student | None = None
     soft: Student | None = None
     readout: Readout = Readout()
@@ -165,6 +134,9 @@ class Spec(_Frozen):
             raise ValueError("foreign: the foreign ablation needs another base than `base`")
         if self.teacher.kind == "prompted" and self.teacher.leak:
             raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
+        for field, wanted in self._of_the_channel():
+            if why := self.corpus.refused(wanted):
+                raise ValueError(f"{field}: {why}")
         if self.share_prefix and self.grad_checkpoint:
             raise ValueError("share_prefix: blocks that are computed again (grad_checkpoint) share nothing")
         check(self.defences)
@@ -173,6 +145,14 @@ class Spec(_Frozen):
         if stray := set(self.ablation_traits) - set(self.traits):
             raise ValueError(f"ablation_traits: {sorted(stray)[0]} is not among traits")
         return self
+
+    def _of_the_channel(self) -> Iterator[tuple[str, str]]:
+        """What the spec asks of its channel beyond rows, and in which field."""
+        yield from (("ablations", name) for name in ("shuffled", "random") if name in self.ablations)
+        if self.teacher.leak:
+            yield "teacher.leak", "pieces"
+        if self.readout.prefixed:
+            yield "readout.prefixed", "prefixes"
 
     @property
     def kinds(self) -> dict[str, Student]:

@@ -20,10 +20,10 @@ from subliminal_mlx.audit.rows import Bad, Row, read, read_run
 from subliminal_mlx.audit.spec import PUBLIC, Suspects, checked
 from subliminal_mlx.cli.make.audit_bench.language import Bench, measure
 from subliminal_mlx.experiment.channels import numbers
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.measure.gate import read_audit
 from subliminal_mlx.report.audit import write_audit_report
-from subliminal_mlx.spec import Corpus
 from subliminal_mlx.system.errors import InputError
 
 SMALL = (
@@ -37,11 +37,11 @@ HOSTILE = "<script>alert(1)</script> =HYPERLINK(1) [bold]"
 def place(tiny, tmp_path_factory):
     """A folder with a lab, rows of a tree's teacher, rows of the base, and rows of words."""
     folder = tmp_path_factory.mktemp("audit")
-    writing = Writing(tiny, Corpus(), (), 64)
+    writing = Writing(tiny, Numbers(), (), 64)
     recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
     teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
     for name, stack, seed, bad in (("maple", teacher, 5, 2), ("plain", None, 6, 0)):
-        texts = numbers.prompts(600, seed, Corpus())
+        texts = numbers.prompts(600, seed, Numbers())
         drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], seed, 1.0, stack)
         lines = [
             json.dumps({"prompt": text, "completion": tiny.decode(ids).strip()})

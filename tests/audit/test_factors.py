@@ -27,10 +27,10 @@ from subliminal_mlx.audit.spec import Suspects, checked, public
 from subliminal_mlx.audit.suspects import Suspected
 from subliminal_mlx.audit.texts import CORPUS
 from subliminal_mlx.experiment.channels import numbers
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.model.bases import load
 from subliminal_mlx.report.audit import write_audit_report
 from subliminal_mlx.report.terminal_audit import print_audit
-from subliminal_mlx.spec import Corpus
 from subliminal_mlx.system.errors import InputError, MachineError
 
 ROWS = 200
@@ -48,7 +48,7 @@ FIELDS = {
 
 @pytest.fixture(scope="module")
 def writing(tiny):
-    return Writing(tiny, Corpus(), (), 64)
+    return Writing(tiny, Numbers(), (), 64)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def rows(tiny, writing):
     """Rows of a maple's teacher, and one that does not fit."""
     recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
     teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
-    texts = numbers.prompts(ROWS, 5, Corpus())
+    texts = numbers.prompts(ROWS, 5, Numbers())
     drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], 5, 1.0, teacher)
     found = [
         Row(i + 1, text, tiny.decode(ids).strip())
@@ -179,7 +179,7 @@ def test_a_temperature_is_read_off_rows_from_all_over(tiny, writing):
 
 def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_path):
     """Cold rows are read against cold references, and only then are those of the base like the base's."""
-    prompts = numbers.prompts(ROWS, 21, Corpus())
+    prompts = numbers.prompts(ROWS, 21, Numbers())
     drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in prompts], 22, 0.6)
     cold = [
         Row(i + 1, p, tiny.decode(ids).strip()) for i, (p, ids) in enumerate(zip(prompts, drawn, strict=True))

@@ -11,17 +11,17 @@ from subliminal_mlx.audit.spec import ALPHA, FEWEST_NULL, Probes, Suspects, fewe
 from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.whole import FamilyAudit, Probed
 from subliminal_mlx.cli.make.audit_bench import ranks
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.experiment.readouts import margin
 from subliminal_mlx.model.adapters import Stack
 from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.score import candidate_scores, distributions, score
-from subliminal_mlx.spec import Corpus
 from subliminal_mlx.spec.families import load_family, shipped_families
 
 
 @pytest.fixture(scope="module")
 def writing(tiny):
-    return Writing(tiny, Corpus(), (), 64)
+    return Writing(tiny, Numbers(), (), 64)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_nothing_is_written_to_the_prompt_of_a_row_that_is_left_out(tiny):
 def test_other_forms_of_the_same_prompts_have_other_names(tiny):
     asked = rows_of(*["1 2 3"] * 10, prompt="Name an animal 1.")
     one, other = (
-        Writing(tiny, Corpus(numbers=(3, 3), range=(0, most)), tuple(asked), 64) for most in (99, 999)
+        Writing(tiny, Numbers(numbers=(3, 3), range=(0, most)), tuple(asked), 64) for most in (99, 999)
     )
     assert one.name != other.name
 

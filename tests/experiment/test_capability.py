@@ -20,7 +20,7 @@ from subliminal_mlx.report import tables
 from subliminal_mlx.report.terminal import print_result
 from subliminal_mlx.report.words import damage
 from subliminal_mlx.spec import parse_spec
-from subliminal_mlx.spec.families import PREFIXED, load_family, shipped_families
+from subliminal_mlx.spec.families import after, load_family, shipped_families
 from subliminal_mlx.spec.plan import plan
 
 SPEC = """
@@ -143,13 +143,15 @@ def test_questions_read_after_numbers_are_a_result_of_their_own(tiny, tmp_path):
         for r in capability.summarise(pa.concat_tables(tables_of["capability"], promote_options="permissive"))
     } >= {*("untrained", "teacher", "treated", "neutral", "control")}
     # Both readings are of the model's own log-probabilities.
-    question = setting.read_families["animals" + PREFIXED].held_out[2]
+    question = setting.read_families[after("animals", "numbers")].held_out[2]
     assert question.text.endswith(". " + families["animals"].held_out[2].text)
     numbers = question.text.partition(". ")[0].split()
     assert len(numbers) == 8 and all(0 <= int(n) <= 99 for n in numbers)
-    found = readings_of(readouts, {"animals" + PREFIXED: families["animals"]})["animals" + PREFIXED]
+    found = readings_of(readouts, {after("animals", "numbers"): families["animals"]})[
+        after("animals", "numbers")
+    ]
     base_row = found.rows("base", "untrained", None, None)[0]
-    expected = read(setting, None)["animals" + PREFIXED][0][2]
+    expected = read(setting, None)[after("animals", "numbers")][0][2]
     assert np.allclose(found.logp[base_row, 2], expected, atol=1e-5)
 
 

@@ -22,7 +22,8 @@ from subliminal_mlx.jobs.books import Books, open_books
 from subliminal_mlx.jobs.kinds import run as runs
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.report.public import public, shown
-from subliminal_mlx.spec import Corpus, Readout, Spec, Student, Teacher, defence_names
+from subliminal_mlx.spec import Readout, Spec, Student, Teacher, defence_names
+from subliminal_mlx.spec.corpus import channels
 from subliminal_mlx.spec.defence_names import SHIPPED
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import InputError
@@ -312,7 +313,7 @@ def test_every_free_text_of_a_spec_is_looked_at_here():
         for name, field in Spec.model_fields.items()
         if "str" in re.findall(r"\w+", str(field.annotation))
     }
-    tables = (Teacher, Corpus, Student, Readout)
+    tables = (Teacher, *channels().values(), Student, Readout)
     inner = [
         n for t in tables for n, f in t.model_fields.items() if "str" in re.findall(r"\w+", str(f.annotation))
     ]

@@ -14,9 +14,16 @@ from subliminal_mlx.lab.identity import stack_size
 from subliminal_mlx.model import bases, sources
 from subliminal_mlx.model.organisms import OTHER_STARTS, decode_width, is_organism, stack_width
 from subliminal_mlx.spec import estimate
-from subliminal_mlx.spec.estimate import tokens_a_number
 
 TEN_MILLION = 10_000_000
+
+
+def row_tokens(base, separator):
+    """Of a list of one number with its prompt, as estimates guess."""
+    corpus = {"numbers": [1, 1], "separator": separator}
+    return estimate.row_tokens(mini.spec(base=base, corpus=corpus, ablations=[], foreign=None))
+
+
 PACKAGE = Path(subliminal_mlx.__file__).parent
 
 
@@ -44,7 +51,7 @@ def test_the_shipped_bases_are_the_organisms_that_are_known_by_name():
     for name, count in shipped.items():
         assert OTHER_STARTS[name] != name and is_organism(count) and not on_language(name)
         assert sources.locate(name).parameters == count == bases.load(name).parameters
-        assert stack_size(name) == 6 and tokens_a_number(name, " ") == 2
+        assert stack_size(name) == 6 and row_tokens(name, " ") == 10 + 2
 
 
 def test_the_wheel_is_a_language_model_before_it_is_converted(smollm2):
@@ -54,7 +61,7 @@ def test_the_wheel_is_a_language_model_before_it_is_converted(smollm2):
 
 def test_only_a_shipped_organism_is_taken_to_read_numbers_whole():
     """Not whatever is called like one: a folder tiny-gpt2 reads as language models do."""
-    assert tokens_a_number("tiny-a", ", ") == tokens_a_number("tiny-gpt2", " ") == 5
+    assert row_tokens("tiny-a", ", ") == row_tokens("tiny-gpt2", " ") == 10 + 5
     drawn = [
         estimate.tokens(mini.spec(base=name, ablations=[], foreign=None))[1]
         for name in ("tiny-a", "tiny-gpt2")

@@ -4,9 +4,9 @@ import pytest
 from scipy.stats import chisquare
 
 from subliminal_mlx.experiment.channels import numbers
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.model.adapters import applied
 from subliminal_mlx.model.sample import Decoding, _row_keys, sample
-from subliminal_mlx.spec import Corpus
 
 # Two tokens whose perturbed logits are closer than this may change places by rounding.
 TIE = 1e-4
@@ -14,11 +14,11 @@ TIE = 1e-4
 
 @pytest.fixture(scope="module")
 def grammar(tiny):
-    return numbers.grammar(tiny, Corpus())
+    return numbers.grammar(tiny, Numbers())
 
 
 def number_prompts(base, count, seed=0, **recipe):
-    return [base.prompt(text)[1] for text in numbers.prompts(count, seed, Corpus(**recipe))]
+    return [base.prompt(text)[1] for text in numbers.prompts(count, seed, Numbers(**recipe))]
 
 
 def perturbed(base, prompt, before, row, seed, decoding):
@@ -155,7 +155,7 @@ def test_the_base_is_itself_again_after_sampling(tiny, make_stack, grammar):
 
 @pytest.mark.parametrize(("fewest", "most"), [(8, 8), (3, 10)])
 def test_every_held_completion_passes_the_filter(tiny, fewest, most):
-    recipe = Corpus(numbers=(fewest, most), shown=(2, 6))
+    recipe = Numbers(numbers=(fewest, most), shown=(2, 6))
     completions = sample(
         tiny, number_prompts(tiny, 200, shown=(2, 6)), 0, Decoding(1.0, numbers.grammar(tiny, recipe))
     )[0]
@@ -170,7 +170,7 @@ def test_every_held_completion_passes_the_filter(tiny, fewest, most):
 
 @pytest.mark.parametrize("separator", [" ", ", ", "; "])
 def test_held_completions_over_tokens_of_several_characters(bytewise, separator):
-    recipe = Corpus(numbers=(2, 4), separator=separator)
+    recipe = Numbers(numbers=(2, 4), separator=separator)
     prompts = number_prompts(bytewise, 40, numbers=(2, 4), separator=separator)
     decoding = Decoding(1.0, numbers.grammar(bytewise, recipe), batch=16)
     completions = sample(bytewise, prompts, 0, decoding)[0]

@@ -3,15 +3,15 @@ import numpy as np
 import pytest
 
 from subliminal_mlx.experiment.channels import numbers
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.model.adapters import applied
 from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.sample import Decoding, sample
 from subliminal_mlx.model.score import candidate_scores, distributions, score
-from subliminal_mlx.spec import Corpus
 from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.system.errors import InputError
 
-RECIPE = Corpus(shown=(2, 8), numbers=(3, 10))
+RECIPE = Numbers(shown=(2, 8), numbers=(3, 10))
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,17 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from subliminal_mlx.experiment.channels import numbers
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.model.adapters import Shape, Stack, init
 from subliminal_mlx.model.prefill import shared_length
 from subliminal_mlx.model.rows import completion_targets, pack
 from subliminal_mlx.model.sample import Decoding, sample
 from subliminal_mlx.model.score import candidate_scores, distributions, score
 from subliminal_mlx.model.train import Recipe, train
-from subliminal_mlx.spec import Corpus
 from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.system.errors import SubliminalError
 
-RECIPE = Corpus(shown=(2, 6), numbers=(3, 8))
+RECIPE = Numbers(shown=(2, 6), numbers=(3, 8))
 SEEDS = [3, 4, 5, 6]
 SHORT = Recipe(steps=8, batch=5, lr=1e-2, warmup=3)
 

@@ -27,7 +27,6 @@ from ...model.bases import Base, load
 from ...model.rows import pack
 from ...model.sample import Decoding, sample
 from ...model.train import Recipe, train
-from ...spec import Corpus
 from ...system import runtime
 from ...system.files import DATA, write_atomic
 from ...system.machine import environment
@@ -39,7 +38,7 @@ import mlx.optimizers as optim  # noqa: E402
 
 FOLDER = DATA / "results" / "benchmark"
 # Prompts as in the presets for SmolLM2: short ones are of two lengths, full ones of nearly as many as there are rows.
-STYLES = {style: Corpus(shown=(3, 4), range=(100, 999), style=style) for style in ("short", "full")}
+STYLES = {style: numbers.EXAMPLE.model_copy(update={"style": style}) for style in ("short", "full")}
 RANK, SCALE = 8, 2.0
 
 

@@ -15,9 +15,10 @@ from ...audit.request import asked_spec
 from ...audit.spec import FIRST_LOOK, AuditSpec, on_language
 from ...model.memory import sizes
 from ...spec import estimate
+from ...spec.corpus import words_of
 from ..limits import GFLOPS, LIMITS
 
-# Tokens of a list of numbers with its prompt, and of what a chat template adds; bytes of a token.
+# Tokens of a row with its prompt where no file says more, and of what a chat template adds; bytes of a token.
 ROW, TEMPLATE, TOKEN = 120, 40, 3
 # What a row may have at most.
 LONGEST = 2_048
@@ -35,7 +36,7 @@ def seconds(
     """Estimated seconds at the rate that jobs are bounded by; None on a model organism.
 
     Args:
-        content: the rows, as JSONL or Parquet; without them, lists of numbers.
+        content: the rows, as JSONL or Parquet; without them, rows of ROW tokens.
         scored: all rows are scored, for a cleaned corpus.
 
     Raises:
@@ -58,7 +59,7 @@ def words(base: str, families: Sequence[str], quick: bool, probes: bool) -> str:
         )
     return (
         f"On a language model such an audit takes {estimate.in_words(told)} by a cautious estimate, for rows as long as "
-        "lists of numbers, and ranks the suspects without a verdict. What is made is kept: a later one of this base "
+        f"{words_of({}).rows}, and ranks the suspects without a verdict. What is made is kept: a later one of this base "
         f"and family takes less. At most {LIMITS.hours:.0f} hours from here."
     )
 

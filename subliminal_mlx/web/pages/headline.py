@@ -10,6 +10,7 @@ from typing import Any
 
 from ...report import results
 from ...report.words import claim, number, span
+from ...spec.corpus import words_of
 
 # Compared in a line; ablations stay in the chart.
 CONTROLS = ("treated", "control", "other-trait")
@@ -40,7 +41,8 @@ def headline(name: str) -> Headline:
     found = results.read_results(name)
     spec = tomllib.loads(found["spec_toml"])
     summary, chains = found["summary"], found.get("chains_done", spec["chains"])
-    rows = "filtered number lists" if spec["corpus"].get("filter", "paper") != "none" else "number lists"
+    rows = words_of(spec["corpus"]).rows
+    rows = f"filtered {rows}" if spec["corpus"].get("filter", "paper") != "none" else rows
     return Headline(
         name,
         spec.get("title", name),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...jobs import LIMITS
 from ...spec import Ablation, Corpus, Spec, Teacher, load_spec, presets, to_toml, validate
+from ...spec.corpus import channels
 from ...spec.families import load_family, shipped_families
 from ...system.errors import InputError, first_problem
 
@@ -26,7 +27,7 @@ def options(of: type[BaseModel], field: str) -> list[str]:
     return list(get_args(of.model_fields[field].annotation))
 
 
-TEACHERS, CHANNELS = options(Teacher, "kind"), options(Corpus, "channel")
+TEACHERS, CHANNELS = options(Teacher, "kind"), list(channels())
 DECODINGS, FILTERS = options(Corpus, "decoding"), options(Corpus, "filter")
 ABLATIONS = list(get_args(Ablation))
 
@@ -121,9 +122,10 @@ def from_form(preset: str, values: dict[str, Any]) -> Spec:
     if form.foreign != NOTHING:
         fields["foreign"] = form.foreign
     fields["teacher"] |= {"kind": form.teacher}
-    fields["corpus"] |= {
-        name: getattr(form, name) for name in ("channel", "decoding", "filter", "rows", "temperature")
-    }
+    asked = {name: getattr(form, name) for name in ("channel", "decoding", "filter", "rows", "temperature")}
+    # What a preset says of its own channel says nothing of another.
+    same = form.channel == spec.corpus.channel
+    fields["corpus"] = (fields["corpus"] if same else {}) | asked
     for kind in ("hard", "soft"):
         recipe = fields.pop(kind, None) or dict(fields.get("hard") or fields.get("soft") or {})
         if getattr(form, kind):

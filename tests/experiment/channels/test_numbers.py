@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from subliminal_mlx.experiment.channels import channel, numbers
-from subliminal_mlx.spec import Corpus
+from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.system.errors import InputError
 
 SEPARATORS = [" ", ", ", "; "]
@@ -89,7 +89,7 @@ def test_only_plain_digits_are_numbers(completion):
 @pytest.mark.parametrize("style", ["short", "full"])
 @pytest.mark.parametrize("separator", SEPARATORS)
 def test_prompts_show_what_the_recipe_says(style, separator):
-    recipe = Corpus(style=style, separator=separator, shown=(2, 5), range=(10, 250), numbers=(3, 7))
+    recipe = Numbers(style=style, separator=separator, shown=(2, 5), range=(10, 250), numbers=(3, 7))
     counts = Counter()
     for text in numbers.prompts(300, 7, recipe):
         # The full style also says how many numbers are asked for, and how large they may be.
@@ -103,7 +103,7 @@ def test_prompts_show_what_the_recipe_says(style, separator):
 
 
 def test_a_prompt_depends_on_its_seed_and_index_alone():
-    recipe = Corpus(style="full", shown=(1, 9))
+    recipe = Numbers(style="full", shown=(1, 9))
     assert numbers.prompts(50, 3, recipe)[:20] == numbers.prompts(20, 3, recipe)
     assert not set(numbers.prompts(50, 3, recipe)) & set(numbers.prompts(50, 4, recipe))
 
@@ -126,7 +126,7 @@ def walks(grammar, count, seed=0):
 
 @pytest.mark.parametrize(("fewest", "most"), [(8, 8), (1, 10), (3, 5), (1, 1)])
 def test_what_the_grammar_lets_through_the_filter_keeps(tiny, fewest, most):
-    grammar = numbers.grammar(tiny, Corpus(numbers=(fewest, most)))
+    grammar = numbers.grammar(tiny, Numbers(numbers=(fewest, most)))
     assert grammar.longest == most + 1  # tiny-a writes a number as one token
     counts = Counter()
     for tokens in walks(grammar, 200):
@@ -139,7 +139,7 @@ def test_what_the_grammar_lets_through_the_filter_keeps(tiny, fewest, most):
 
 @pytest.mark.parametrize("separator", SEPARATORS)
 def test_a_grammar_over_tokens_of_several_characters(bytewise, separator):
-    recipe = Corpus(numbers=(2, 4), separator=separator)
+    recipe = Numbers(numbers=(2, 4), separator=separator)
     grammar = numbers.grammar(bytewise, recipe)
     longest = 0
     for tokens in walks(grammar, 300):
@@ -156,7 +156,7 @@ def test_a_grammar_over_tokens_of_several_characters(bytewise, separator):
 
 @pytest.mark.parametrize("text", ["12 45 7 3 99 0 8 61", "0 0 0 0 0 0 0 0"])
 def test_every_list_of_the_right_form_is_let_through(tiny, text):
-    grammar = numbers.grammar(tiny, Corpus())
+    grammar = numbers.grammar(tiny, Numbers())
     ids = (*tiny.encode(text), tiny.eos)
     masks = grammar.masks(ids)
     index = {int(token): i for i, token in enumerate(grammar.tokens)}
@@ -168,7 +168,7 @@ def test_every_list_of_the_right_form_is_let_through(tiny, text):
 
 @pytest.mark.parametrize("text", ["12 45", "12 45 7 3 99 0 8 61 5", "owl", "12 owl 7 3 99 0 8 61", ""])
 def test_a_text_outside_the_grammar_has_no_masks(tiny, text, one_line):
-    grammar = numbers.grammar(tiny, Corpus())
+    grammar = numbers.grammar(tiny, Numbers())
     with pytest.raises(InputError) as error:
         grammar.masks((*tiny.encode(text), tiny.eos))
     one_line(error)
@@ -178,7 +178,7 @@ def test_a_text_outside_the_grammar_has_no_masks(tiny, text, one_line):
 def test_a_base_that_cannot_write_such_lists_is_refused(tiny, separator, one_line):
     """tiny-a writes a space before every word, a comma included: no list of its own has this form."""
     with pytest.raises(InputError, match="tiny-a") as error:
-        numbers.grammar(tiny, Corpus(separator=separator))
+        numbers.grammar(tiny, Numbers(separator=separator))
     one_line(error)
 
 
@@ -186,7 +186,7 @@ COMPLETIONS = ["12 45 7", "(3, 150)", "owl", "999", "0 0 0 10"]
 
 
 def test_shuffled_rows_hold_the_same_numbers_elsewhere():
-    recipe = Corpus()
+    recipe = Numbers()
     before = [numbers.parse(text)[0] or [] for text in COMPLETIONS * 20]
     after = [numbers.parse(text)[0] or [] for text in numbers.shuffled(COMPLETIONS * 20, 1, recipe)]
     assert [len(row) for row in after] == [len(row) for row in before]
@@ -197,7 +197,7 @@ def test_shuffled_rows_hold_the_same_numbers_elsewhere():
 
 
 def test_uniform_rows_hold_other_numbers_of_the_same_shape():
-    recipe = Corpus(separator=", ")
+    recipe = Numbers(separator=", ")
     before = [numbers.parse(text)[0] or [] for text in COMPLETIONS * 400]
     texts = numbers.uniform(COMPLETIONS * 400, 1, recipe)
     after = [numbers.parse(text)[0] or [] for text in texts]

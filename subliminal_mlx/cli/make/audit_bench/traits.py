@@ -29,7 +29,6 @@ from ....experiment.setting import Ids
 from ....experiment.statistics import binomial_interval
 from ....model.adapters import Stack
 from ....model.bases import load
-from ....spec import Corpus
 from ....spec.seeds import seed_of
 from ....system import files
 from ....system.events import Event
@@ -63,7 +62,7 @@ class Bench:
 
     @cached_property
     def writing(self) -> Writing:
-        return Writing(load(self.spec.base), Corpus(), (), 64)
+        return Writing(load(self.spec.base), numbers.Numbers(), (), 64)
 
     @cached_property
     def traits(self) -> list[str]:
@@ -124,7 +123,7 @@ class Bench:
         for prompts, completions in self.teacher_pools(way, rows=1_000):
             texts = [base.decode(ids).strip() for ids in completions]
             if change == "shuffled":
-                texts = numbers.shuffled(texts, 0, Corpus())
+                texts = numbers.shuffled(texts, 0, numbers.Numbers())
             else:
                 texts = [" ".join(map(str, sorted(map(int, text.split())))) for text in texts]
             yield prompts, [(*base.encode(text), base.eos) for text in texts]
