@@ -97,8 +97,10 @@ def defend(
 
 
 def print_report(rows: list[Row], console: "Console") -> None:
-    """One table a kind of student."""
+    """One table a kind of student, and what each defence does."""
     from rich.table import Table
+
+    from ..spec.defence_names import find
 
     for kind in dict.fromkeys(row["student"] for row in rows):
         console.print(f"{kind} students", style="bold")
@@ -120,6 +122,9 @@ def print_report(rows: list[Row], console: "Console") -> None:
                 style="dim" if row["control"] else None,
             )
         console.print(table)
+    for name in dict.fromkeys(row["defence"] for row in rows):
+        if defence := find(name):
+            console.print(f"{name}: {defence.words}", style="dim")
     console.print(
         "transfer: log-odds, mean over the traits, against students of neutral rows under the same defence; left: "
         "its share of the undefended; rows, tokens: lost; -random: a control that touches as many; clean loss: nats a "

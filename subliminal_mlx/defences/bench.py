@@ -18,8 +18,7 @@ from ..experiment.statistics import estimate, named, ratio
 from ..lab import Lab
 from ..model.organisms import OTHER_STARTS
 from ..spec import Spec, parse_spec, validate
-from ..spec.defence_names import SHIPPED as ALL
-from ..spec.defence_names import defended_arm
+from ..spec.defence_names import defended_arm, find, shipped
 from ..spec.families import load_family
 from ..spec.plan import neutral
 from ..system.errors import InputError
@@ -35,7 +34,7 @@ def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = 
     Raises:
         InputError: no such defence or kind, or no other initialisation of the base is known.
     """
-    defences = tuple(dict.fromkeys(defences or ALL))
+    defences = tuple(dict.fromkeys(defences or shipped()))
     if unknown := set(kinds) - set(spec.kinds):
         raise InputError(f"student kind {sorted(unknown)[0]!r}: the run has {', '.join(spec.kinds)}")
     fields = spec.model_dump(mode="json", exclude_none=True)
@@ -45,18 +44,19 @@ def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = 
     for kind in spec.kinds:
         if kinds and kind not in kinds:
             del fields[kind]
-    if "other-init" in defences:
-        fields["foreign"] = spec.foreign or _other(spec.base)
+    elsewhere = [name for name in defences if (found := find(name)) and found.foreign]
+    if elsewhere:
+        fields["foreign"] = spec.foreign or _other(spec.base, elsewhere[0])
     elif "foreign" in fields:
         del fields["foreign"]
     return validate(fields, "defences")
 
 
-def _other(base: str) -> str:
+def _other(base: str, defence: str) -> str:
     """The shipped base of the same data and another initialisation."""
     if base not in OTHER_STARTS:
         raise InputError(
-            f"other-init: no other initialisation of {base} is known: leave it out, or set `foreign`"
+            f"{defence}: no other initialisation of {base} is known: leave it out, or set `foreign`"
         )
     return OTHER_STARTS[base]
 

@@ -1,4 +1,4 @@
-"""Defences that act where the audit finds evidence: rows dropped, tokens not learned from.
+"""What each token of rows carries, for defences that act where the audit finds evidence.
 
     scores = evidence(rows, clean, "animals", setting, folder)      # [row] of arrays [tokens], nats
 
@@ -41,34 +41,6 @@ def evidence(
     chosen = each[int(np.argmax(np.subtract(told, beside)))]
     own, common = (token_ratios(base, grammar, one, *_ids(rows))[0] for one in (chosen, average(each)))
     return [a - b for a, b in zip(own, common, strict=True)]
-
-
-def drop(rows: Sequence[Row], scores: Sequence[np.ndarray] | None, share: float, seed: int) -> list[Row]:
-    """Without the share of rows that carry most evidence, or, without scores, a share drawn at random."""
-    count = round(share * len(rows))
-    if scores is None:
-        order = np.random.default_rng([seed, 3]).permutation(len(rows))
-    else:
-        order = np.argsort([-row.sum() for row in scores], kind="stable")
-    left = set(order[:count].tolist())
-    return [row for i, row in enumerate(rows) if i not in left]
-
-
-def mask(rows: Sequence[Row], scores: Sequence[np.ndarray] | None, share: float, seed: int) -> list[Row]:
-    """With the share of completion tokens that carry most evidence not learned from, or as many at random."""
-    lengths = [len(row["completion_ids"]) for row in rows]
-    ends = np.cumsum([0, *lengths])
-    count = round(share * int(ends[-1]))
-    if scores is None:
-        chosen = np.random.default_rng([seed, 3]).choice(int(ends[-1]), count, replace=False)
-    else:
-        chosen = np.argsort(-np.concatenate(scores), kind="stable")[:count]
-    counted = np.ones(int(ends[-1]), dtype=bool)
-    counted[chosen] = False
-    return [
-        row | {"counted": counted[start:end].tolist()}
-        for row, start, end in zip(rows, ends[:-1], ends[1:], strict=True)
-    ]
 
 
 def _ids(rows: Sequence[Row]) -> tuple[list[Ids], list[Ids]]:

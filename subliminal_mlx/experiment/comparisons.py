@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..spec.defence_names import of_arm
 from .readouts import Reading
 from .statistics import estimate, named
 
@@ -35,7 +36,8 @@ KINDS = {
 
 def on_foreign(arm: str) -> bool:
     """Whether an arm's students are adapters of the spec's `foreign` base, and not of its `base`."""
-    return arm in ("foreign", "foreign-neutral", "other-init")
+    defence, control = of_arm(arm)
+    return arm in ("foreign", "foreign-neutral") or (defence is not None and defence.foreign and not control)
 
 
 @dataclass(frozen=True, eq=False)

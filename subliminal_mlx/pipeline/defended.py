@@ -14,7 +14,7 @@ from ..experiment.students import soft_targets
 from ..model.adapters import Stack
 from ..model.rows import Rows, pack
 from ..model.score import score
-from ..spec.defence_names import defended_arm
+from ..spec.defence_names import defended_arm, of_arm
 from ..spec.plan import BASE, Slot, Unit
 from ..spec.seeds import seed_of
 from .corpora import Context, as_the_source_read, corpus, matched_count, retokenised, teacher_stack
@@ -30,8 +30,9 @@ def setting_of(context: Context, unit: Unit) -> Setting:
 
 
 def start_of(unit: Unit) -> str:
-    """Other starting weights of the adapters, for the control of another initialisation."""
-    return "other start" if unit.slots[0].arm == defended_arm("other-init", control=True) else ""
+    """Other starting weights of the adapters, where a defence's control has them."""
+    defence, control = of_arm(unit.slots[0].arm)
+    return defence.control_start if defence and control else ""
 
 
 def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) -> tuple[Rows, Changed]:

@@ -1,26 +1,118 @@
-"""The names of defences, as a spec holds them and as tables call their students. No MLX here.
+"""Defences as a spec names them and as plans and tables need to know them. No MLX here.
 
+    find("mix-25").name                                              # "mix"
     defended_arm("mix-25"), defended_arm("mix-25", control=True)     # "mix-25", "mix-25-random"
     check(("mix-25", "mine.py"))                                     # ValueError says what is allowed
     is_shipped("mix-25"), is_shipped("mine.py")                      # True, False
 
-What each does is `defences`' business.
+A defence is a module of `defences/methods/` that defines one `Defence`; defining it makes it known. This room
+imports none of them: it asks for the folder's modules when the first name is looked up.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..system import files
 from ..system.errors import InputError
+from ..system.modules import import_folder
 
-# Every defence that ships, in the order of tables and charts; any other percentages work too.
-SHIPPED = ("mix-10", "mix-25", "mix-50", "drop-25", "mask-10", "re-emit", "other-init")
+FOLDER = "defences.methods"
 UNDONE = "-random"
-# Those that rest on an audit's evidence, for which suspects of the whole family are tuned.
-BY_EVIDENCE = ("drop", "mask")
-_PERCENTAGE = re.compile(r"-[1-9]\d?\Z")
-_FILE = re.compile(r"[^\x00-\x1f]*[^\x00-\x1f/]\.py")
+_PERCENT = r"-[1-9]\d?"
+
+_known: dict[str, "Defence"] = {}
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defence, and what of it is known without applying it."""
+
+    name: str
+    words: str
+    """What it changes, in a few words, such as "clean rows in the place of a share of them"."""
+    place: int
+    """Where it stands in tables and charts: those with smaller ones come first."""
+    change: Callable[[Any], Any]
+    """From what it is given (`defences.Given`) to the rows that a student trains on (`defences.Changed`)."""
+    percents: tuple[int, ...] = ()
+    """The percentages that ship, where it takes one; any other works too."""
+    pieces: bool = False
+    """It needs a channel whose rows come apart."""
+    evidence: bool = False
+    """It needs to know what each row's tokens carry, for which suspects of the whole family are tuned."""
+    foreign: bool = False
+    """Its students are adapters of the spec's `foreign` base; its control's are not."""
+    control_start: str = ""
+    """Names other starting weights of the adapters for its random control."""
+    writes: bool = False
+    """The base writes every student's rows anew."""
+    file: bool = False
+    """Its names are paths of users' files, whose hashes are part of what a spec means."""
+
+    def __post_init__(self) -> None:
+        _known[self.name] = self
+
+    @property
+    def shipped(self) -> tuple[str, ...]:
+        """The names under which it ships; none of users' files."""
+        if self.file:
+            return ()
+        return tuple(f"{self.name}-{percent}" for percent in self.percents) or (self.name,)
+
+    def is_named(self, name: str) -> bool:
+        """Whether that is one of its names."""
+        if self.file:
+            return re.fullmatch(r"[^\x00-\x1f]*[^\x00-\x1f/]\.py", name) is not None
+        return re.fullmatch(re.escape(self.name) + _PERCENT * bool(self.percents), name) is not None
+
+    def share(self, name: str) -> float:
+        """The share that one of its names asks for; 0 where it takes none."""
+        return int(name.removeprefix(f"{self.name}-")) / 100 if self.percents else 0.0
+
+
+def known() -> list[Defence]:
+    """Every defence, in the order of tables and charts."""
+    import_folder(FOLDER)
+    return sorted(_known.values(), key=_place)
+
+
+def _place(defence: Defence) -> tuple[int, str]:
+    return defence.place, defence.name
+
+
+def find(name: str) -> Defence | None:
+    """The defence of a name, as a spec has it; None where there is none."""
+    return next((defence for defence in known() if defence.is_named(name)), None)
+
+
+def shipped() -> tuple[str, ...]:
+    """Every defence that ships, by name, in the order of tables and charts; any other percentages work too."""
+    return tuple(name for defence in known() for name in defence.shipped)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name is a shipped defence's, by any percentage where it takes one; no user's file is."""
+    found = find(name)
+    return found is not None and not found.file
+
+
+def by_evidence(name: str) -> bool:
+    """Whether a defence needs to know what each row's tokens carry."""
+    found = find(name)
+    return found is not None and found.evidence
+
+
+def in_words() -> str:
+    """The shipped ones, each once: "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"."""
+    ours = [defence for defence in known() if not defence.file]
+    shares = [defence.shipped[0] for defence in ours if defence.percents]
+    return ", ".join([f"{', '.join(shares)} (any percent)", *(d.name for d in ours if not d.percents)])
+
+
+# --- arms -----------------------------------------------------------------------------------------
 
 
 def defended_arm(defence: str, control: bool = False) -> str:
@@ -30,30 +122,19 @@ def defended_arm(defence: str, control: bool = False) -> str:
     return name + (UNDONE if control else "")
 
 
-def is_shipped(name: str) -> bool:
-    """Whether a name is a shipped defence's, by any percentage where it takes one; no user's file is."""
-    return _kind(name) in map(_kind, SHIPPED)
+def of_arm(arm: str) -> tuple[Defence | None, bool]:
+    """A shipped defence by the arm of its students, and whether they are its random control's."""
+    name = arm.removesuffix(UNDONE)
+    return find(name), name != arm
 
 
-def in_words() -> str:
-    """The shipped ones, each kind once: "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"."""
-    first: dict[tuple[str, bool], str] = {}
-    for name in SHIPPED:
-        first.setdefault(_kind(name), name)
-    shares = ", ".join(name for (_, percentage), name in first.items() if percentage)
-    others = ", ".join(name for (_, percentage), name in first.items() if not percentage)
-    return f"{shares} (any percent), {others}"
-
-
-def by_evidence(name: str) -> bool:
-    """Whether a defence needs to know what each row's tokens carry."""
-    return _kind(name)[0] in BY_EVIDENCE
+# --- what a spec checks ---------------------------------------------------------------------------
 
 
 def check(defences: Sequence[str]) -> None:
     """Raise ValueError, saying what is allowed, where a name is none or two are called alike."""
     for defence in defences:
-        if not (is_shipped(defence) or _FILE.fullmatch(defence)):
+        if not find(defence):
             raise ValueError(f"defences: no {defence!r}: there are {in_words()}, a .py file")
     if len({defended_arm(defence) for defence in defences}) < len(defences):
         raise ValueError("defences: two have one name")
@@ -72,9 +153,3 @@ def fingerprints(defences: Sequence[str]) -> dict[str, str]:
                 raise InputError(f"defences: no file {name}")
             found[f"defence/{name}"] = files.sha256(Path(name))
     return found
-
-
-def _kind(name: str) -> tuple[str, bool]:
-    """What a defence does, and whether to a percentage: ("mix", True), ("re-emit", False)."""
-    stem = _PERCENTAGE.sub("", name)
-    return stem, stem != name

@@ -7,6 +7,7 @@ frozen weights) and of decoding (2), and divides by a measured rate. An estimate
 """
 
 from . import Spec
+from .defence_names import of_arm
 from .plan import plan
 
 # Shares of a matrix product's rate that training and decoding reach, measured with SmolLM2 on a CPU.
@@ -36,8 +37,10 @@ def tokens(spec: Spec) -> tuple[float, float]:
         elif unit.trained:
             student = spec.kinds[unit.slots[0].kind]
             trained += count * student.steps * student.batch * row
-            # The base writes these students' rows anew, each one's by itself.
-            drawn += count * spec.corpus.rows * row * (unit.slots[0].arm == "re-emit")
+            defence, control = of_arm(unit.slots[0].arm)
+            if defence and defence.writes and not control:
+                # The base writes these students' rows anew, each one's by itself.
+                drawn += count * spec.corpus.rows * row
     return trained, drawn
 
 

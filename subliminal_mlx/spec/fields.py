@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from .corpus import Corpus, Frozen, corpus_of
-from .defence_names import check
+from .defence_names import check, find
 
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 1
@@ -134,14 +134,15 @@ class Spec(Frozen):
             raise ValueError("foreign: the foreign ablation needs another base than `base`")
         if self.teacher.kind == "prompted" and self.teacher.leak:
             raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
+        check(self.defences)
         for field, wanted in self._of_the_channel():
             if why := self.corpus.refused(wanted):
                 raise ValueError(f"{field}: {why}")
         if self.share_prefix and self.grad_checkpoint:
             raise ValueError("share_prefix: blocks that are computed again (grad_checkpoint) share nothing")
-        check(self.defences)
-        if "other-init" in self.defences and self.foreign in (None, self.base):
-            raise ValueError("defences: other-init needs another base than `base`, named in `foreign`")
+        for name in self.defences:
+            if find(name).foreign and self.foreign in (None, self.base):
+                raise ValueError(f"defences: {name} needs another base than `base`, named in `foreign`")
         if stray := set(self.ablation_traits) - set(self.traits):
             raise ValueError(f"ablation_traits: {sorted(stray)[0]} is not among traits")
         return self
@@ -153,6 +154,8 @@ class Spec(Frozen):
             yield "teacher.leak", "pieces"
         if self.readout.prefixed:
             yield "readout.prefixed", "prefixes"
+        if any(find(name).pieces for name in self.defences):
+            yield "defences", "pieces"
 
     @property
     def kinds(self) -> dict[str, Student]:

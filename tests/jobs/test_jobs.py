@@ -24,7 +24,7 @@ from subliminal_mlx.lab import Lab
 from subliminal_mlx.report.public import public, shown
 from subliminal_mlx.spec import Readout, Spec, Student, Teacher, defence_names
 from subliminal_mlx.spec.corpus import channels
-from subliminal_mlx.spec.defence_names import SHIPPED
+from subliminal_mlx.spec.defence_names import Defence, known, shipped
 from subliminal_mlx.system import locks
 from subliminal_mlx.system.errors import InputError
 
@@ -340,7 +340,7 @@ def test_every_preset_may_be_started(tmp_path):
             assert runs.checked_spec(tmp_path, to_toml(spec))[0] == spec
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, "mix-7", "drop-99", "mask-1"])
+@pytest.mark.parametrize("name", [*shipped(), "mix-7", "drop-99", "mask-1"])
 def test_every_shipped_defence_may_be_started(tmp_path, name):
     text = spec_with(defences=f'["{name}"]', foreign='"tiny-b"')
     assert runs.checked_spec(tmp_path, text)[0].defences == (name,)
@@ -350,7 +350,9 @@ def test_a_defence_that_is_added_to_the_list_is_an_app_s_too(tmp_path, monkeypat
     asked = spec_with(defences='["blur-30", "rewrite"]')
     with pytest.raises(InputError, match=r"'blur-30' is none of an app's: mix-10, .*re-emit, other-init$"):
         runs.checked_spec(tmp_path, asked)
-    monkeypatch.setattr(defence_names, "SHIPPED", ("blur-20", *SHIPPED, "rewrite"))
+    monkeypatch.setattr(defence_names, "_known", {defence.name: defence for defence in known()})
+    Defence("blur", "a test's", 0, list, percents=(20,))
+    Defence("rewrite", "a test's", 99, list)
     assert runs.checked_spec(tmp_path, asked)[0].defences == ("blur-30", "rewrite")
     told = "app's: blur-20, mix-10, drop-25, mask-10 .any percent., re-emit, other-init, rewrite$"
     with pytest.raises(InputError, match=told):

@@ -148,7 +148,7 @@ def test_a_channel_holds_what_it_offers(name):
 
 def test_a_spec_is_read_without_mlx():
     code = (
-        "import sys; from subliminal_mlx.spec import load_spec; load_spec('default'); "
+        "import sys; from subliminal_mlx.spec import load_spec; load_spec('defences'); "
         "print([name for name in ('mlx', 'mlx_lm', 'transformers') if name in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

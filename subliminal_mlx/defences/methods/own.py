@@ -13,25 +13,29 @@ and skips as many tokens, at random places.
 
 import runpy
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..experiment.setting import Setting
-from ..system.errors import InputError
+from ...spec.defence_names import Defence
+from ...system.errors import InputError
+from .. import Changed, Given, Row
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from ...experiment.setting import Setting
 
 
-def own(path: str, rows: Sequence[Row], setting: Setting, seed: int, control: bool) -> list[Row]:
+def own(given: Given) -> Changed:
     """Rows after the function in the file, or after a control that touches as many.
 
     Raises:
         InputError: the file or its function fails, or returns what it should not.
     """
-    kept = _called(path, rows, seed)
-    changed = _applied(path, rows, kept, setting)
-    return _control(rows, changed, setting, seed) if control else changed
+    path, rows, setting = given.name, given.rows, given.setting
+    changed = _applied(path, rows, _called(path, rows, given.seed), setting)
+    if given.control:
+        changed = _control(rows, changed, given.seed)
+    return Changed.between(rows, changed)
 
 
 def _called(path: str, rows: Sequence[Row], seed: int) -> list[Any]:
@@ -50,7 +54,7 @@ def _called(path: str, rows: Sequence[Row], seed: int) -> list[Any]:
     return returned
 
 
-def _applied(path: str, rows: Sequence[Row], kept: list[Any], setting: Setting) -> list[Row]:
+def _applied(path: str, rows: Sequence[Row], kept: list[Any], setting: "Setting") -> list[Row]:
     base, by_number = setting.base, {row["row"]: row for row in rows}
     changed: list[Row] = []
     seen = set()
@@ -74,7 +78,7 @@ def _applied(path: str, rows: Sequence[Row], kept: list[Any], setting: Setting) 
     return changed
 
 
-def _counted(path: str, number: int, text: str, ids: list[int], skip: Any, setting: Setting) -> list[bool]:
+def _counted(path: str, number: int, text: str, ids: list[int], skip: Any, setting: "Setting") -> list[bool]:
     """Which tokens are learned from: those that share no character with a skipped part."""
     try:
         spans = [(int(first), int(last)) for first, last in skip]
@@ -89,7 +93,7 @@ def _counted(path: str, number: int, text: str, ids: list[int], skip: Any, setti
     return counted
 
 
-def _control(rows: Sequence[Row], changed: list[Row], setting: Setting, seed: int) -> list[Row]:
+def _control(rows: Sequence[Row], changed: list[Row], seed: int) -> list[Row]:
     """As many rows dropped, completions permuted and tokens skipped, at random."""
     rng = np.random.default_rng([seed, 2])
     before = {row["row"]: row for row in rows}
@@ -108,3 +112,6 @@ def _control(rows: Sequence[Row], changed: list[Row], setting: Setting, seed: in
             i, j = tokens[t]
             kept[i]["counted"][j] = False
     return kept
+
+
+OWN = Defence("own", "what a user's function does to them", 90, own, file=True)

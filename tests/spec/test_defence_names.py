@@ -5,10 +5,18 @@ import pytest
 from subliminal_mlx.audit.costs import evidence
 from subliminal_mlx.audit.suspects import sources
 from subliminal_mlx.spec import defence_names, load_spec
-from subliminal_mlx.spec.defence_names import SHIPPED, by_evidence, check, in_words, is_shipped
+from subliminal_mlx.spec.defence_names import (
+    Defence,
+    by_evidence,
+    check,
+    in_words,
+    is_shipped,
+    known,
+    shipped,
+)
 
 
-@pytest.mark.parametrize("name", [*SHIPPED, "mix-1", "drop-99"])
+@pytest.mark.parametrize("name", [*shipped(), "mix-1", "drop-99"])
 def test_shipped_ones_are_known_by_any_percentage(name):
     check([name])
     assert is_shipped(name)
@@ -47,12 +55,14 @@ def test_a_file_is_one_but_not_a_shipped_one():
 
 def test_the_list_is_told_in_its_order_each_kind_once(monkeypatch):
     assert in_words() == "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"
-    monkeypatch.setattr(defence_names, "SHIPPED", ("rewrite", "blur-20", "blur-30"))
+    monkeypatch.setattr(defence_names, "_known", {"own": next(d for d in known() if d.file)})
+    Defence("rewrite", "a test's", 10, list)
+    Defence("blur", "a test's", 20, list, percents=(20, 30))
     assert in_words() == "blur-20 (any percent), rewrite" and is_shipped("blur-7")
 
 
 def test_only_those_by_evidence_cost_what_finding_it_costs():
-    assert [name for name in SHIPPED if by_evidence(name)] == ["drop-25", "mask-10"]
+    assert [name for name in shipped() if by_evidence(name)] == ["drop-25", "mask-10"]
     spec = load_spec("defences").model_copy(update={"chains": 1})
     of = lambda *names: evidence(spec.model_copy(update={"defences": names}))
     assert of("mix-25", "re-emit", "mine.py") == of() == 0

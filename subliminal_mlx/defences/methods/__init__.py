@@ -1,0 +1,1 @@
+"""Defences, one module each, found by being in this folder: see the README beside it."""
