@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..spec.defence_names import in_words
 from ..system.errors import InputError
 from .options import JsonOption, LabOption
 
@@ -32,7 +31,9 @@ def defend(
     ],
     defence: Annotated[
         list[str] | None,
-        typer.Option(help=f"{in_words()}, or a .py file; by default all."),
+        typer.Option(
+            help="Such as mix-25 (any percent), or a .py file; by default all, which an unknown name tells."
+        ),
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="hard, soft; by default what the run has.")] = None,
     set_: Annotated[
