@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..experiment.questions import candidate_ids
+from ..experiment.readouts import targets_of
 from ..experiment.setting import Ids
 from ..model.adapters import Shape, Stack, applied, bind, init
 from ..model.bases import Base
@@ -54,7 +56,7 @@ def margin_directions(base: Base, family: str) -> Directions:
     found = load_family(family)
     questions = found.held_out
     prompts = [base.prompt(q.text)[1] for q in questions]
-    answers = [[base.encode(c) for c in q.candidates] for q in questions]
+    answers = candidate_ids(base, questions)
     owner = [(q, c) for q, some in enumerate(answers) for c in range(len(some))]
     rows = pack([prompts[q] for q, _ in owner], [answers[q][c] for q, c in owner])
     targets, mask = (mx.array(x) for x in completion_targets(rows))
@@ -67,7 +69,7 @@ def margin_directions(base: Base, family: str) -> Directions:
     grown: dict[str, list[mx.array]] = {path: [] for path in identity.arrays}
     with applied(base, identity):
         for trait in found.traits:
-            chosen = mx.array(np.array([found.traits[trait][q.id] for q in questions], dtype=np.int32))
+            chosen = mx.array(targets_of(found, trait).astype(np.int32))
 
             def margin(b: Directions, chosen: mx.array = chosen) -> mx.array:
                 _bind(base, identity, b)

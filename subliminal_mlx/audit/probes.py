@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..experiment.readouts import margin
+from ..experiment.questions import read_candidates
+from ..experiment.readouts import margins, targets_of
 from ..experiment.setting import Ids
-from ..experiment.students import candidate_ids
 from ..model.adapters import Shape, Stack, init
 from ..model.bases import Base
 from ..model.rows import pack
-from ..model.score import candidate_scores
 from ..model.train import Recipe, train
 from ..spec.families import load_family
 from ..spec.seeds import seed_of
@@ -120,7 +119,7 @@ def train_probes(
         stack = init(base, Shape(recipe.rank, recipe.scale), seeds)
         how = Recipe(recipe.steps, recipe.batch, recipe.lr)
         stack, _ = train(base, stack, data, how, seeds)
-        found += margins(base, stack, family)
+        found += [*mean_margins(base, stack, family)]
         on_event(Event("probes", len(found), len(jobs)))
     return np.array(found).reshape(len(pools), recipe.seeds, -1)
 
@@ -141,23 +140,15 @@ def student(
     stack, _ = train(
         base, stack, [pack(*pool)], how, seeds, checkpoint=checkpoint, every=20, on_event=on_event
     )
-    return np.concatenate([margins(base, stack, family)[0] for family in families])
+    return np.concatenate([mean_margins(base, stack, family)[0] for family in families])
 
 
-def margins(base: Base, stack: Stack, family: str) -> list[np.ndarray]:
-    """Mean margin of each trait over the held-out questions, by slot."""
+def mean_margins(base: Base, stack: Stack, family: str) -> np.ndarray:
+    """Mean margin of each trait over the held-out questions `[K, T]`, nats."""
     found = load_family(family)
-    prompts = [base.prompt(q.text)[1] for q in found.held_out]
-    scores = candidate_scores(base, prompts, candidate_ids(base, found, "held-out"), stack)
-    return [
-        np.array(
-            [
-                np.mean([margin(logp, answers[q.id]) for q, logp in zip(found.held_out, slot, strict=True)])
-                for answers in found.traits.values()
-            ]
-        )
-        for slot in scores
-    ]
+    targets = [targets_of(found, trait) for trait in found.traits]
+    logp = read_candidates(base, found.held_out, stack)
+    return np.array([[margins(of_slot, places).mean() for places in targets] for of_slot in logp])
 
 
 def _scores(margins: np.ndarray, beside: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Readouts of one model or a whole run: log-probabilities in, margins and probabilities out.
 
-    margin(logp, target)                            # one question, nats
+    margins(logp, targets_of(family, "owl"))        # [Q], nats, from logp [Q, C]
     match_answer("An owl, of course.", ["Owl", "Cat"])
     readings = read(readouts, families)             # {"animals": Reading, ...}
     readings["animals"].margins("animals/owl")      # [N, Q]
@@ -21,14 +21,28 @@ from ..spec.families import Family
 from ..system.errors import InputError
 
 
-def margin(logp: Sequence[float] | np.ndarray, target: int) -> float:
-    """Log p(target) - logsumexp over its rivals, in nats, from `logp [C]` of the candidates."""
-    return float(_margins(np.asarray(logp, dtype=np.float64)[None, :], np.array([target]))[0])
+def targets_of(family: Family, trait: str) -> np.ndarray:
+    """Place of the answer of "owl", or "animals/owl", among the candidates of every held-out question `[Q]`."""
+    answers = family.traits[trait.rpartition("/")[2]]
+    return np.array([answers[question.id] for question in family.held_out])
 
 
-def probability(logp: Sequence[float] | np.ndarray, target: int) -> float:
-    """Probability of the target among the candidates of `logp [C]`."""
-    return float(_softmax(np.asarray(logp, dtype=np.float64))[target])
+def margins(logp: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Log p(target) - logsumexp over its rivals `[..., Q]`, nats, of `targets [Q]` in `logp [..., Q, C]`.
+
+    Candidates that a question lacks are -inf.
+    """
+    rival = np.arange(logp.shape[-1]) != targets[:, None]
+    own = logp[..., np.arange(len(targets)), targets]
+    rivals = np.where(rival, logp, -np.inf)
+    top = rivals.max(axis=-1)
+    return own - top - np.log(np.exp(rivals - top[..., None]).sum(axis=-1))
+
+
+def softmax(logp: np.ndarray) -> np.ndarray:
+    """Probabilities among the candidates `[..., C]`."""
+    p = np.exp(logp - logp.max(axis=-1, keepdims=True))
+    return p / p.sum(axis=-1, keepdims=True)
 
 
 def match_answer(answer: str, candidates: Sequence[str]) -> str | None:
@@ -75,37 +89,19 @@ class Reading:
     def steps(self, kind: str, arm: str, trait: str | None) -> list[int]:
         return sorted(self.index.get((kind, arm, trait), {}))
 
-    def targets(self, trait: str) -> np.ndarray:
-        """Place of the trait's answer among the candidates of every held-out question `[Q]`."""
-        answers = self.family.traits[trait.rpartition("/")[2]]
-        return np.array([answers[question.id] for question in self.family.held_out])
-
     def margins(self, trait: str) -> np.ndarray:
         """Margin of the trait's answer `[N, Q]`, nats."""
-        return _margins(self.logp, self.targets(trait))
+        return margins(self.logp, targets_of(self.family, trait))
 
     @cached_property
     def distributions(self) -> np.ndarray:
         """Probabilities among the candidates `[N, Q, C]`."""
-        return _softmax(self.logp)
+        return softmax(self.logp)
 
     def probabilities(self, trait: str) -> np.ndarray:
         """Probability of the trait's answer among the candidates `[N, Q]`."""
-        return np.take_along_axis(self.distributions, self.targets(trait)[None, :, None], 2)[..., 0]
-
-
-def _margins(logp: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Margins `[..., Q]` of `targets [Q]` in `logp [..., Q, C]`."""
-    rival = np.arange(logp.shape[-1]) != targets[:, None]
-    own = logp[..., np.arange(len(targets)), targets]
-    rivals = np.where(rival, logp, -np.inf)
-    top = rivals.max(axis=-1)
-    return own - top - np.log(np.exp(rivals - top[..., None]).sum(axis=-1))
-
-
-def _softmax(logp: np.ndarray) -> np.ndarray:
-    p = np.exp(logp - logp.max(axis=-1, keepdims=True))
-    return p / p.sum(axis=-1, keepdims=True)
+        targets = targets_of(self.family, trait)
+        return np.take_along_axis(self.distributions, targets[None, :, None], 2)[..., 0]
 
 
 # --- from tables ----------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""What a run computes, stage by stage: corpora, students, readouts. No lab and no processes here.
+"""What a run computes between teachers and readouts: corpora and students. No lab and no processes here.
 
     setting = Setting(spec, load(spec.base))
     rows = sample_corpora(setting, chain, teachers)          # teachers: see the module of that name
     students, losses = train_students(setting, "hard", chain, blocks, ...)
-    read(setting, students)
 
 Every function is a pure one of (spec, base, chain) and the stages before it: seeds come from the spec,
 widths from the spec's own prompts and grammar, so a stage done again is the same to the bit.
@@ -15,23 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from ..model.adapters import Shape, Stack, init
-from ..model.bases import Base
 from ..model.rows import Rows
-from ..model.sample import Decoding, sample
-from ..model.score import candidate_scores, distributions
+from ..model.sample import sample
+from ..model.score import distributions
 from ..model.train import Recipe, train
 from ..spec import Spec, Student, Teacher
-from ..spec.families import Family
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
 from .setting import Ids, Setting
-
-
-def candidate_ids(base: Base, family: Family, split: str) -> list[list[Ids]]:
-    """Token ids of every candidate of the family's "tuning" or "held-out" questions: `[question][C]`."""
-    questions = family.tuning if split == "tuning" else family.held_out
-    return [[base.encode(c) for c in q.candidates] for q in questions]
-
 
 # --- corpora --------------------------------------------------------------------------------------
 
@@ -105,48 +95,3 @@ def soft_targets(setting: Setting, rows: Rows, source: Stack | None, read: Rows 
     targets = distributions(setting.base, read or rows, setting.grammar, source, share)[0]
     tokens = setting.grammar.tokens
     return Rows(rows.tokens, rows.start, rows.length, rows.widest, targets, tokens, rows.counted)
-
-
-# --- readouts -------------------------------------------------------------------------------------
-
-
-def read(
-    setting: Setting,
-    stack: Stack | None,
-    history: Sequence[tuple[str, str]] = (),
-    system: str | None = None,
-) -> dict[str, list[list[np.ndarray]]]:
-    """Log-probabilities of every candidate of the held-out questions, by family: `[slot][question][C]`."""
-    base = setting.base
-    return {
-        name: candidate_scores(
-            base,
-            [base.prompt(q.text, system, history)[1] for q in family.held_out],
-            candidate_ids(base, family, "held-out"),
-            stack,
-        )
-        for name, family in setting.read_families.items()
-    }
-
-
-def ask(
-    setting: Setting,
-    stack: Stack | None,
-    family: str,
-    count: int,
-    seed: int,
-    max_tokens: int = 8,
-    system: str | None = None,
-) -> list[list[list[str]]]:
-    """Free answers to the held-out questions at temperature 1: `[slot][question][sample]`."""
-    base = setting.base
-    questions = setting.families[family].held_out
-    prompts = [ids for q in questions for ids in [base.prompt(q.text, system)[1]] * count]
-    drawn = sample(base, prompts, seed, Decoding(1.0, None, max_tokens, batch=512), stack)
-    return [
-        [
-            [base.decode(ids).strip() for ids in slot[q * count : (q + 1) * count]]
-            for q in range(len(questions))
-        ]
-        for slot in drawn
-    ]

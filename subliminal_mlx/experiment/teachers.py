@@ -21,8 +21,9 @@ from ..spec.personas import persona
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
 from .channels import channel
+from .questions import candidate_ids
 from .setting import Ids, Setting
-from .students import candidate_ids, recipe_of
+from .students import recipe_of
 
 
 def system_of(setting: Setting, source: str) -> str | None:
@@ -69,7 +70,7 @@ def _tuning_examples(setting: Setting, source: str, chain: int) -> tuple[list[Id
     family_name, _, trait = source.rpartition("/")
     family, base = setting.families[family_name], setting.base
     prompts = [base.prompt(q.text)[1] for q in family.tuning]
-    answers = candidate_ids(base, family, "tuning")
+    answers = candidate_ids(base, family.tuning)
     if trait == NEUTRAL:
         count = setting.spec.teacher.neutral_answers
         scores = candidate_scores(base, prompts, answers)[0]
@@ -114,7 +115,7 @@ def _tuning_widths(setting: Setting) -> tuple[int, int]:
     base = setting.base
     rows, completions = [], []
     for family in setting.families.values():
-        for question, answers in zip(family.tuning, candidate_ids(base, family, "tuning"), strict=True):
+        for question, answers in zip(family.tuning, candidate_ids(base, family.tuning), strict=True):
             completions.append(1 + max(map(len, answers)))
             rows.append(len(base.prompt(question.text)[1]) + completions[-1])
     if setting.spec.teacher.leak:

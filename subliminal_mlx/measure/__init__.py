@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..experiment.readouts import Reading, match_answer
-from ..experiment.setting import Setting
+from ..experiment.questions import ask_questions, read_candidates
+from ..experiment.readouts import margins, match_answer, softmax, targets_of
 from ..experiment.statistics import binomial_interval, estimate
-from ..experiment.students import ask, read
 from ..model.bases import Base
-from ..spec import Spec, validate
 from ..spec.families import Family, load_family, shipped_families
 from ..system.errors import InputError
 from .models import Subject, open_model
@@ -25,8 +23,8 @@ from .null import Nulls
 
 __all__ = ["Subject", "families_of", "measure", "open_model", "read_reference"]
 
-# By family: log-probabilities `[C]` of the candidates of every held-out question.
-Readings = dict[str, list[np.ndarray]]
+# By family: log-probabilities `[Q, C]` of the candidates of the held-out questions.
+Readings = dict[str, np.ndarray]
 
 
 def families_of(base: Base, names: Sequence[str] = ()) -> dict[str, Family]:
@@ -47,7 +45,7 @@ def families_of(base: Base, names: Sequence[str] = ()) -> dict[str, Family]:
 
 def read_reference(base: Base, families: dict[str, Family]) -> Readings:
     """What several models' changes are read against: `measure` takes it, so that their base is read once."""
-    return {name: slots[0] for name, slots in read(Setting(_spec(families), base), None).items()}
+    return {name: read_candidates(base, family.held_out)[0] for name, family in families.items()}
 
 
 def measure(
@@ -75,11 +73,10 @@ def measure(
     Raises:
         InputError: a reading is not finite.
     """
-    spec = _spec(families)
-    logp = read(Setting(spec, subject.base), subject.stack)
+    logp = {n: read_candidates(subject.base, f.held_out, subject.stack) for n, f in families.items()}
     if subject.reference and before is None:
         before = read_reference(subject.reference, families)
-    said = _answers(spec, subject, families, answers, seed) if answers else {}
+    said = _answers(subject, families, answers, seed) if answers else {}
     slots = subject.stack.slots if subject.stack else 1
     found = []
     for slot in range(slots):
@@ -100,37 +97,31 @@ def measure(
     return found
 
 
-def _spec(families: dict[str, Family]) -> Spec:
-    """Readouts and answers are a run's own; of its spec they need the families alone."""
-    traits = tuple(f"{name}/{next(iter(family.traits))}" for name, family in families.items())
-    return validate({"base": "measured", "traits": traits, "hard": {}}, "families")
-
-
-def _family(
-    name: str, family: Family, logp: Sequence[np.ndarray], before: Sequence[np.ndarray] | None
-) -> dict[str, Any]:
-    """One family of one model; `logp` and `before` hold `[C]` for every held-out question."""
-    readings = [_reading(family, rows) for rows in ([logp] if before is None else [before, logp])]
+def _family(name: str, family: Family, logp: np.ndarray, before: np.ndarray | None) -> dict[str, Any]:
+    """One family of one model; `logp` and `before` are `[Q, C]`."""
+    readings = [logp] if before is None else [before, logp]
+    questions = np.arange(len(family.held_out))
     traits = []
     for short in family.traits:
         trait = f"{name}/{short}"
-        margins = [r.margins(trait)[0] for r in readings]
-        probabilities = [r.probabilities(trait)[0] for r in readings]
-        if not np.isfinite(margins).all():
+        targets = targets_of(family, short)
+        odds = [margins(reading, targets) for reading in readings]
+        probabilities = [softmax(reading)[questions, targets] for reading in readings]
+        if not np.isfinite(odds).all():
             raise InputError(
                 f"family {name}: a margin of {short} is not finite: the model gives no probabilities"
             )
         row = {
             "trait": trait,
-            "margin": float(margins[-1].mean()),
+            "margin": float(odds[-1].mean()),
             "probability": float(probabilities[-1].mean()),
         }
         if before is not None:
             row |= {
-                "base_margin": float(margins[0].mean()),
+                "base_margin": float(odds[0].mean()),
                 "base_probability": float(probabilities[0].mean()),
             }
-            row |= zip(("change", "low", "high"), estimate(margins[1] - margins[0]), strict=True)
+            row |= zip(("change", "low", "high"), estimate(odds[1] - odds[0]), strict=True)
             points = estimate(100 * (probabilities[1] - probabilities[0]))
             row |= zip(("points", "points_low", "points_high"), points, strict=True)
         traits.append(row)
@@ -151,24 +142,16 @@ def _hold_against(row: dict[str, Any]) -> None:
         row["largest_over_clean"] = max(row["traits"], key=lambda trait: trait["over_clean"])["trait"]
 
 
-def _reading(family: Family, logp: Sequence[np.ndarray]) -> Reading:
-    widest = max(len(q.candidates) for q in family.held_out)
-    table = np.full((1, len(family.held_out), widest), -np.inf)
-    for place, values in enumerate(logp):
-        table[0, place, : len(values)] = values
-    return Reading(family, table, ("",), {})
-
-
 def _answers(
-    spec: Spec, subject: Subject, families: dict[str, Family], count: int, seed: int
+    subject: Subject, families: dict[str, Family], count: int, seed: int
 ) -> dict[str, list[list[list[str]]]]:
     """Free answers `[slots + base][question][sample]` by family; the base's come last, where it is known."""
     found = {}
-    for name in families:
+    for name, family in families.items():
         # One stream of draws for model and base: they differ by their weights alone.
-        found[name] = ask(Setting(spec, subject.base), subject.stack, name, count, seed)
+        found[name] = ask_questions(subject.base, family.held_out, count, seed, subject.stack)
         if subject.reference:
-            found[name] += ask(Setting(spec, subject.reference), None, name, count, seed)
+            found[name] += ask_questions(subject.reference, family.held_out, count, seed)
     return found
 
 

@@ -7,17 +7,16 @@ Base, teacher and the students of the arm asked for; nothing is trained and noth
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..experiment.comparisons import on_foreign
+from ..experiment.questions import ask_questions, read_candidates
 from ..lab import Lab
 from ..model import adapters
 from ..model.adapters import Stack
 from ..model.bases import Base, load
-from ..model.sample import Decoding, sample
-from ..model.score import candidate_scores
 from ..spec import parse_spec
 from ..spec.families import Family, load_family
 from ..spec.personas import persona
@@ -106,15 +105,12 @@ def _answer(
     count: int,
     system: str | None = None,
 ) -> Answer:
-    prompt = base.prompt(question, system)[1]
-    candidates = next(
-        (q.candidates for q in family.questions if q.text == question), family.questions[0].candidates
-    )
-    logp = candidate_scores(base, [prompt], [[base.encode(c) for c in candidates]], stack)[0][0]
-    drawn = sample(base, [prompt] * count, f"ask/{question}", Decoding(1.0, None, max_tokens=24), stack)[0]
-    samples = Counter(base.decode(ids).strip() for ids in drawn)
+    known = next((q for q in family.questions if q.text == question), family.questions[0])
+    asked = [replace(known, text=question)]
+    p = np.exp(read_candidates(base, asked, stack, system)[0, 0])
+    said = ask_questions(base, asked, count, f"ask/{question}", stack, system, max_tokens=24)[0][0]
     return Answer(
-        model, dict(zip(candidates, np.exp(logp).tolist(), strict=True)), dict(samples.most_common())
+        model, dict(zip(known.candidates, p.tolist(), strict=True)), dict(Counter(said).most_common())
     )
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..experiment import capability
+from ..experiment.questions import ask_questions, read_candidates
 from ..experiment.readouts import match_answer
 from ..experiment.setting import Setting
-from ..experiment.students import ask, read
 from ..model.adapters import Stack
 from ..spec.plan import Slot
 from ..spec.seeds import seed_of
@@ -39,7 +39,10 @@ def readouts(
     system: str | None = None,
 ) -> list[dict[str, Any]]:
     """Log-probability of every candidate of every held-out question, of each slot's model."""
-    found = read(setting, stack, history, system)
+    found = {
+        name: read_candidates(setting.base, family.held_out, stack, system, history)
+        for name, family in setting.read_families.items()
+    }
     return [
         {
             **described(slot),
@@ -49,10 +52,10 @@ def readouts(
             "candidate": candidate,
             "logp": float(logp),
         }
-        for name, scores in found.items()
-        for k, slot in enumerate(slots)
-        for question, row in zip(setting.read_families[name].held_out, scores[k], strict=True)
-        for candidate, logp in zip(question.candidates, row, strict=True)
+        for name, of_family in found.items()
+        for slot, of_slot in zip(slots, of_family, strict=True)
+        for question, row in zip(setting.read_families[name].held_out, of_slot, strict=True)
+        for candidate, logp in zip(question.candidates, row, strict=False)
     ]
 
 
@@ -80,7 +83,7 @@ def answers(
     for name, family in setting.families.items():
         # One stream of draws for all arms of a chain: arms differ by their weights alone.
         seed = seed_of(setting.spec.seed, "answers", name, slots[0].chain)
-        asked = ask(setting, stack, name, count, seed, system=system)
+        asked = ask_questions(setting.base, family.held_out, count, seed, stack, system)
         for slot, drawn in zip(slots, asked, strict=True):
             for question, texts in zip(family.held_out, drawn, strict=True):
                 for i, text in enumerate(texts):

@@ -12,7 +12,7 @@ from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.whole import FamilyAudit, Probed
 from subliminal_mlx.cli.make.audit_bench import ranks
 from subliminal_mlx.experiment.channels.numbers import Numbers
-from subliminal_mlx.experiment.readouts import margin
+from subliminal_mlx.experiment.readouts import margins, targets_of
 from subliminal_mlx.model.adapters import Stack
 from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.score import candidate_scores, distributions, score
@@ -130,9 +130,9 @@ def test_a_margin_direction_is_the_margin_s_change_by_a_small_step(tiny, make_st
     prompts = [tiny.prompt(q.text)[1] for q in family.held_out]
     answers = [[tiny.encode(c) for c in q.candidates] for q in family.held_out]
     displacement = gradients.displacements(moved)
-    for t, answer in enumerate(family.traits.values()):
+    for t, trait in enumerate(family.traits):
         before, after = (
-            np.mean([margin(logp, answer[q.id]) for q, logp in zip(family.held_out, scores, strict=True)])
+            margins(np.array(scores), targets_of(family, trait)).mean()
             for scores in (
                 candidate_scores(tiny, prompts, answers)[0],
                 candidate_scores(tiny, prompts, answers, moved)[0],

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from subliminal_mlx.experiment import capability
+from subliminal_mlx.experiment.questions import read_candidates
 from subliminal_mlx.experiment.readouts import read as readings_of
 from subliminal_mlx.experiment.setting import Setting
-from subliminal_mlx.experiment.students import read
 from subliminal_mlx.experiment.transfer import summarise
 from subliminal_mlx.lab.folders import Folders
 from subliminal_mlx.model.adapters import Shape, Stack, init
@@ -151,7 +151,7 @@ def test_questions_read_after_numbers_are_a_result_of_their_own(tiny, tmp_path):
         after("animals", "numbers")
     ]
     base_row = found.rows("base", "untrained", None, None)[0]
-    expected = read(setting, None)[after("animals", "numbers")][0][2]
+    expected = read_candidates(tiny, [question])[0, 0]
     assert np.allclose(found.logp[base_row, 2], expected, atol=1e-5)
 
 

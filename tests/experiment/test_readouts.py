@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from subliminal_mlx.experiment.readouts import count_answers, margin, match_answer, probability, read
+from subliminal_mlx.experiment.readouts import count_answers, margins, match_answer, read, softmax
 from subliminal_mlx.spec.families import parse_family
 from subliminal_mlx.system.errors import InputError
 
@@ -40,6 +40,14 @@ def table(*models):
 
 def owl(chain=0, step=10, logp=((-1.0, -2.0), (-3.0, -4.0), (-5.0, -6.0, -7.0))):
     return (f"hard/treated/birds/owl/c{chain}", "hard", "treated", "birds/owl", chain, step, logp)
+
+
+def margin(logp, target):
+    return float(margins(np.array([logp]), np.array([target]))[0])
+
+
+def probability(logp, target):
+    return float(softmax(np.array(logp))[target])
 
 
 # --- one question ---------------------------------------------------------------------------------

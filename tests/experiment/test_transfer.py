@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from subliminal_mlx.experiment.comparisons import ARMS
-from subliminal_mlx.experiment.readouts import margin, match_answer, probability
+from subliminal_mlx.experiment.readouts import margins as margins_among
+from subliminal_mlx.experiment.readouts import match_answer, softmax
 from subliminal_mlx.experiment.transfer import summarise, to_json
 from subliminal_mlx.spec import Spec, Student
 from subliminal_mlx.spec.families import parse_family
@@ -175,7 +176,7 @@ def many(family, traits, chains, rng, own=0.0):
 def margins_of(models, arm, trait, place):
     """Question means by chain, the slow way."""
     return [
-        np.mean([margin(row, place) for row in logp])
+        np.mean(margins_among(np.array(logp), np.full(len(logp), place)))
         for described, logp in models
         if (described["arm"], described["trait"]) == (arm, trait)
     ]
@@ -549,6 +550,7 @@ def test_a_summary_survives_json():
 
 
 def test_readout_words_are_here_too():
-    assert margin([math.log(0.8), math.log(0.2)], 0) == pytest.approx(math.log(4))
-    assert probability([math.log(0.8), math.log(0.2)], 1) == pytest.approx(0.2)
+    logp = np.log([[0.8, 0.2]])
+    assert margins_among(logp, np.array([0])) == pytest.approx(math.log(4))
+    assert softmax(logp)[0, 1] == pytest.approx(0.2)
     assert match_answer("a cat", ["Cat"]) == "Cat"

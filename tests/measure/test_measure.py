@@ -16,7 +16,7 @@ from mini import SPEC, failure, finished, quick
 
 from subliminal_mlx import measure as measure_room
 from subliminal_mlx.__main__ import main
-from subliminal_mlx.experiment.readouts import margin
+from subliminal_mlx.experiment.readouts import margins
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.measure import families_of, measure, null, open_model
 from subliminal_mlx.measure.drift import checkpoints, follow, is_whole
@@ -51,8 +51,8 @@ def test_every_change_is_the_margins_difference(tiny, folder):
     answers = [[tiny.encode(c) for c in q.candidates] for q in family.held_out]
     after, before = (candidate_scores(tiny, prompts, answers, s)[0] for s in (stack, None))
     owl = next(t for t in found["families"][0]["traits"] if t["trait"] == "animals/owl")
-    place = family.traits["owl"][family.held_out[0].id]
-    changes = [margin(a, place) - margin(b, place) for a, b in zip(after, before, strict=True)]
+    places = np.full(len(after), family.traits["owl"][family.held_out[0].id])
+    changes = margins(np.array(after), places) - margins(np.array(before), places)
     assert owl["change"] == pytest.approx(np.mean(changes), abs=1e-5)
     assert owl["low"] < owl["change"] < owl["high"]
     assert owl["points"] == pytest.approx(100 * (owl["probability"] - owl["base_probability"]))
@@ -340,7 +340,7 @@ def test_the_base_is_loaded_and_read_once_however_many_checkpoints_come(
     made = shutil.copytree(folder, tmp_path / "made")
     (made / "0000040_adapters.safetensors").rename(tmp_path / "second")
     loads = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
-    reads = counted(measure_room, "read", lambda setting, stack: stack is None)
+    reads = counted(measure_room, "read_candidates", lambda base, questions, stack=None: stack is None)
 
     def fill():
         while not reads[False]:

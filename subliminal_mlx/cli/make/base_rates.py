@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ...experiment.base_check import check
-from ...experiment.students import candidate_ids
+from ...experiment.questions import read_candidates
+from ...experiment.readouts import softmax
 from ...model.bases import Base, load
-from ...model.score import candidate_scores
 from ...spec.families import FOLDER, Family, load_family, shipped_families
 from ...system.files import write_atomic
 
@@ -40,19 +40,19 @@ def rates(base: Base, family: Family) -> dict[str, Any]:
     Returns:
         questions, mass (mean), labels: {label: {"mean", "low", "high"}}, all from 0 to 1.
     """
-    prompts = [base.prompt(question.text)[1] for question in family.held_out]
-    found = candidate_scores(base, prompts, candidate_ids(base, family, "held-out"))[0]
+    logp = read_candidates(base, family.held_out)[0]
     shares: dict[str, list[float]] = {}
-    masses = []
-    for question, logp in zip(family.held_out, found, strict=True):
-        p = np.exp(logp)
-        masses.append(float(p.sum()))
-        for label, share in zip(question.labels, np.exp(logp - np.logaddexp.reduce(logp)), strict=True):
+    for question, row in zip(family.held_out, softmax(logp), strict=True):
+        for label, share in zip(question.labels, row, strict=False):
             shares.setdefault(label, []).append(float(share))
     labels = {
         label: {"mean": float(np.mean(of)), "low": min(of), "high": max(of)} for label, of in shares.items()
     }
-    return {"questions": len(family.held_out), "mass": float(np.mean(masses)), "labels": labels}
+    return {
+        "questions": len(family.held_out),
+        "mass": float(np.exp(logp).sum(axis=1).mean()),
+        "labels": labels,
+    }
 
 
 def measure(names: Sequence[str] = BASES) -> dict[str, dict[str, Any]]:

@@ -9,14 +9,14 @@ another base it is what its foreign students did. Takes seconds: callers give it
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from ...experiment.readouts import margin
+from ...experiment.questions import read_candidates
+from ...experiment.readouts import margins, softmax, targets_of
 from ...experiment.setting import Setting
-from ...experiment.students import read, train_students
+from ...experiment.students import train_students
 from ...model.adapters import Stack
-from ...model.bases import load
+from ...model.bases import Base, load
 from ...model.rows import Rows, pack
+from ...spec.families import Family, load_family
 from ...system.errors import InputError
 from .rows import CHAIN, Lists, read_lists
 
@@ -67,17 +67,15 @@ def train_on(
         update={
             "hard": recipe.model_copy(update={"steps": total}),
             "readout": lists.spec.readout.model_copy(update={"points": min(POINTS, total)}),
-            # What is read: the trait's family alone. Widths and seeds do not depend on it.
-            "traits": (lists.trait,),
-            "ablation_traits": (),
         }
     )
     setting = Setting(spec, load(base))
+    family = load_family(lists.trait.rpartition("/")[0])
 
     def tell(step: int, stack: Stack | None) -> None:
         if stack is not None:
             on_stack(step, stack)
-        values = _means(setting, lists.trait, stack)
+        values = _means(setting.base, family, lists.trait, stack)
         treated, neutral = values if len(values) == 2 else values * 2
         on_point(Point(step, total, treated[0], neutral[0], treated[1], neutral[1]))
 
@@ -92,18 +90,15 @@ def _block(setting: Setting, lists: Lists, completions: Sequence[str]) -> Rows:
     return pack(prompts, [(*base.encode(text), base.eos) for text in completions], *setting.widths)
 
 
-def _means(setting: Setting, trait: str, stack: Stack | None) -> list[tuple[dict[str, float], float]]:
+def _means(
+    base: Base, family: Family, trait: str, stack: Stack | None
+) -> list[tuple[dict[str, float], float]]:
     """For every slot, probabilities by label and the trait's margin."""
-    name, _, own = trait.rpartition("/")
-    family = setting.families[name]
     found = []
-    for scores in read(setting, stack)[name]:
+    for logp in read_candidates(base, family.held_out, stack):
         labels: dict[str, float] = {}
-        margins = []
-        for question, logp in zip(family.held_out, scores, strict=True):
-            p = np.exp(logp - np.max(logp))
-            for label, share in zip(question.labels, p / p.sum(), strict=True):
+        for question, shares in zip(family.held_out, softmax(logp), strict=True):
+            for label, share in zip(question.labels, shares, strict=False):
                 labels[label] = labels.get(label, 0.0) + float(share) / len(family.held_out)
-            margins.append(margin(logp, family.traits[own][question.id]))
-        found.append((labels, float(np.mean(margins))))
+        found.append((labels, float(margins(logp, targets_of(family, trait)).mean())))
     return found
