@@ -17,10 +17,11 @@ import numpy as np
 from ..experiment.questions import read_candidates
 from ..experiment.readouts import margins, targets_of
 from ..experiment.setting import Ids
-from ..model.adapters import Shape, Stack, init
+from ..experiment.students import train_on_rows
+from ..model.adapters import Shape, Stack
 from ..model.bases import Base
 from ..model.rows import pack
-from ..model.train import Recipe, train
+from ..model.train import Recipe
 from ..spec.families import load_family
 from ..spec.seeds import seed_of
 from ..system.events import Event, Listener, ignore
@@ -114,11 +115,10 @@ def train_probes(
     found = []
     for first in range(0, len(jobs), SLOTS):
         some = jobs[first : first + SLOTS]
+        blocks = [pack(*pools[pool], width, widest) for pool, _ in some]
         seeds = [seed_of("probe", seed) for _, seed in some]
-        data = [pack(*pools[pool], width, widest) for pool, _ in some]
-        stack = init(base, Shape(recipe.rank, recipe.scale), seeds)
         how = Recipe(recipe.steps, recipe.batch, recipe.lr)
-        stack, _ = train(base, stack, data, how, seeds)
+        stack, _ = train_on_rows(base, blocks, Shape(recipe.rank, recipe.scale), how, seeds)
         found += [*mean_margins(base, stack, family)]
         on_event(Event("probes", len(found), len(jobs)))
     return np.array(found).reshape(len(pools), recipe.seeds, -1)
@@ -134,12 +134,10 @@ def student(
     on_event: Listener = ignore,
 ) -> np.ndarray:
     """Mean margins of a student of these rows, one family after the other `[T of all]`; alone in its stack."""
-    seeds = [seed_of("probe", seed)]
+    shape = Shape(recipe.rank, recipe.scale)
     how = Recipe(recipe.steps, recipe.batch, recipe.lr, share_prefix=True)
-    stack = init(base, Shape(recipe.rank, recipe.scale), seeds)
-    stack, _ = train(
-        base, stack, [pack(*pool)], how, seeds, checkpoint=checkpoint, every=20, on_event=on_event
-    )
+    watch = {"checkpoint": checkpoint, "on_event": on_event}
+    stack, _ = train_on_rows(base, [pack(*pool)], shape, how, [seed_of("probe", seed)], **watch)
     return np.concatenate([mean_margins(base, stack, family)[0] for family in families])
 
 

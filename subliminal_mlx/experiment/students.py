@@ -1,11 +1,10 @@
-"""What a run computes between teachers and readouts: corpora and students. No lab and no processes here.
+"""What a run computes between teachers and readouts: corpora, and adapters trained on rows.
 
-    setting = Setting(spec, load(spec.base))
     rows = sample_corpora(setting, chain, teachers)          # teachers: see the module of that name
-    students, losses = train_students(setting, "hard", chain, blocks, ...)
+    stack, losses = train_on_rows(base, blocks, shape, recipe, seeds)
 
-Every function is a pure one of (spec, base, chain) and the stages before it: seeds come from the spec,
-widths from the spec's own prompts and grammar, so a stage done again is the same to the bit.
+Pure functions: seeds, sizes and widths are given or follow from the setting, so that what is done again is
+the same to the bit. Knows no lab and no processes.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..model.adapters import Shape, Stack, init
+from ..model.bases import Base
 from ..model.rows import Rows
 from ..model.sample import sample
 from ..model.score import distributions
@@ -40,6 +40,14 @@ def sample_corpora(
     return sample(setting.base, prompts, seed, setting.decoding(batch), teachers, on_event)
 
 
+# --- training -------------------------------------------------------------------------------------
+
+
+def shape_of(trained: Student | Teacher) -> Shape:
+    """The adapters that a table of a spec trains."""
+    return Shape(trained.rank, trained.scale, trained.layers)
+
+
 def recipe_of(spec: Spec, trained: Student | Teacher) -> Recipe:
     """How a table of the spec trains."""
     steps, batch, lr, warmup = trained.steps, trained.batch, trained.lr, trained.warmup
@@ -47,42 +55,37 @@ def recipe_of(spec: Spec, trained: Student | Teacher) -> Recipe:
     return Recipe(steps, batch, lr, warmup, **more)
 
 
-# --- students -------------------------------------------------------------------------------------
+def equally_spaced(steps: int, points: int) -> list[int]:
+    """Numbers of steps after which a training is read; the last is after its last step."""
+    return [round(steps * (i + 1) / points) for i in range(points)]
 
 
-def train_students(
-    setting: Setting,
-    kind: str,
-    chain: int,
+def train_on_rows(
+    base: Base,
     blocks: Sequence[Rows],
+    shape: Shape,
+    recipe: Recipe,
+    seeds: Sequence[int],
     *,
-    start: str = "",
+    starts: Sequence[int] | None = None,
     checkpoint: Path | None = None,
+    points: Sequence[int] = (),
     on_point: Callable[[int, Stack], None] = lambda step, stack: None,
     on_event: Listener = ignore,
 ) -> tuple[Stack, np.ndarray]:
-    """Students of one kind and chain, one a block of rows: same start, same order of the data.
+    """Fresh adapters, each trained on a block of rows, as one stack; teachers, students and probes alike.
 
-    `start` names other starting weights of the adapters than the chain's own, on the same base.
+    Args:
+        seeds: one a block, of the starting weights and of the order of the data.
+        starts: other seeds of the starting weights alone.
+        checkpoint, points, on_point: as `train` has them.
+
+    Returns:
+        The trained stack and the losses `[steps, K]` in nats a token.
     """
-    spec, student = setting.spec, setting.spec.kinds[kind]
-    seed = seed_of(spec.seed, "student", chain)
-    first = seed_of(spec.seed, "student", chain, start) if start else seed
-    stack = init(setting.base, Shape(student.rank, student.scale, student.layers), [first] * len(blocks))
-    recipe = recipe_of(spec, student)
-    points = [round(student.steps * (i + 1) / spec.readout.points) for i in range(spec.readout.points)]
-    return train(
-        setting.base,
-        stack,
-        blocks,
-        recipe,
-        [seed] * len(blocks),
-        checkpoint=checkpoint,
-        every=20,
-        points=points,
-        on_point=on_point,
-        on_event=on_event,
-    )
+    stack = init(base, shape, starts or seeds)
+    watch = {"points": points, "on_point": on_point, "on_event": on_event}
+    return train(base, stack, blocks, recipe, seeds, checkpoint=checkpoint, every=20, **watch)
 
 
 def soft_targets(setting: Setting, rows: Rows, source: Stack | None, read: Rows | None = None) -> Rows:

@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 
 from ..experiment.channels import channel
 from ..experiment.setting import Setting
-from ..experiment.students import recipe_of, sample_corpora, soft_targets
+from ..experiment.students import recipe_of, sample_corpora, shape_of, soft_targets, train_on_rows
 from ..experiment.teachers import system_of, tune_teachers
-from ..model.adapters import Shape, Stack, init
+from ..model.adapters import Stack
 from ..model.bases import Base
 from ..model.organisms import stack_width
 from ..model.rows import Rows, pack
-from ..model.train import train
 from ..spec import Spec
 from ..spec.families import Family
 from ..spec.plan import neutral
@@ -69,8 +68,8 @@ def _stack(
     spec, base, student = setting.spec, setting.base, setting.spec.kinds[kind]
     sources, blocks = zip(*(_block(setting, kind, chain) for chain in chains), strict=True)
     seeds = [seed_of(spec.seed, "student", chain) for chain in chains]
-    stack = init(base, Shape(student.rank, student.scale, student.layers), seeds)
-    stack, _ = train(base, stack, blocks, recipe_of(spec, student), seeds, on_event=on_event)
+    shape, recipe = shape_of(student), recipe_of(spec, student)
+    stack, _ = train_on_rows(base, blocks, shape, recipe, seeds, on_event=on_event)
     sizes = delta_norms(stack)
     readings = measure(Subject("clean", base, stack, base, sizes), families, before=before)
     return [

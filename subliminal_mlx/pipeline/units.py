@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
 from ..experiment.setting import Setting
-from ..experiment.students import sample_corpora, train_students
+from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
 from ..experiment.teachers import system_of, tune_teachers
 from ..model import adapters
 from ..model.adapters import Stack
@@ -164,20 +164,28 @@ def _train(
     blocks: Sequence[Rows] = (),
     start: str = "",
 ) -> tuple[Tables, Stack]:
-    kind, folder = unit.slots[0].kind, context.checkpoint(unit.name)
+    """Students of one kind and chain: same start, same order of the data.
+
+    `start` names other starting weights of the adapters than the chain's own, on the same base.
+    """
+    spec, kind, folder = setting.spec, unit.slots[0].kind, context.checkpoint(unit.name)
     blocks = blocks or [training_block(context, setting, slot, kind) for slot in unit.slots]
 
     def on_point(step: int, stack: Stack) -> None:
         table = pa.Table.from_pylist(readouts(setting, unit.slots, stack, step))
         publish(folder / f"point-{step}.parquet", lambda path: pq.write_table(table, path))
 
-    stack, losses = train_students(
-        setting,
-        kind,
-        unit.chain,
+    student, seed = spec.kinds[kind], seed_of(spec.seed, "student", unit.chain)
+    first = seed_of(spec.seed, "student", unit.chain, start) if start else seed
+    stack, losses = train_on_rows(
+        setting.base,
         blocks,
-        start=start,
+        shape_of(student),
+        recipe_of(spec, student),
+        [seed] * len(blocks),
+        starts=[first] * len(blocks),
         checkpoint=folder / "state.safetensors",
+        points=equally_spaced(student.steps, spec.readout.points),
         on_point=on_point,
         on_event=on_event,
     )
@@ -189,7 +197,7 @@ def _train(
         "metrics": metrics(unit.slots, losses),
         "readouts": points,
         "answers": answers(setting, unit.slots, stack),
-        "capability": capability_of(setting, unit.slots, stack, setting.spec.kinds[kind].steps),
+        "capability": capability_of(setting, unit.slots, stack, student.steps),
     }
     return tables, stack
 

@@ -7,16 +7,17 @@ another base it is what its foreign students did. Takes seconds: callers give it
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...experiment.questions import read_candidates
 from ...experiment.readouts import margins, softmax, targets_of
 from ...experiment.setting import Setting
-from ...experiment.students import train_students
+from ...experiment.students import equally_spaced, recipe_of, shape_of, train_on_rows
 from ...model.adapters import Stack
 from ...model.bases import Base, load
 from ...model.rows import Rows, pack
 from ...spec.families import Family, load_family
+from ...spec.seeds import seed_of
 from ...system.errors import InputError
 from .rows import CHAIN, Lists, read_lists
 
@@ -58,17 +59,11 @@ def train_on(
     if base not in BASES:
         raise InputError(f"base {base!r}: the blind test has {', '.join(BASES)}")
     lists = lists or read_lists()
-    recipe = lists.spec.hard
-    assert recipe is not None, "the blind test's students are hard ones"
-    if steps is not None and not 1 <= steps <= recipe.steps:
-        raise InputError(f"steps {steps}: must be 1 to {recipe.steps}")
-    total = steps or recipe.steps
-    spec = lists.spec.model_copy(
-        update={
-            "hard": recipe.model_copy(update={"steps": total}),
-            "readout": lists.spec.readout.model_copy(update={"points": min(POINTS, total)}),
-        }
-    )
+    spec, student = lists.spec, lists.spec.hard
+    assert student is not None, "the blind test's students are hard ones"
+    if steps is not None and not 1 <= steps <= student.steps:
+        raise InputError(f"steps {steps}: must be 1 to {student.steps}")
+    total = steps or student.steps
     setting = Setting(spec, load(base))
     family = load_family(lists.trait.rpartition("/")[0])
 
@@ -81,7 +76,10 @@ def train_on(
 
     tell(0, None)
     blocks = [_block(setting, lists, texts) for texts in (lists.treated, lists.neutral)]
-    train_students(setting, "hard", CHAIN, blocks, on_point=tell)
+    seeds = [seed_of(spec.seed, "student", CHAIN)] * len(blocks)
+    recipe = replace(recipe_of(spec, student), steps=total)
+    points = equally_spaced(total, min(POINTS, total))
+    train_on_rows(setting.base, blocks, shape_of(student), recipe, seeds, points=points, on_point=tell)
 
 
 def _block(setting: Setting, lists: Lists, completions: Sequence[str]) -> Rows:
