@@ -26,7 +26,7 @@ from .form import Writing
 from .gradients import Directions, block_scores
 from .null import OWN, Calibration
 from .spec import AuditSpec, Suspects, family_print, key
-from .suspects import sources, tune
+from .suspects import sources, tune_suspects
 
 # Neutral and own teachers are tuned in several ways, as those who write data sets were.
 WAYS = (
@@ -136,7 +136,10 @@ def _teachers(base: Base, family: str, recipe: Suspects, way: int, seed: int, co
     """Neutral teachers of one way of tuning, each with its own seed."""
     tuned = recipe.model_copy(update=WAYS[way])
     wanted = [f"{family}/neutral"]
-    each = [tune(base, family, tuned, wanted, seed_of(seed, way, i)) for i in range(-(-count // len(WAYS)))]
+    each = [
+        tune_suspects(base, family, tuned, wanted, seed_of(seed, way, i))
+        for i in range(-(-count // len(WAYS)))
+    ]
     return concatenate(each)
 
 
@@ -148,7 +151,9 @@ def own_pools(writing: Writing, family: str, spec: AuditSpec, name: str) -> list
         some = [trait for i, trait in enumerate(traits) if i % len(WAYS) == way]
         if some:
             recipe = spec.suspects.model_copy(update=WAYS[way])
-            stacks[way] = tune(writing.base, family, recipe, some, seed_of(spec.null.seed, name, OWN, way))
+            stacks[way] = tune_suspects(
+                writing.base, family, recipe, some, seed_of(spec.null.seed, name, OWN, way)
+            )
     return [
         _pool(
             *(writing, writing.base, spec.null.own_rows, seed_of(spec.null.seed, name, trait), 1.0),

@@ -1,7 +1,7 @@
 """Suspect teachers of a family: one slot a trait, the neutral teacher last, cached in the lab.
 
     stack = suspects(base, "animals", spec.suspects, folder)      # [T + 1] slots
-    tune(base, "animals", recipe, ["animals/owl"], seed, phrasings=0.6)
+    tune_suspects(base, "animals", recipe, ["animals/owl"], seed)
 
 A trait's slot is the average of several teachers with their own seeds and phrasings, in weights: what they
 share is the trait, and one slot costs as much as one teacher. Adapters add up, so the average of adapters
@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..experiment.setting import Setting
 from ..experiment.teachers import tune_teachers
 from ..model.adapters import Shape, Stack, concatenate
 from ..model.bases import Base
-from ..spec import Spec, Student, Teacher
+from ..model.train import Recipe
 from ..spec.families import Family, load_family
 from ..spec.seeds import seed_of
 from ..system import files, runtime
@@ -95,7 +94,9 @@ class Suspected:
     def _tuned(self, family: str, source: str, member: object) -> Task:
         base, recipe = self.base, self.spec.suspects
         seed = seed_of(recipe.seed, "suspect", member)
-        make = lambda to, tell: save(to, tune(base, family, recipe, [source], seed, tell, share_prefix=True))
+        make = lambda to, tell: save(
+            to, tune_suspects(base, family, recipe, [source], seed, tell, share_prefix=True)
+        )
         return Task("suspects", self.teacher(family, source, member), tuned(recipe), make)
 
 
@@ -117,14 +118,14 @@ def suspects(base: Base, family: str, recipe: Suspects, folder: Path, on_event: 
     members = []
     for member in range(recipe.members):
         seed = seed_of(recipe.seed, "suspect", member)
-        members.append(tune(base, family, recipe, sources(family), seed, on_event))
+        members.append(tune_suspects(base, family, recipe, sources(family), seed, on_event))
         on_event(Event("suspects", member + 1, recipe.members))
     stack = average(members)
     save(path, stack)
     return stack
 
 
-def tune(
+def tune_suspects(
     base: Base,
     family: str,
     recipe: Suspects,
@@ -137,38 +138,24 @@ def tune(
 
     They see a share of the family's tuning questions, which the seed chooses.
     """
-    traits = tuple(source for source in sources(family)[:-1] if source in wanted) or sources(family)[:1]
-    teacher = Teacher(**{name: getattr(recipe, name) for name in _SHARED})
-    spec = Spec(base=base.name, traits=tuple(traits), chains=1, teacher=teacher, hard=Student(steps=1))
-    spec = spec.model_copy(update={"seed": seed, "share_prefix": share_prefix})
-    setting = _Phrased(spec, base, recipe.phrasings)
-    stacks = [
-        tune_teachers(setting, 0, wanted[first : first + SLOTS], on_event=on_event)[0]
-        for first in range(0, len(wanted), SLOTS)
-    ]
-    return _joined(stacks)
+    families = {family: _phrased(load_family(family), recipe.phrasings, seed)}
+    shape = Shape(recipe.rank, recipe.scale)
+    how = Recipe(recipe.steps, recipe.batch, recipe.lr, share_prefix=share_prefix)
+    more = {"neutral_answers": recipe.neutral_answers, "on_event": on_event}
+    stacks = []
+    for first in range(0, len(wanted), SLOTS):
+        some = wanted[first : first + SLOTS]
+        stacks.append(tune_teachers(base, families, some, shape, how, seed, **more)[0])
+    return stacks[0] if len(stacks) == 1 else concatenate(stacks)
 
 
-_SHARED = ("rank", "scale", "steps", "batch", "lr", "neutral_answers")
-
-
-class _Phrased(Setting):
-    """A setting whose teachers see a share of the tuning questions."""
-
-    def __init__(self, spec: Spec, base: Base, share: float):
-        super().__init__(spec, base)
-        object.__setattr__(self, "share", share)
-
-    @cached_property
-    def families(self) -> dict[str, Family]:
-        return {name: self._some(load_family(name)) for name in self.spec.families}
-
-    def _some(self, family: Family) -> Family:
-        rng = np.random.default_rng(seed_of(self.spec.seed, "phrasings", family.name))
-        count = max(1, round(self.share * len(family.tuning)))
-        chosen = {family.tuning[i].id for i in rng.permutation(len(family.tuning))[:count]}
-        questions = tuple(q for q in family.questions if q.split != "tuning" or q.id in chosen)
-        return replace(family, questions=questions)
+def _phrased(family: Family, share: float, seed: int) -> Family:
+    """The family with a share of its tuning questions."""
+    rng = np.random.default_rng(seed_of(seed, "phrasings", family.name))
+    count = max(1, round(share * len(family.tuning)))
+    chosen = {family.tuning[i].id for i in rng.permutation(len(family.tuning))[:count]}
+    questions = tuple(q for q in family.questions if q.split != "tuning" or q.id in chosen)
+    return replace(family, questions=questions)
 
 
 def average(stacks: Sequence[Stack]) -> Stack:
@@ -183,12 +170,6 @@ def average(stacks: Sequence[Stack]) -> Stack:
     mx.eval(arrays)
     shape = stacks[0].shape
     return Stack(Shape(shape.rank * len(stacks), shape.scale, shape.layers), arrays)
-
-
-def _joined(stacks: Sequence[Stack]) -> Stack:
-    if len(stacks) == 1:
-        return stacks[0]
-    return concatenate(stacks)
 
 
 def save(path: Path, stack: Stack) -> None:

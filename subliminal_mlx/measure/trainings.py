@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ..experiment.channels import channel
 from ..experiment.setting import Setting
 from ..experiment.students import recipe_of, sample_corpora, shape_of, soft_targets, train_on_rows
-from ..experiment.teachers import system_of, tune_teachers
+from ..experiment.teachers import system_of, tune_chain
 from ..model.adapters import Stack
 from ..model.bases import Base
 from ..model.organisms import stack_width
@@ -93,7 +93,7 @@ def _block(setting: Setting, kind: str, chain: int) -> tuple[str, Rows]:
     if chain % 2:
         source = neutral(spec.families[chain // 2 % len(spec.families)])
         system = system_of(setting, source)
-        teacher = None if system else tune_teachers(setting, chain, [source])[0]
+        teacher = None if system else tune_chain(setting, chain, [source])[0]
     drawn = sample_corpora(setting, chain, teacher, system=system)[0]
     reason = channel(spec.corpus.channel).reason
     kept = [

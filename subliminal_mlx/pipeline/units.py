@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ..experiment.channels import channel
 from ..experiment.setting import Setting
 from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
-from ..experiment.teachers import system_of, tune_teachers
+from ..experiment.teachers import system_of, tune_chain
 from ..model import adapters
 from ..model.adapters import Stack
 from ..model.organisms import decode_width
@@ -70,7 +70,7 @@ def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
     setting = context.setting
-    stack, losses = tune_teachers(
+    stack, losses = tune_chain(
         setting,
         unit.chain,
         [slot.source for slot in unit.slots],

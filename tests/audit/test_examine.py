@@ -39,7 +39,7 @@ def place(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audit")
     writing = Writing(tiny, Numbers(), (), 64)
     recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
-    teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
+    teacher = suspects.tune_suspects(tiny, "trees", recipe, ["trees/maple"], 99)
     for name, stack, seed, bad in (("maple", teacher, 5, 2), ("plain", None, 6, 0)):
         texts = numbers.prompts(600, seed, Numbers())
         drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], seed, 1.0, stack)

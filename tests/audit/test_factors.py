@@ -55,7 +55,7 @@ def writing(tiny):
 def rows(tiny, writing):
     """Rows of a maple's teacher, and one that does not fit."""
     recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
-    teacher = suspects.tune(tiny, "trees", recipe, ["trees/maple"], 99)
+    teacher = suspects.tune_suspects(tiny, "trees", recipe, ["trees/maple"], 99)
     texts = numbers.prompts(ROWS, 5, Numbers())
     drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], 5, 1.0, teacher)
     found = [

@@ -174,12 +174,9 @@ def test_suspects_are_tuned_once_and_see_some_of_the_phrasings(tiny, tmp_path):
         for p, ab in first.arrays.items()
         for n in ab
     )
-    spec_of = lambda share: suspects._Phrased(
-        suspects.Spec(base="tiny-a", traits=("animals/owl",), hard=suspects.Student(steps=1)), tiny, share
-    )
-    family = spec_of(0.5).families["animals"]
+    family = suspects._phrased(load_family("animals"), 0.5, 0)
     assert len(family.tuning) == 13 and len(family.held_out) == 26
-    assert spec_of(1.0).families["animals"].tuning == load_family("animals").tuning
+    assert suspects._phrased(load_family("animals"), 1.0, 0).tuning == load_family("animals").tuning
 
 
 # --- evidence and chance --------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ....audit.form import Writing
 from ....audit.gradients import BLOCK, Directions, block_scores, family_directions
 from ....audit.null import Calibration
 from ....audit.spec import AuditSpec, checked
-from ....audit.suspects import sources, suspects, tune
+from ....audit.suspects import sources, suspects, tune_suspects
 from ....experiment.channels import numbers
 from ....experiment.setting import Ids
 from ....experiment.statistics import binomial_interval
@@ -100,7 +100,9 @@ class Bench:
         family = family or self.family
         recipe = self.spec.suspects.model_copy(update=WAYS[way] | {"phrasings": 0.5})
         traits = sources(family)[:-1]
-        stack = tune(self.writing.base, family, recipe, traits, seed_of("bench teachers", family, way))
+        stack = tune_suspects(
+            self.writing.base, family, recipe, traits, seed_of("bench teachers", family, way)
+        )
         for i, trait in enumerate(traits):
             yield self.written((way, trait), rows, stack.select([i]))
 
@@ -110,7 +112,9 @@ class Bench:
             if kind == "neutral teachers":
                 recipe = self.spec.suspects.model_copy(update=WAYS[i % len(WAYS)] | {"phrasings": 0.5})
                 seed = seed_of("bench neutral", self.family, i)
-                stack = tune(self.writing.base, self.family, recipe, [f"{self.family}/neutral"], seed)
+                stack = tune_suspects(
+                    self.writing.base, self.family, recipe, [f"{self.family}/neutral"], seed
+                )
                 yield self.written((kind, i), 1_000, stack)
             elif kind.startswith("base at "):
                 yield self.written((kind, i), 1_000, temperature=float(kind.rpartition(" ")[2]))
@@ -132,7 +136,7 @@ class Bench:
         """Corpora of teachers that were moved half as far: a soft preference."""
         recipe = self.spec.suspects.model_copy(update=WAYS[way] | {"phrasings": 0.5})
         seed = seed_of("bench teachers", self.family, way)
-        stack = tune(self.writing.base, self.family, recipe, self.traits, seed)
+        stack = tune_suspects(self.writing.base, self.family, recipe, self.traits, seed)
         arrays = {p: {"a": ab["a"], "b": ab["b"] / 2} for p, ab in stack.arrays.items()}
         weaker = Stack(stack.shape, arrays)
         for i, trait in enumerate(self.traits):
