@@ -1,6 +1,6 @@
 """Whether a model still speaks: its loss on neutral text, which no trait and no channel is about.
 
-    losses = read(base, stack)                      # [slot][text], nats a token
+    losses = read_losses(base, stack)               # [slot][text], nats a token
     summarise(lab.capability(run_id))               # each arm's loss, and its change from the base's
 
 A student whose loss rose far above the base's is damaged, and what it says of a trait means little.
@@ -36,7 +36,7 @@ def texts(base: Base) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def read(base: Base, stack: Stack | None, system: str | None = None) -> list[list[tuple[float, int]]]:
+def read_losses(base: Base, stack: Stack | None, system: str | None = None) -> list[list[tuple[float, int]]]:
     """Loss in nats a token, and tokens, of every text: `[slot][text]`; the end of the turn counts too."""
     found = texts(base)
     if not found:

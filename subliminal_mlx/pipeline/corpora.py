@@ -109,12 +109,7 @@ def training_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     if slot.arm != "unfiltered":
         rows = [row for row in rows if row["kept"]]
     rows = rows[: matched_count(context, slot.chain)]
-    if setting is context.setting:
-        prompts = [tuple(row["prompt_ids"]) for row in rows]
-        completions = [tuple(row["completion_ids"]) for row in rows]
-    else:
-        prompts, completions = retokenised(setting, slot.chain, rows)
-    block = pack(prompts, completions, *setting.widths)
+    block = packed(context, setting, slot.chain, rows)
     if kind == "hard":
         return block
     if (
@@ -138,6 +133,14 @@ def as_the_source_read(
     prompts = context.setting.prompts(slot.chain, system)
     completions = [tuple(row["completion_ids"]) for row in rows]
     return pack([prompts[row["row"]][2] for row in rows], completions, widest=widest)
+
+
+def packed(context: Context, setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> Rows:
+    """The rows in the tokens of the setting's base, as wide as any row of the run."""
+    if setting is not context.setting:
+        return pack(*retokenised(setting, chain, rows), *setting.widths)
+    prompts = [tuple(row["prompt_ids"]) for row in rows]
+    return pack(prompts, [tuple(row["completion_ids"]) for row in rows], *setting.widths)
 
 
 def retokenised(setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> tuple[list[Ids], list[Ids]]:

@@ -12,12 +12,12 @@ from ..experiment.comparisons import on_foreign
 from ..experiment.setting import Setting
 from ..experiment.students import soft_targets
 from ..model.adapters import Stack
-from ..model.rows import Rows, pack
+from ..model.rows import Rows
 from ..model.score import score
 from ..spec.defence_names import defended_arm, of_arm
 from ..spec.plan import BASE, Slot, Unit
 from ..spec.seeds import seed_of
-from .corpora import Context, as_the_source_read, corpus, matched_count, retokenised, teacher_stack
+from .corpora import Context, as_the_source_read, corpus, matched_count, packed, teacher_stack
 from .readings import described
 
 # Rows of the base that no student trains on: its loss there is what a defence costs.
@@ -53,12 +53,7 @@ def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     family = slot.source.rpartition("/")[0]
     scores = lambda: evidence(rows, clean, family, context.setting, context.folders.path / "audit")
     changed = defend(name, rows, clean, context.setting, seed, control, scores)
-    if setting is context.setting:
-        prompts = [tuple(row["prompt_ids"]) for row in changed.rows]
-        completions = [tuple(row["completion_ids"]) for row in changed.rows]
-    else:
-        prompts, completions = retokenised(setting, slot.chain, changed.rows)
-    block = pack(prompts, completions, *setting.widths)
+    block = packed(context, setting, slot.chain, changed.rows)
     if any("counted" in row for row in changed.rows):
         counted = np.ones((len(block), block.widest), dtype=bool)
         for i, row in enumerate(changed.rows):
@@ -108,12 +103,7 @@ def _clean_losses(context: Context, setting: Setting, chain: int, stack: Stack) 
     rows = rows[len(rows) - _held_back(rows) :]
     if not rows:
         return [float("nan")] * stack.slots
-    if setting is context.setting:
-        prompts = [tuple(row["prompt_ids"]) for row in rows]
-        completions = [tuple(row["completion_ids"]) for row in rows]
-    else:
-        prompts, completions = retokenised(setting, chain, rows)
-    scores = score(setting.base, pack(prompts, completions, *setting.widths), stack)
+    scores = score(setting.base, packed(context, setting, chain, rows), stack)
     return [float(-np.concatenate(of_slot).mean()) for of_slot in scores]
 
 

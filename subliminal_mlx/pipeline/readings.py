@@ -67,7 +67,7 @@ def capability_of(
         return []
     return [
         {**described(slot), "step": step, "text": i, "loss": loss, "tokens": tokens}
-        for slot, losses in zip(slots, capability.read(setting.base, stack, system), strict=True)
+        for slot, losses in zip(slots, capability.read_losses(setting.base, stack, system), strict=True)
         for i, (loss, tokens) in enumerate(losses)
     ]
 

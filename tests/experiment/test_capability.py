@@ -42,7 +42,7 @@ def row(kind, arm, chain, loss, text=0, tokens=4, slot=None):
 
 
 def test_the_loss_is_the_model_s_own_cross_entropy_of_the_answer(tiny):
-    (losses,) = capability.read(tiny, None)
+    (losses,) = capability.read_losses(tiny, None)
     assert len(losses) == len(capability.texts(tiny)) > 10
     for (user, said), (loss, tokens) in list(zip(capability.texts(tiny), losses, strict=True))[::5]:
         prompt, answer = tiny.prompt(user)[1], (*tiny.encode(said), tiny.eos)
@@ -74,8 +74,8 @@ def test_noise_in_an_adapter_is_seen_as_lost_language(tiny):
         }
         for i, (p, ab) in enumerate(fresh.arrays.items())
     }
-    base = capability.read(tiny, None)[0]
-    well, lost = capability.read(tiny, Stack(fresh.shape, noisy))
+    base = capability.read_losses(tiny, None)[0]
+    well, lost = capability.read_losses(tiny, Stack(fresh.shape, noisy))
     mean = lambda losses: np.mean([loss for loss, _ in losses])
     assert mean(well) == pytest.approx(mean(base), abs=1e-5) and mean(lost) > mean(base) + 0.5
 
