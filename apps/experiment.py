@@ -277,8 +277,7 @@ def _(bases, jobs, preset, setup):
             "soft_steps": mo.ui.number(1, _limits.steps, value=_of["soft_steps"], label="steps"),
             "chains": mo.ui.number(1, _limits.chains, value=_of["chains"], label="chains"),
             "seed": mo.ui.number(0, 2**31 - 1, value=_of["seed"], label="seed"),
-            "control": mo.ui.checkbox(_of["control"], label="control"),
-            "other_trait": mo.ui.checkbox(_of["other_trait"], label="other-trait"),
+            "controls": mo.ui.multiselect(setup.CONTROLS, value=_of["controls"], label="controls"),
             "ablations": mo.ui.multiselect(setup.ABLATIONS, value=_of["ablations"], label="ablations"),
             "foreign": mo.ui.dropdown([setup.NOTHING, *bases], value=_of["foreign"], label="foreign base"),
             "title": mo.ui.text(_of["title"], max_length=200, full_width=True, label="title"),
@@ -309,7 +308,7 @@ def _(form, pasted, preset):
             mo.hstack([preset, form["base"], form["traits"]], justify="start", wrap=True, gap=1.25),
             _line("teacher", "channel", "rows", "temperature", "decoding", "filter"),
             _line("hard", "hard_steps", "soft", "soft_steps"),
-            _line("chains", "seed", "control", "other_trait", "ablations", "foreign"),
+            _line("chains", "seed", "controls", "ablations", "foreign"),
             form["title"],
             mo.accordion({"Paste a spec": pasted}),
         ]

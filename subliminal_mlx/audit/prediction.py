@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec import parse_spec
+from ..spec.arms import TREATED
 from ..system import files
 from ..system.errors import MachineError
 from ..system.events import Event, Listener, ignore
@@ -101,7 +102,7 @@ def _seen(
                 "trait": entry["trait"],
                 "rows": rows,
                 "temperature": of.corpus.temperature,
-                "measured": entry["arms"]["treated"]["transfer"],
+                "measured": entry["arms"][TREATED]["transfer"],
                 **seen[entry["trait"]],
             }
         )

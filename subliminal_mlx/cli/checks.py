@@ -26,6 +26,7 @@ from ..model.score import score
 from ..model.train import Recipe, train
 from ..pipeline import run as pipeline
 from ..spec import parse_spec
+from ..spec.arms import MAIN, ORIGINS
 from ..system.events import Event, Listener, ignore
 from ..system.files import DATA, write_atomic
 from ..system.machine import default_processes, environment, peak_memory
@@ -164,10 +165,7 @@ def small_chain() -> Found:
             "peak_memory_bytes": max(outcome.run["peak_memory_bytes"] or 0, peak_memory()),
             "traits": [entry["trait"] for entry in entries],
             "transfer": mean("treated", "transfer"),
-            **{
-                arm: mean(arm, "probability")
-                for arm in ("untrained", "teacher", "treated", "neutral", "control")
-            },
+            **{arm: mean(arm, "probability") for arm in (*ORIGINS, *MAIN)},
         }
 
 

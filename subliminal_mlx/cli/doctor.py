@@ -190,11 +190,10 @@ def _speed(speed: Found) -> str:
 
 def _chain(found: Found) -> str:
     from ..model.memory import in_words
+    from ..spec.arms import MAIN, ORIGINS
 
     chain, processes = found["chain"], found["facts"]["processes"]
-    shares = {
-        arm: f"{100 * chain[arm]:.1f}%" for arm in ("untrained", "teacher", "treated", "neutral", "control")
-    }
+    shares = {arm: f"{100 * chain[arm]:.1f}%" for arm in (*ORIGINS, *MAIN)}
     moved = (
         "They moved their teacher's way, as they should."
         if chain["transfer"] > 0

@@ -17,6 +17,7 @@ from ..model.adapters import Stack
 from ..model.bases import Base
 from ..model.rows import pack
 from ..model.score import score
+from ..spec.plan import UNTRAINED
 from ..system.files import DATA
 from .comparisons import on_foreign
 from .statistics import estimate
@@ -61,7 +62,7 @@ def summarise(table: pa.Table) -> list[dict[str, Any]]:
     for (kind, arm, chain, _), parts in of_slot.items():
         loss = sum(loss * tokens for loss, tokens in parts) / sum(tokens for _, tokens in parts)
         losses.setdefault((kind, arm), {}).setdefault(chain, []).append(loss)
-    base = losses.get(("base", "untrained"), {}).get(0)
+    base = losses.get((UNTRAINED.kind, UNTRAINED.arm), {}).get(0)
     if base is None:
         return []
     rows = []
@@ -69,7 +70,7 @@ def summarise(table: pa.Table) -> list[dict[str, Any]]:
         if on_foreign(arm):
             continue
         means = np.array([np.mean(by_chain[chain]) for chain in sorted(by_chain)])
-        change, low, high = estimate(means - base[0]) if kind != "base" else (0.0, None, None)
+        change, low, high = estimate(means - base[0]) if kind != UNTRAINED.kind else (0.0, None, None)
         row = {"student": kind, "arm": arm, "chains": len(means), "loss": float(means.mean())}
         worst = max(max(found) for found in by_chain.values()) - base[0]
         rows.append(row | {"change": change, "low": low, "high": high, "worst": float(worst)})

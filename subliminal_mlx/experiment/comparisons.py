@@ -4,7 +4,9 @@
     compare(view, "hard", "treated", step=140)      # Comparison, or None
     compare_all(view, "hard", step=140)             # {"treated": Comparison, ...}
 
-A chain counts for an arm if both the arm and its reference were read there.
+A chain counts for an arm if both the arm and its reference were read there. What arms there are, and what each
+is read against, is a table's business (`spec.arms`); treated, neutral and other-trait are named here because
+transfer and lift are defined by them.
 """
 
 from collections import defaultdict
@@ -13,31 +15,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..spec.arms import ARMS, MAIN, NEUTRAL, TREATED, Arm, neutral
 from ..spec.defence_names import of_arm
 from .readouts import Reading
 from .statistics import estimate, named
 
-ARMS = (
-    *("treated", "other-trait", "neutral", "control"),
-    *("shuffled", "unfiltered", "random", "foreign", "foreign-neutral", "in-context", "in-context-neutral"),
-    *("untrained", "teacher"),
-)
-# What an arm's transfer is read against, where it is not the neutral student.
-REFERENCES = {"foreign": "foreign-neutral", "in-context": "in-context-neutral"}
-# Arms whose models belong to no trait, and kinds of the models that are no students.
-WITHOUT_TRAIT = ("control", "random", "untrained")
-KINDS = {
-    "untrained": "base",
-    "teacher": "teacher",
-    "in-context": "in-context",
-    "in-context-neutral": "in-context",
-}
-
 
 def on_foreign(arm: str) -> bool:
     """Whether an arm's students are adapters of the spec's `foreign` base, and not of its `base`."""
+    if arm in ARMS:
+        return ARMS[arm].foreign
     defence, control = of_arm(arm)
-    return arm in ("foreign", "foreign-neutral") or (defence is not None and defence.foreign and not control)
+    return defence is not None and defence.foreign and not control
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +50,7 @@ class View:
     @property
     def neutral(self) -> str:
         """What the tables call the trait of the family's neutral models."""
-        return self.trait.rpartition("/")[0] + "/neutral"
+        return neutral(self.trait.rpartition("/")[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +81,10 @@ def compare(view: View, kind: str, arm: str, step: int) -> Comparison | None:
 
     Teachers, the base and in-context models are no students: their last readout is taken.
     """
-    reference = arm if is_reference(arm) else REFERENCES.get(arm, "neutral")
-    references = {chain: rows[0] for chain, rows in _rows(view, kind, reference, step).items()}
-    rows = _rows(view, kind, arm, step)
-    if arm == "untrained" and rows:
+    own = ARMS[arm]
+    references = {c: rows[0] for c, rows in _rows(view, kind, ARMS[own.against or arm], step).items()}
+    rows = _rows(view, kind, own, step)
+    if own.role == "base" and rows:
         # The base is the same in every chain.
         rows = dict.fromkeys(references, next(iter(rows.values())))
     chains = sorted(rows.keys() & references.keys())
@@ -117,47 +106,42 @@ def compare(view: View, kind: str, arm: str, step: int) -> Comparison | None:
     )
 
 
-def is_reference(arm: str) -> bool:
-    """Whether others are read against this arm, so that it has no transfer of its own."""
-    return arm == "neutral" or arm in REFERENCES.values()
-
-
-def _rows(view: View, kind: str, arm: str, step: int) -> dict[int, list[int]]:
+def _rows(view: View, kind: str, arm: Arm, step: int) -> dict[int, list[int]]:
     """The arm's rows by chain."""
-    if arm == "other-trait":
+    if arm.role == "read":
         found = defaultdict(list)
         for other in view.siblings:
             if other != view.trait:
-                for chain, row in view.reading.rows(kind, "treated", other, step).items():
+                for chain, row in view.reading.rows(kind, TREATED, other, step).items():
                     found[chain].append(row)
         return dict(found)
-    source = None if arm in WITHOUT_TRAIT else view.neutral if is_reference(arm) else view.trait
-    rows = view.reading.rows(KINDS.get(arm, kind), arm, source, None if arm in KINDS else step)
+    last = None if arm.kind else step
+    rows = view.reading.rows(arm.kind or kind, arm.name, arm.trait(view.trait), last)
     return {chain: [row] for chain, row in rows.items()}
 
 
 def matrix(view: View, kind: str, step: int) -> Iterator[dict]:
     """Transfer of every student of the family on this trait; the neutral one's is zero by definition."""
     reading = view.reading
-    neutral = reading.rows(kind, "neutral", view.neutral, step)
-    sources = [("treated", trait) for trait in view.siblings]
-    for arm, source in [*sources, ("neutral", view.neutral), ("control", None)]:
+    references = reading.rows(kind, NEUTRAL, view.neutral, step)
+    models = [(arm, ARMS[arm].trait(trait)) for arm in MAIN for trait in view.siblings]
+    for arm, source in dict.fromkeys(models):
         rows = reading.rows(kind, arm, source, step)
-        if chains := sorted(rows.keys() & neutral.keys()):
-            at, beside = [rows[chain] for chain in chains], [neutral[chain] for chain in chains]
+        if chains := sorted(rows.keys() & references.keys()):
+            at, beside = [rows[chain] for chain in chains], [references[chain] for chain in chains]
             transfer = estimate((view.margins[at] - view.margins[beside]).mean(axis=1))
-            span = (0.0, None, None) if arm == "neutral" else transfer
+            span = (0.0, None, None) if arm == NEUTRAL else transfer
             yield {"student": kind, "source": source or arm, "read": view.trait, **named(span, "transfer")}
 
 
 def curves(view: View, kind: str) -> Iterator[dict]:
     """Margin and transfer of every arm of students at every step that they were read at."""
-    steps = view.reading.steps(kind, "neutral", view.neutral)
-    for arm in (arm for arm in ARMS if arm not in KINDS):
+    steps = view.reading.steps(kind, NEUTRAL, view.neutral)
+    for arm in (name for name, arm in ARMS.items() if not arm.kind):
         for step in steps:
             if comparison := compare(view, kind, arm, step):
                 transfers = comparison.transfers.mean(axis=1)
-                span = (None, None, None) if is_reference(arm) else estimate(transfers)
+                span = (None, None, None) if ARMS[arm].is_reference else estimate(transfers)
                 margins = float(comparison.margins.mean())
                 row = {"student": kind, "trait": view.trait, "arm": arm, "step": step, "margin": margins}
                 yield row | named(span, "transfer")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ..spec.arms import NEUTRAL
 from .statistics import binomial_interval, estimate
 
 LOSS_POINTS = 50
@@ -45,7 +46,7 @@ def _model(slot: str) -> tuple[str, str, str]:
     """Kind, arm and chain of a slot such as "hard/treated/animals/owl/c0" or "teacher/animals/owl/c0"."""
     kind, *rest, chain = slot.split("/")
     if kind == "teacher":
-        return kind, "neutral" if rest[-1:] == ["neutral"] else "teacher", chain
+        return kind, NEUTRAL if rest[-1:] == [NEUTRAL] else kind, chain
     return kind, rest[0] if rest else kind, chain
 
 

@@ -15,6 +15,7 @@ from ..model.grammar import Grammar
 from ..model.sample import Decoding
 from ..spec import Spec
 from ..spec.families import Family, after, load_family
+from ..spec.plan import asked
 from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from .channels import channel, prompt_texts
@@ -95,7 +96,7 @@ class Setting:
             completion = self.grammar.longest
         else:
             completion = spec.corpus.max_tokens
-            if {"shuffled", "random", "foreign"} & set(spec.ablations) or spec.defences:
+            if any(arm.remade or arm.foreign for arm in asked(spec)) or spec.defences:
                 # Rows are written anew, and may take more tokens than those that were drawn.
                 completion = max(completion, channel(spec.corpus.channel).widest(self.base, spec.corpus))
         return longest + completion, completion

@@ -5,7 +5,8 @@
 
 A replicate is a chain: every number is a mean over held-out questions first, then an estimate over
 chains. Only students read after their last step count, so a run that was cancelled is summarised by
-what it finished. No MLX and no SQL here.
+what it finished. Treated and other-trait are named here, and no other arm: the headline is theirs by definition.
+No MLX and no SQL here.
 """
 
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from ..spec import Spec
+from ..spec.arms import ARMS, OTHERS, TREATED
 from ..spec.families import NEUTRAL, Family, after
 from ..spec.personas import persona
-from .comparisons import Comparison, View, compare_all, curves, distributions, is_reference, matrix
+from .comparisons import Comparison, View, compare_all, curves, distributions, matrix
 from .readouts import count_answers, read
 from .statistics import estimate, holm, named, permutation_p
 
@@ -113,9 +115,9 @@ def to_json(summary: dict) -> dict:
 def _trait(view: View, kind: str, step: int, counts: Counts) -> dict | None:
     """The trait's entry; None where no chain has finished its treated and its neutral student."""
     arms = compare_all(view, kind, step)
-    if "treated" not in arms:
+    if TREATED not in arms:
         return None
-    treated, family = arms["treated"], view.reading.family
+    treated, family = arms[TREATED], view.reading.family
     lifts = _lifts(arms)
     headline = "lift" if lifts and len(family.traits) >= SMALLEST_FAMILY_FOR_LIFT else "transfer"
     values = list(lifts.values()) if headline == "lift" else treated.transfers.mean(axis=1)
@@ -143,26 +145,26 @@ def _lifts(arms: dict[str, Comparison]) -> dict[int, float]:
     """By chain, the treated student's margin less the mean of the other traits' students'."""
     own, others = (
         dict(zip(c.chains, c.margins.mean(axis=1), strict=True)) if (c := arms.get(arm)) else {}
-        for arm in ("treated", "other-trait")
+        for arm in (TREATED, OTHERS)
     )
     return {chain: float(own[chain] - others[chain]) for chain in own if chain in others}
 
 
 def _p(view: View, arms: dict[str, Comparison]) -> float | None:
     """Whether the trait's own students stand above the family's others, in the chains that have both."""
-    if "other-trait" not in arms:
+    if OTHERS not in arms:
         return None
-    others = dict(zip(arms["other-trait"].chains, arms["other-trait"].rows, strict=True))
+    others = dict(zip(arms[OTHERS].chains, arms[OTHERS].rows, strict=True))
     values = [
         view.margins[own + others[chain]].mean(axis=1)
-        for chain, own in zip(arms["treated"].chains, arms["treated"].rows, strict=True)
+        for chain, own in zip(arms[TREATED].chains, arms[TREATED].rows, strict=True)
         if chain in others
     ]
     return permutation_p(values, [0] * len(values))
 
 
 def _arm(view: View, arm: str, comparison: Comparison, counts: Counts) -> dict:
-    reference = is_reference(arm)
+    reference = ARMS[arm].is_reference
     transfer = (None, None, None) if reference else estimate(comparison.transfers.mean(axis=1))
     return {
         "chains": len(comparison.chains),
@@ -211,7 +213,7 @@ def _chain(chain: int, arms: dict[str, Comparison], lifts: dict[int, float]) -> 
     transfers = {
         arm: float(c.transfers[c.chains.index(chain)].mean())
         for arm, c in arms.items()
-        if chain in c.chains and not is_reference(arm)
+        if chain in c.chains and not ARMS[arm].is_reference
     }
     return {"chain": chain, "lift": lifts.get(chain), **transfers}
 

@@ -17,8 +17,9 @@ from ..experiment.comparisons import on_foreign
 from ..model import model_folder
 from ..model.sources import locate
 from ..spec import Spec, parse_spec
+from ..spec.arms import ARMS, NEUTRAL, origin
 from ..spec.families import FOLDER as FAMILIES
-from ..spec.plan import BASE, SHUFFLED, Slot, plan
+from ..spec.plan import BASE, Slot, plan
 from ..system.errors import InputError, MachineError, SubliminalError, first_problem
 from ..system.files import sha256
 from . import Lab, provenance
@@ -112,7 +113,7 @@ class Tracer:
             "rank": student.rank,
         }
         rows = self.corpus(slot.source, slot.chain)
-        if slot.arm == "unfiltered":
+        if slot.arm in ARMS and not ARMS[slot.arm].kept:
             facts["filter"] = "none: dropped rows are trained on too"
         return Node(
             what="student", name=slot.name, facts=facts, parents=(self._base(base), rows, self._run())
@@ -122,7 +123,7 @@ class Tracer:
         """The model that wrote a corpus, or all chains' of them."""
         teacher = self.spec.teacher
         name, _, trait = source.rpartition("/")
-        facts = {"kind": teacher.kind, "trait": "none: neutral" if trait == "neutral" else source}
+        facts = {"kind": teacher.kind, "trait": "none: neutral" if trait == NEUTRAL else source}
         if teacher.kind == "tuned":
             facts["steps"] = teacher.steps
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
@@ -138,12 +139,10 @@ class Tracer:
         facts = {"channel": recipe.channel, "filter": recipe.filter, "kept": kept}
         facts |= {"dropped": sum(r["rows"] for r in rows) - kept}
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
-        if source.startswith(SHUFFLED):
-            facts["made"] = recipe.words.shuffled
-            parents = (self.corpus(source.removeprefix(SHUFFLED), chain),)
-        elif source == "random":
-            facts["made"] = f"{recipe.words.random} in the shape of the base's rows"
-            parents = (self.corpus(BASE, chain),)
+        if remade := origin(source):
+            arm, own = remade
+            facts["made"] = recipe.words.remakes.get(arm.name, arm.made)
+            parents = (self.corpus(own, chain),)
         else:
             facts |= {"decoding": recipe.decoding, "temperature": recipe.temperature}
             parents = (self._base(self.spec.base) if source == BASE else self.teacher(source, chain),)

@@ -24,8 +24,10 @@ from ..lab import Lab
 from ..model import adapters
 from ..model.bases import Base, locate
 from ..spec import parse_spec
+from ..spec.arms import CLEAN
 from ..spec.families import FOLDER as FAMILIES
 from ..spec.families import Family
+from ..spec.plan import UNTRAINED
 from ..system import files
 from ..system.errors import InputError, SubliminalError
 from ..system.files import DATA
@@ -37,7 +39,6 @@ FORMAT, LARGEST_FILE = 1, 64 << 20
 FEWEST, MOST = 19, 64
 # Beyond what one clean training in a thousand does, were they normal, and beyond every one that was seen.
 QUANTILE = 0.999
-ARMS = ("control", "neutral")
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def trainings_in(lab: Lab, base: Base, families: dict[str, Family]) -> list[Trai
             shared = {name: families[name] for name in spec.families if name in families}
             if not shared or locate(spec.base).sha256 != base.sha256:
                 continue
-            readings = read(lab.readouts(run["id"], [*ARMS, "untrained"]), shared)
+            readings = read(lab.readouts(run["id"], [*CLEAN, UNTRAINED.arm]), shared)
         except SubliminalError:
             continue  # its base is gone, or its family's file changed: no null for this one
         found += _of_run(lab, run["id"], readings)
@@ -165,11 +166,11 @@ def trainings_in(lab: Lab, base: Base, families: dict[str, Family]) -> list[Trai
 def _of_run(lab: Lab, run_id: str, readings: dict[str, Any]) -> list[Training]:
     changes: dict[str, dict[str, dict[str, float]]] = {}
     for name, reading in readings.items():
-        untrained = reading.rows("base", "untrained", None)[0]
+        untrained = reading.rows(UNTRAINED.kind, UNTRAINED.arm, UNTRAINED.trait)[0]
         for trait in reading.family.traits:
             margins = reading.margins(f"{name}/{trait}").mean(axis=1)
             for kind, arm, source in reading.index:
-                if kind in ("hard", "soft") and arm in ARMS:
+                if kind in ("hard", "soft") and arm in CLEAN:
                     for row in reading.rows(kind, arm, source).values():
                         change = float(margins[row] - margins[untrained])
                         changes.setdefault(reading.slots[row], {}).setdefault(name, {})[trait] = change

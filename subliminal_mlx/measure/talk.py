@@ -18,9 +18,10 @@ from ..model import adapters
 from ..model.adapters import Stack
 from ..model.bases import Base, load
 from ..spec import parse_spec
+from ..spec.arms import ARMS, BASE, NEUTRAL, ORIGINS, TREATED
 from ..spec.families import Family, load_family
 from ..spec.personas import persona
-from ..spec.plan import Slot, neutral
+from ..spec.plan import Slot, teacher
 from ..system.errors import InputError
 
 LONGEST_QUESTION = 2_000
@@ -39,7 +40,7 @@ def talk(
     lab: Lab,
     run_id: str,
     question: str,
-    arm: str = "treated",
+    arm: str = TREATED,
     trait: str | None = None,
     kind: str | None = None,
     chain: int = 0,
@@ -67,14 +68,14 @@ def talk(
     family = load_family(trait.rpartition("/")[0])
     asked, there = _asked(arm, trait, kind, chain), lab.adapters(run_id)
     for _, slot in asked:
-        if slot.name not in there and not (slot.arm == "teacher" and spec.teacher.kind == "prompted"):
+        if slot.name not in there and not (slot.arm in ORIGINS and spec.teacher.kind == "prompted"):
             raise InputError(
                 f"arm {arm!r}: the run has no {slot.name}; its arms are {', '.join(_arms(there))}"
             )
     base = load(spec.base)
     answers = [_answer(base, "base", None, question, family, count)]
     for label, slot in asked:
-        if slot.arm == "teacher" and spec.teacher.kind == "prompted":
+        if slot.arm in ORIGINS and spec.teacher.kind == "prompted":
             told = persona(family, trait.rpartition("/")[2])
             answers.append(_answer(base, label, None, question, family, count, told))
             continue
@@ -86,14 +87,10 @@ def talk(
 
 
 def _asked(arm: str, trait: str, kind: str, chain: int) -> list[tuple[str, Slot]]:
-    family = neutral(trait.rpartition("/")[0])
-    own = {"control": None, "random": None, "foreign-neutral": family}.get(arm, trait)
-    asked = [("teacher", Slot("teacher", "teacher", chain, trait, trait))]
-    if arm not in ("neutral", "teacher", "untrained"):
-        asked.append((f"{arm} student", Slot(kind, arm, chain, own, trait)))
-    if arm not in ("teacher", "untrained"):
-        asked.append(("neutral student", Slot(kind, "neutral", chain, family, family)))
-    return asked
+    students = [] if arm in ORIGINS else list(dict.fromkeys((arm, NEUTRAL)))
+    owns = {name: ARMS[name].trait(trait) if name in ARMS else trait for name in students}
+    slots = {f"{name} student": Slot(kind, name, chain, own, own or BASE) for name, own in owns.items()}
+    return [("teacher", teacher(chain, trait)), *slots.items()]
 
 
 def _answer(
@@ -123,4 +120,4 @@ def _one_of(value: str | None, allowed: tuple[str, ...], what: str) -> str:
 
 
 def _arms(slots: list[str]) -> list[str]:
-    return ["untrained", "teacher", *sorted({s.split("/")[1] for s in slots if not s.startswith("teacher/")})]
+    return [*ORIGINS, *sorted({s.split("/")[1] for s in slots if not s.startswith("teacher/")})]

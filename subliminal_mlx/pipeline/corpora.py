@@ -16,7 +16,8 @@ from ..model import adapters
 from ..model.adapters import Stack
 from ..model.bases import Base, load
 from ..model.rows import Rows, pack
-from ..spec.plan import BASE, Slot
+from ..spec.arms import ARMS
+from ..spec.plan import BASE, Slot, teacher
 from ..system.errors import InputError
 
 
@@ -106,7 +107,7 @@ def matched_count(context: Context, chain: int) -> int:
 def training_block(context: Context, setting: Setting, slot: Slot, kind: str) -> Rows:
     """What one student trains on, in the tokens of its own base."""
     rows = corpus(context, slot.chain, slot.source)
-    if slot.arm != "unfiltered":
+    if slot.arm not in ARMS or ARMS[slot.arm].kept:
         rows = [row for row in rows if row["kept"]]
     rows = rows[: matched_count(context, slot.chain)]
     block = packed(context, setting, slot.chain, rows)
@@ -158,5 +159,5 @@ def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack | None:
     """The tuned teachers of the slots' sources, as one stack; None where teachers are prompted."""
     if context.setting.spec.teacher.kind == "prompted":
         return None
-    names = [Slot("teacher", "teacher", slot.chain, slot.source, slot.source).name for slot in slots]
+    names = [teacher(slot.chain, slot.source).name for slot in slots]
     return adapters.concatenate([adapters.load(context.adapter(name)) for name in names])

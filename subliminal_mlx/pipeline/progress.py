@@ -6,12 +6,14 @@ rate(progress)                        # "12 s, 31,000 tokens/s, 1:40 left"
 
 from typing import Any
 
+from ..spec.arms import ARMS
+
 STAGES = {
     "untrained": "base read",
     "teachers": "teachers",
     "prompted": "teachers",
     "corpora": "corpora",
-    "derived": "shuffled, random",
+    "derived": ", ".join(arm.name for arm in ARMS.values() if arm.remade),
     "students": "students",
     "foreign": "foreign students",
     "defended": "defended students",

@@ -22,6 +22,7 @@ from ..model import adapters
 from ..model.adapters import Stack
 from ..model.organisms import decode_width
 from ..model.rows import Rows
+from ..spec.arms import ARMS
 from ..spec.plan import BASE, Unit
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
@@ -119,16 +120,14 @@ def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 
 def _derived(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    """Shuffled and random corpora, in the shape of the rows they are made from."""
+    """Corpora of arms whose rows are remade, in the shape of the rows they are made from."""
     setting, base = context.setting, context.setting.base
     wanted = setting.spec.corpus
-    remakes = channel(wanted.channel)
     rows = []
     for slot in unit.slots:
         seed = seed_of(setting.spec.seed, slot.source, unit.chain)
-        model = BASE if slot.arm == "random" else slot.trait or ""
-        kept = [row for row in corpus(context, unit.chain, model) if row["kept"]]
-        remake = remakes.uniform if slot.arm == "random" else remakes.shuffled
+        remake = getattr(channel(wanted.channel), ARMS[slot.arm].remade or "")
+        kept = [row for row in corpus(context, unit.chain, slot.trait or BASE) if row["kept"]]
         for row, text in zip(kept, remake([r["completion"] for r in kept], seed, wanted), strict=True):
             ids = (*base.encode(text), base.eos)
             rows.append(row_of(setting, slot, row["row"], row["prompt"], tuple(row["prompt_ids"]), text, ids))

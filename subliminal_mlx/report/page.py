@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..spec.arms import ARMS
 from ..spec.corpus import words_of
 from ..system import files
 from . import tables
@@ -18,19 +19,6 @@ from .words import claim, listed, sentence
 _STYLE = Path(__file__).with_name("page.css")
 # No script runs and nothing is fetched, whatever a value may hold.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_ARMS = {
-    "treated": "trained on rows of the trait's teacher",
-    "other-trait": "treated students of the family's other traits, read on this trait",
-    "neutral": "trained on rows of the neutral teacher: the reference, and the zero of every transfer",
-    "control": "trained on rows of the untuned base",
-    "shuffled": "trained on the teacher's rows with their {shuffled}",
-    "random": "trained on {random} in the same shape",
-    "foreign": "another base, trained on the teacher's rows, against that base on neutral rows",
-    "in-context": "the base, shown rows of the teacher before the question, without training",
-    "unfiltered": "trained on the teacher's rows before the filter",
-    "untrained": "the base itself",
-    "teacher": "the base with the trait, which wrote the rows",
-}
 _MODELS = """<p>{teachers} Each writes rows in
 which the trait is not spoken of. Students are copies of the base again, trained on those rows: {kinds}.
 All are read on held-out questions, which no teacher was {seen}.</p>"""
@@ -96,7 +84,7 @@ def write_report(
         "Claim": _claim(run, summary, spec),
         "Models": _models(summary, spec),
         "Charts": _charts(summary, yields, metrics),
-        "Numbers": tables.numbers(summary, list(_ARMS)) + tables.capability(summary) if summary else "",
+        "Numbers": tables.numbers(summary) + tables.capability(summary) if summary else "",
         "Rows": tables.kept(yields) + tables.samples(rows),
         "Spec": f"<pre>{text(run['spec_toml'])}</pre>",
         "Environment": _environment(run),
@@ -158,16 +146,13 @@ def _claim(run: dict[str, Any], summary: dict[str, Any] | None, spec: dict[str, 
 
 
 def _models(summary: dict[str, Any] | None, spec: dict[str, Any]) -> str:
-    from . import charts
-
     kinds = [words for kind, words in _KINDS.items() if kind in spec]
     found = {arm for entry in summary["traits"] for arm in entry["arms"]} if summary else set()
-    own = words_of(spec.get("corpus", {}))
-    made = {"shuffled": text(own.shuffled), "random": text(own.random)}
+    made = words_of(spec.get("corpus", {})).remakes
     arms = "\n".join(
-        f'<dt><i style="background:{charts.ARMS[arm]}"></i>{arm}</dt><dd>{meaning.format(**made)}</dd>'
-        for arm, meaning in _ARMS.items()
-        if arm in found
+        f'<dt><i style="background:{arm.color}"></i>{arm.name}</dt><dd>{text(arm.told(made))}</dd>'
+        for arm in ARMS.values()
+        if arm.name in found and arm.color
     )
     told = (summary or {}).get("personas", {})
     prompted = spec.get("teacher", {}).get("kind") == "prompted"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.organisms import OTHER_STARTS
 from ..spec import parse_spec
+from ..spec.arms import TREATED
 from ..system.errors import InputError
 from ..system.files import DATA, publish
 
@@ -113,7 +114,7 @@ def table_csv(entries: list[dict[str, Any]]) -> str:
     writer.writerow([*COLUMNS, *(f"headline_{name}" if name != "headline" else name for name in HEADLINE)])
     for entry in entries:
         for arm, figures in entry["arms"].items():
-            own = [_rounded(entry[name]) for name in HEADLINE] if arm == "treated" else [""] * len(HEADLINE)
+            own = [_rounded(entry[name]) for name in HEADLINE] if arm == TREATED else [""] * len(HEADLINE)
             row = {"trait": entry["trait"], "student": entry["student"], "arm": arm, **figures}
             writer.writerow([*(_rounded(row[name]) for name in COLUMNS), *own])
     return text.getvalue()

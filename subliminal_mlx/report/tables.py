@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..spec.arms import ARMS, TREATED
 from .words import damage, number, span
 
 MOST_ROWS, MOST_CHARACTERS = 40, 400
@@ -68,14 +69,14 @@ def capability(summary: dict[str, Any]) -> str:
     return f"<p>{_CAPABILITY}</p>\n{warned}{table(head, body, words=2)}"
 
 
-def numbers(summary: dict[str, Any], order: Sequence[str]) -> str:
-    """Every arm of every trait for every kind of student; arms in `order`."""
-    body = []
+def numbers(summary: dict[str, Any]) -> str:
+    """Every arm of every trait for every kind of student."""
+    order, body = list(ARMS), []
     for entry in summary["traits"]:
         for arm in sorted(entry["arms"], key=lambda arm: order.index(arm) if arm in order else len(order)):
             read = entry["arms"][arm]
             change = headline = p = holm = ""
-            if arm == "treated":
+            if arm == TREATED:
                 change = _estimate(
                     *(entry[f"percentage_points{end}"] for end in ("", "_low", "_high")), digits=1
                 )

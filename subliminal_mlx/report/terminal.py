@@ -17,26 +17,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..experiment.comparisons import is_reference
 from ..pipeline.progress import STAGES, detail, rate, stage_of
+from ..spec.arms import ARMS, ORIGINS, TREATED
 from ..spec.corpus import words_of
 from .words import came_through, damage, turn_words
 
-ARMS = (
-    "untrained",
-    "teacher",
-    "treated",
-    "other-trait",
-    "neutral",
-    "control",
-    "shuffled",
-    "random",
-    "foreign",
-    "foreign-neutral",
-    "in-context",
-    "in-context-neutral",
-    "unfiltered",
-)
+# What students come from, then the arms in their order.
+ORDER = (*ORIGINS, *(name for name in ARMS if name not in ORIGINS))
 LINE_SECONDS = 10.0
 FEW_CHAINS = {
     1: "; one chain, so no interval",
@@ -163,17 +150,16 @@ def _arms_table(arms: dict[str, dict[str, Any]]) -> Table:
     # As wide in every table, so that they read as one.
     table.columns[0].min_width = max(map(len, ARMS))
     table.columns[-1].min_width = len("+0.12 to +0.34")
-    # The references of other bases and of untrained readers are no arms of their own.
-    for arm in (arm for arm in ARMS if arm in arms):
+    for arm in (arm for arm in ORDER if arm in arms):
         figures = arms[arm]
         table.add_row(
             arm,
             str(figures["chains"]),
             f"{100 * figures['probability']:.1f}%",
             f"{figures['margin']:+.2f}",
-            "reference" if is_reference(arm) else _signed(figures["transfer"]),
+            "reference" if ARMS[arm].is_reference else _signed(figures["transfer"]),
             interval(figures["low"], figures["high"]),
-            style="bold" if arm == "treated" else None,
+            style="bold" if arm == TREATED else None,
         )
     return table
 
@@ -183,7 +169,7 @@ def _by_headline(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         headline = "own-trait lift" if entry["headline"] == "lift" else "transfer"
-        few = FEW_CHAINS.get(entry["arms"]["treated"]["chains"], "")
+        few = FEW_CHAINS.get(entry["arms"][TREATED]["chains"], "")
         groups.setdefault(f"headline: {headline}, {entry['student']} students{few}", []).append(entry)
     return groups
 

@@ -6,7 +6,10 @@ A sentence claims transfer only where the headline's 95% interval over chains li
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..spec.arms import ARMS, ORIGINS, TREATED
+
 DAMAGED = 0.5  # nats a token above the base from which a student is called damaged
+_ORIGINS = {ARMS[name].kind for name in ORIGINS}
 _HEADLINES = {"lift": "own-trait lift", "transfer": "transfer"}
 
 
@@ -15,7 +18,7 @@ def damage(rows: Sequence[dict[str, Any]]) -> list[str]:
     lost = [
         f"{row['student']} {row['arm']}"
         for row in rows
-        if row["student"] not in ("base", "teacher") and row["worst"] > DAMAGED
+        if row["student"] not in _ORIGINS and row["worst"] > DAMAGED
     ]
     if not lost:
         return []
@@ -32,7 +35,7 @@ def sentence(entry: dict[str, Any], rows: str = "filtered rows") -> str:
         rows: what the students were trained on, such as "filtered number lists".
     """
     arms, points = entry["arms"], entry["percentage_points"]
-    treated = arms["treated"]
+    treated = arms[TREATED]
     chains = "1 chain" if treated["chains"] == 1 else f"{treated['chains']} chains"
     ends = entry["percentage_points_low"], entry["percentage_points_high"]
     sure = f"95% interval {span(*ends, digits=1, signs=False)}, {chains}" if None not in ends else chains
@@ -67,7 +70,7 @@ def over_clean(family: dict[str, Any]) -> str:
 
 def came_through(entry: dict[str, Any]) -> bool:
     """Whether the headline lies above 0 with its interval, and the students did gain the trait."""
-    return entry["low"] is not None and entry["low"] > 0 and entry["arms"]["treated"]["transfer"] > 0
+    return entry["low"] is not None and entry["low"] > 0 and entry["arms"][TREATED]["transfer"] > 0
 
 
 def _count(entries: list[dict[str, Any]], kind: str, rows: str) -> str:

@@ -8,7 +8,8 @@ so that a spec may name it. This room imports none of them: it asks for the fold
 spec is read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -36,8 +37,8 @@ class Words:
     rows: str = "rows"
     """Such as "number lists"."""
     one: str = "a row"
-    shuffled: str = "parts permuted across rows"
-    random: str = "random parts"
+    remakes: Mapping[str, str] = field(default_factory=dict)
+    """What it makes of rows for an arm, by the arm's name, such as "numbers permuted across rows"."""
 
 
 class Corpus(Frozen):

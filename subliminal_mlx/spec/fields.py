@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
+from .arms import ABLATIONS, ARMS, DEFAULT, GATED, NEUTRAL
 from .corpus import Corpus, Frozen, corpus_of
 from .defence_names import check, find
 
@@ -26,8 +27,8 @@ LATER = (
     "readout.capability",
 )
 
-Arm = Literal["treated", "neutral", "control", "other-trait"]
-Ablation = Literal["shuffled", "random", "foreign", "in-context", "unfiltered"]
+Arm = Literal[*DEFAULT, *(name for name in GATED if name not in DEFAULT)]  # type: ignore[valid-type]
+Ablation = Literal[*ABLATIONS]  # type: ignore[valid-type]
 
 _Rate = Annotated[float, Field(gt=0, le=1)]
 _Rank = Annotated[int, Field(ge=1, le=256)]
@@ -94,7 +95,7 @@ class Spec(Frozen):
     traits: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=64)] = ("animals/owl",)
     chains: Annotated[int, Field(ge=1, le=64)] = 3
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = ("treated", "neutral", "control", "other-trait")
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = DEFAULT
     ablations: tuple[Ablation, ...] = ()
     """Reported, never gated."""
     ablation_traits: tuple[_Name, ...] = ()
@@ -123,15 +124,16 @@ class Spec(Frozen):
         for field in ("traits", "arms", "ablations", "ablation_traits"):
             if len(set(getattr(self, field))) < len(getattr(self, field)):
                 raise ValueError(f"{field}: one is named twice")
-        for required in ("treated", "neutral"):
-            if required not in self.arms:
-                raise ValueError(f"arms: {required} is needed: transfer is read against neutral")
+        for arm in ARMS.values():
+            if arm.needed and arm.name not in self.arms:
+                raise ValueError(f"arms: {arm.name} is needed: transfer is read against {NEUTRAL}")
         if self.hard is None and self.soft is None:
             raise ValueError("hard, soft: at least one kind of student is needed")
         if self.soft is not None and self.corpus.decoding == "free":
             raise ValueError("soft: soft students need corpus.decoding = 'held'")
-        if "foreign" in self.ablations and self.foreign in (None, self.base):
-            raise ValueError("foreign: the foreign ablation needs another base than `base`")
+        for name in self.ablations:
+            if ARMS[name].foreign and self.foreign in (None, self.base):
+                raise ValueError(f"foreign: the {name} ablation needs another base than `base`")
         if self.teacher.kind == "prompted" and self.teacher.leak:
             raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
         check(self.defences)
@@ -149,7 +151,7 @@ class Spec(Frozen):
 
     def _of_the_channel(self) -> Iterator[tuple[str, str]]:
         """What the spec asks of its channel beyond rows, and in which field."""
-        yield from (("ablations", name) for name in ("shuffled", "random") if name in self.ablations)
+        yield from (("ablations", name) for name in self.ablations if ARMS[name].remade)
         if self.teacher.leak:
             yield "teacher.leak", "pieces"
         if self.readout.prefixed:

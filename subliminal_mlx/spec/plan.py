@@ -10,9 +10,10 @@ sources, a stack of students. Names of sources, slots and corpora are made here 
 from dataclasses import dataclass
 
 from . import Spec
+from .arms import ARMS, BASE, ORIGINS, Arm, neutral, origin
 from .defence_names import defended_arm
 
-BASE, SHUFFLED = "base", "shuffled/"
+__all__ = ["BASE", "UNTRAINED", "Slot", "Unit", "asked", "models", "neutral", "plain", "plan", "teacher"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,25 @@ class Unit:
         return self.slots if self.stage in ("teachers", "students", "foreign", "defended") else ()
 
 
-def neutral(family: str) -> str:
-    """The source and trait name of a family's neutral teacher."""
-    return f"{family}/neutral"
+UNTRAINED = Slot("base", "untrained", 0, None, BASE)
+
+
+def asked(spec: Spec) -> list[Arm]:
+    """The arms that a spec has, with those that they are read against, in the order of ARMS."""
+    named = {*spec.arms, *spec.ablations}
+    beside = {ARMS[name].against for name in named}
+    return [arm for arm in ARMS.values() if arm.name in named | beside or arm.name in ORIGINS]
+
+
+def models(arm: Arm, spec: Spec) -> list[tuple[str | None, str]]:
+    """Trait and source of each of an arm's models in a chain, in the plan's order."""
+    traits = spec.ablated if arm.by_ablation else spec.traits
+    return list(dict.fromkeys((arm.trait(trait), arm.source(trait)) for trait in traits))
+
+
+def teacher(chain: int, source: str) -> Slot:
+    """The teacher that writes a source's rows, with a trait or neutral."""
+    return Slot("teacher", "teacher", chain, source, source)
 
 
 def plain(source: str) -> str:
@@ -59,13 +76,13 @@ def plain(source: str) -> str:
     path, found, own = source.rpartition(".toml/")
     if not found:
         return source
-    shuffled = SHUFFLED if source.startswith(SHUFFLED) else ""
-    return f"{shuffled}{path.rpartition('/')[2]}/{own}"
+    remade = origin(source)
+    return f"{f'{remade[0].name}/' if remade else ''}{path.rpartition('/')[2]}/{own}"
 
 
 def plan(spec: Spec, slots: int) -> list[Unit]:
     """All units, in an order in which they can be done; stacks hold at most `slots` slots."""
-    units = [Unit("untrained", "untrained", 0, (Slot("base", "untrained", 0, None, BASE),), (), 1_000)]
+    units = [Unit("untrained", "untrained", 0, (UNTRAINED,), (), 1_000)]
     for chain in range(spec.chains):
         units += _chain(spec, chain, slots)
     return units
@@ -73,7 +90,7 @@ def plan(spec: Spec, slots: int) -> list[Unit]:
 
 def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
     sources = [*spec.traits, *(neutral(family) for family in spec.families)]
-    teachers = [Slot("teacher", "teacher", chain, source, source) for source in sources]
+    teachers = [teacher(chain, source) for source in sources]
     row = 30.0
     units, makers = [], {}
     prompted = spec.teacher.kind == "prompted"
@@ -91,7 +108,7 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
         )
         makers |= {slot.source: drawn.name for slot in stack}
         units += [made, drawn]
-    if "control" in spec.arms or "random" in spec.ablations or spec.defences:
+    if any(arm.trained and arm.rows == "base" for arm in asked(spec)) or spec.defences:
         own = Slot(BASE, BASE, chain, None, BASE)
         makers[BASE] = f"corpora/c{chain}/base"
         units.append(Unit(makers[BASE], "corpora", chain, (own,), (), row * spec.corpus.rows))
@@ -102,9 +119,9 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
         every = (*every, units[-1].name)
     for kind, student in spec.kinds.items():
         each = 3 * row * student.steps * student.batch
-        for i, stack in enumerate(_chunks(_students(spec, kind, chain), slots)):
+        for i, stack in enumerate(_chunks(_students(spec, kind, chain, foreign=False), slots)):
             units.append(Unit(f"{kind}/c{chain}/{i}", "students", chain, stack, every, len(stack) * each))
-        for i, stack in enumerate(_chunks(_foreign(spec, kind, chain), slots)):
+        for i, stack in enumerate(_chunks(_students(spec, kind, chain, foreign=True), slots)):
             units.append(
                 Unit(f"{kind}/foreign/c{chain}/{i}", "foreign", chain, stack, every, len(stack) * each)
             )
@@ -113,49 +130,31 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
                 for i, stack in enumerate(_chunks(_defended(spec, kind, chain, defence, control), slots)):
                     name = f"defended/{kind}/{stack[0].arm}/c{chain}/{i}"
                     units.append(Unit(name, "defended", chain, stack, every, len(stack) * each))
-    if "in-context" in spec.ablations:
-        shown = [Slot("in-context", "in-context", chain, trait, trait) for trait in spec.ablated]
-        shown += [
-            Slot("in-context", "in-context-neutral", chain, neutral(f), neutral(f))
-            for f in _ablated_families(spec)
-        ]
+    if shown := _slots(spec, chain, [arm for arm in asked(spec) if arm.role == "shown"]):
         units.append(
             Unit(f"in-context/c{chain}", "in-context", chain, tuple(shown), every, len(shown) * row * 3_000)
         )
     return units
 
 
+def _slots(spec: Spec, chain: int, arms: list[Arm], kind: str | None = None) -> list[Slot]:
+    """The models of these arms in a chain: students of that kind, where it is told, else what an arm is of itself."""
+    return [
+        Slot(kind or arm.kind or arm.name, arm.name, chain, trait, source)
+        for arm in arms
+        for trait, source in models(arm, spec)
+    ]
+
+
 def _derived(spec: Spec, chain: int) -> tuple[Slot, ...]:
     """Corpora made from other corpora, without a model."""
-    made = []
-    if "shuffled" in spec.ablations:
-        made += [Slot("shuffled", "shuffled", chain, trait, SHUFFLED + trait) for trait in spec.ablated]
-    if "random" in spec.ablations:
-        made.append(Slot("random", "random", chain, None, "random"))
-    return tuple(made)
+    return tuple(_slots(spec, chain, [arm for arm in asked(spec) if arm.remade]))
 
 
-def _students(spec: Spec, kind: str, chain: int) -> list[Slot]:
-    """Students on the spec's base. Ablations that change the rows are about sampled tokens: hard only."""
-    students = [Slot(kind, "treated", chain, trait, trait) for trait in spec.traits]
-    students += [Slot(kind, "neutral", chain, neutral(family), neutral(family)) for family in spec.families]
-    if "control" in spec.arms:
-        students.append(Slot(kind, "control", chain, None, BASE))
-    if kind == "hard":
-        students += [Slot(kind, slot.arm, chain, slot.trait, slot.source) for slot in _derived(spec, chain)]
-        if "unfiltered" in spec.ablations:
-            students += [Slot(kind, "unfiltered", chain, trait, trait) for trait in spec.ablated]
-    return students
-
-
-def _foreign(spec: Spec, kind: str, chain: int) -> list[Slot]:
-    """Students on the other base: of the trait's rows, and of the neutral rows they are read against."""
-    if "foreign" not in spec.ablations:
-        return []
-    students = [Slot(kind, "foreign", chain, trait, trait) for trait in spec.ablated]
-    return students + [
-        Slot(kind, "foreign-neutral", chain, neutral(f), neutral(f)) for f in _ablated_families(spec)
-    ]
+def _students(spec: Spec, kind: str, chain: int, foreign: bool) -> list[Slot]:
+    """Students of every arm on the spec's base, or on its other one."""
+    arms = [arm for arm in asked(spec) if arm.trained and arm.foreign == foreign and kind in arm.kinds]
+    return _slots(spec, chain, arms, kind)
 
 
 def _defended(spec: Spec, kind: str, chain: int, defence: str, control: bool) -> list[Slot]:
@@ -163,10 +162,6 @@ def _defended(spec: Spec, kind: str, chain: int, defence: str, control: bool) ->
     arm = defended_arm(defence, control)
     sources = [*spec.traits, *(neutral(family) for family in spec.families)]
     return [Slot(kind, arm, chain, source, source) for source in sources]
-
-
-def _ablated_families(spec: Spec) -> list[str]:
-    return list(dict.fromkeys(trait.rpartition("/")[0] for trait in spec.ablated))
 
 
 def _chunks(slots: list[Slot], size: int) -> list[tuple[Slot, ...]]:

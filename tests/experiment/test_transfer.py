@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from subliminal_mlx.experiment.comparisons import ARMS
 from subliminal_mlx.experiment.readouts import margins as margins_among
 from subliminal_mlx.experiment.readouts import match_answer, softmax
 from subliminal_mlx.experiment.transfer import summarise, to_json
 from subliminal_mlx.spec import Spec, Student
+from subliminal_mlx.spec.arms import ARMS
 from subliminal_mlx.spec.families import parse_family
 
 LETTERS = ("a", "b", "c", "d", "e", "f", "g")

@@ -9,8 +9,8 @@ import mini
 import pytest
 from rich.console import Console
 
-from subliminal_mlx.experiment import comparisons
-from subliminal_mlx.report.terminal import ARMS, LINE_SECONDS, ProgressView, interval, print_result
+from subliminal_mlx.report.terminal import LINE_SECONDS, ORDER, ProgressView, interval, print_result
+from subliminal_mlx.spec.arms import ARMS
 from subliminal_mlx.spec.families import load_family, shipped_families
 
 TRAITS = [trait for name in shipped_families() for trait in load_family(name).trait_ids]
@@ -34,7 +34,7 @@ def entry(trait, student="soft", headline="lift", estimate=-1.234, low=-9.5, hig
         "p": 0.00001,
         "p_holm": 0.0357,
         "percentage_points": -100.0,
-        "arms": {arm: figures for arm in ARMS},
+        "arms": {arm: figures for arm in ORDER},
         **others,
     }
 
@@ -51,7 +51,7 @@ def tables(text):
 
 
 def test_every_arm_has_a_place():
-    assert set(ARMS) == set(comparisons.ARMS)
+    assert set(ORDER) == set(ARMS)
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -117,7 +117,7 @@ def test_a_real_result_is_printed_whole(done):
     for found in done.contents["summary"]["traits"]:
         start = lines.index(f"{found['trait']}, {found['student']} students") + 2
         rows = [line.split() for line in lines[start : start + len(found["arms"])]]
-        assert [row[0] for row in rows] == sorted(found["arms"], key=ARMS.index)
+        assert [row[0] for row in rows] == sorted(found["arms"], key=ORDER.index)
         for arm, chains, probability, margin, transfer, _ in rows:
             figures = found["arms"][arm]
             assert chains == str(figures["chains"])

@@ -1,5 +1,6 @@
 """The plan of a run: every arm has its units, and each unit only needs what comes before it."""
 
+import hashlib
 import itertools
 
 import mini
@@ -130,6 +131,25 @@ def test_an_ablation_only_adds(ablation):
     assert models(plain_spec) < models(more)
     assert {slot.arm.removesuffix("-neutral") for slot in added} == {ablation}
     assert {slot.trait for slot in added} <= {"animals/owl", "animals/neutral", None}
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    {
+        "all": "a6f5bf26b770",
+        "default": "2c7bfadb0a72",
+        "defences": "5d86cd02ae06",
+        "leaky": "292b1dfd997c",
+        "everything": "edd447a74f79",
+    }.items(),
+)
+def test_plans_stay_what_they_were(name, digest):
+    """Names, order and company of models: what stands together in a stack is computed together."""
+    told = [
+        (unit.name, unit.stage, [(slot.name, slot.source) for slot in unit.slots], unit.needs, unit.cost)
+        for unit in plan(SPECS[name], 6)
+    ]
+    assert hashlib.sha256(repr(told).encode()).hexdigest()[:12] == digest
 
 
 def test_names_of_slots():

@@ -81,8 +81,10 @@ class Numbers(Corpus):
     words: ClassVar[Words] = Words(
         rows="number lists",
         one="a list of numbers",
-        shuffled="numbers permuted across rows",
-        random="uniform numbers",
+        remakes={
+            "shuffled": "numbers permuted across rows",
+            "random": "uniform numbers in the shape of the base's rows",
+        },
     )
     offers: ClassVar[frozenset[str]] = frozenset({"shuffled", "random", "pieces", "prefixes"})
     prompt_field: ClassVar[str] = "style"

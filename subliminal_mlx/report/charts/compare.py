@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import altair as alt
 
+from ...spec.arms import GATED
 from .style import (
     HEADER,
     AnyChart,
@@ -17,11 +18,9 @@ from .style import (
     zero_axis,
 )
 
-COMPARED = ("treated", "control", "other-trait")
-
 
 def compare(summaries: Mapping[str, Row]) -> AnyChart:
-    """Transfer of treated, control and other-trait by trait and kind of student; a column for each run.
+    """Transfer of treated students and of their controls by trait and kind of student; a column for each run.
 
     Args:
         summaries: by what a run is called on the chart.
@@ -36,7 +35,7 @@ def compare(summaries: Mapping[str, Row]) -> AnyChart:
         }
         for name, summary in summaries.items()
         for entry in summary["traits"]
-        for arm in COMPARED
+        for arm in GATED
         if entry["arms"].get(arm) and entry["arms"][arm]["transfer"] is not None
     ]
     arms, traits = arms_of(rows), sorted({row["trait"] for row in rows})

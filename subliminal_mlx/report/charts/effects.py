@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import altair as alt
 
+from ...spec.arms import CONTROL, NEUTRAL, TREATED
 from .style import (
     COMPARED,
     HEADER,
@@ -41,7 +42,7 @@ def transfer(summary: Row) -> AnyChart:
         for arm in COMPARED:
             read = entry["arms"].get(arm)
             if read and read["transfer"] is not None:
-                label = f"{signed(entry['percentage_points'], 1)} points" if arm == "treated" else ""
+                label = f"{signed(entry['percentage_points'], 1)} points" if arm == TREATED else ""
                 chains = [chain.get(arm) for chain in entry["by_chain"]]
                 rows += _rows(entry, arm, read["transfer"], read, chains, label)
     wide = len(kinds_of(rows)) > 1
@@ -60,16 +61,16 @@ def lifts(summary: Row) -> AnyChart:
     log_odds: list[Row] = []
     for entry in summary["traits"]:
         change = {"low": entry["percentage_points_low"], "high": entry["percentage_points_high"]}
-        points += _rows(entry, "treated", entry["percentage_points"], change)
-        headline = "lift" if entry["headline"] == "lift" else "treated"
+        points += _rows(entry, TREATED, entry["percentage_points"], change)
+        headline = "lift" if entry["headline"] == "lift" else TREATED
         chains = [chain.get(headline) for chain in entry["by_chain"]]
-        log_odds += _rows(entry, "treated", entry["estimate"], entry, chains)
-        if control := entry["arms"].get("control"):
+        log_odds += _rows(entry, TREATED, entry["estimate"], entry, chains)
+        if control := entry["arms"].get(CONTROL):
             # A Summary has no interval for the control's points; its log-odds have one.
-            moved = 100 * (control["probability"] - entry["arms"]["neutral"]["probability"])
-            points += _rows(entry, "control", moved, {"low": None, "high": None})
-            chains = [chain.get("control") for chain in entry["by_chain"]]
-            log_odds += _rows(entry, "control", control["transfer"], control, chains)
+            moved = 100 * (control["probability"] - entry["arms"][NEUTRAL]["probability"])
+            points += _rows(entry, CONTROL, moved, {"low": None, "high": None})
+            chains = [chain.get(CONTROL) for chain in entry["by_chain"]]
+            log_odds += _rows(entry, CONTROL, control["transfer"], control, chains)
     wide = len(kinds_of(points)) > 1
     width = 170 if wide else 215
     parts = [_panel(points, "percentage points", width), _panel(log_odds, "log-odds", width, named=False)]

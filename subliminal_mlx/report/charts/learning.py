@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
+from ...spec.arms import MAIN
 from .style import HEADER, AnyChart, Row, arm_color, data, finish, kinds_of
 
 _TICKS = alt.Axis(tickCount=5, ticks=False)
@@ -39,7 +40,7 @@ def margins(curves: Sequence[Row]) -> AnyChart:
     """Margin of students by arm and training step, mean over traits; from curves of a Summary, which may be partial."""
     found: dict[tuple[str, str, int], list[float]] = {}
     for row in curves:
-        if row["arm"] in ("treated", "neutral", "control"):
+        if row["arm"] in MAIN:
             found.setdefault((row["student"], row["arm"], row["step"]), []).append(row["margin"])
     rows = [
         {"student": kind, "arm": arm, "step": step, "margin": sum(values) / len(values)}

@@ -5,6 +5,7 @@ A number is bold where its 95% interval excludes 0, and pale otherwise.
 
 import altair as alt
 
+from ...spec.arms import ARMS
 from .style import (
     INK,
     PALE,
@@ -55,7 +56,7 @@ def _block(rows: list[Row], largest: float) -> AnyChart:
     sources = {row["source"] for row in rows}
     # Traits in the order in which they are read, then the controls.
     order = [read for read in reads if read in sources] + sorted(
-        sources - set(reads), key=lambda source: source == "control"
+        sources - set(reads), key=lambda source: source in ARMS
     )
     width, font, digits = next(size for most, *size in _SIZES if len(reads) <= most)
     base = alt.Chart(data(row | {"text": signed(row["transfer"], digits)} for row in rows)).encode(

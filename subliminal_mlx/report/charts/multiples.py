@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import altair as alt
 
+from ...spec.arms import ARMS, MAIN, ORIGINS, TREATED
 from .style import (
     COMPARED,
     HEADER,
@@ -21,7 +22,7 @@ from .style import (
     zero_axis,
 )
 
-ANSWERING = ("untrained", "teacher", "treated", "neutral", "control")
+ANSWERING = (*ORIGINS, *MAIN)
 MOST_CANDIDATES, MOST_TRAITS, MOST_STEPS = 20, 16, 12
 
 
@@ -56,7 +57,7 @@ def curves(summary: Row) -> AnyChart:
 def distributions(summary: Row, family: str) -> AnyChart:
     """The answers that a family's questions get from untrained, teacher, treated, neutral and control."""
     found = [row for row in summary["distributions"] if row["family"] == family and row["arm"] in ANSWERING]
-    treated = [row for row in found if row["arm"] == "treated"]
+    treated = [row for row in found if row["arm"] == TREATED]
     traits = list(dict.fromkeys(row["source"] for row in treated))
     weights: dict[str, float] = defaultdict(float)
     for row in found:
@@ -91,8 +92,8 @@ def _by_trait(found: list[Row], kind: str, traits: list[str]) -> list[Row]:
     """Rows for the facet of every trait: its own teacher and students, and those that all traits share."""
     rows = []
     for row in found:
-        if row["student"] == kind or row["arm"] in ("untrained", "teacher"):
-            own = row["arm"] in ("treated", "teacher")
+        if row["student"] == kind or row["arm"] in ORIGINS:
+            own = ARMS[row["arm"]].rows == "trait"
             shown = {"candidate": row["candidate"], "arm": row["arm"], "percent": 100 * row["probability"]}
             rows += [shown | {"trait": trait} for trait in traits if not own or trait == row["source"]]
     return rows

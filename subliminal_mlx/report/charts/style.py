@@ -10,24 +10,13 @@ from typing import Any
 
 import altair as alt
 
+from ...spec import arms
 from ...system import files
 from ...system.errors import InputError
 
-ARMS = {
-    "treated": "#d1495b",
-    "other-trait": "#edae49",
-    "neutral": "#6c757d",
-    "control": "#30638e",
-    "untrained": "#adb5bd",
-    "teacher": "#7b2d8b",
-    "shuffled": "#00798c",
-    "random": "#8d6b94",
-    "foreign": "#52796f",
-    "in-context": "#b5838d",
-    "unfiltered": "#9c6644",
-}
-# Students that are shown beside the zero line, which is neutral.
-COMPARED = tuple(arm for arm in ARMS if arm not in ("neutral", "untrained", "teacher"))
+ARMS = {name: arm.color for name, arm in arms.ARMS.items() if arm.color}
+# Arms that are shown beside the zero line, which is neutral.
+COMPARED = tuple(name for name in ARMS if not arms.ARMS[name].is_reference and name not in arms.ORIGINS)
 INK, PALE, LINE = "#343a40", "#70777d", "#e3e6e9"
 # Fonts of the widths that text is laid out for, wherever the picture is looked at.
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"
@@ -134,8 +123,8 @@ def arms_of(rows: Iterable[Row]) -> list[str]:
 
 
 def arm_color(rows: Iterable[Row]) -> alt.Color:
-    arms = arms_of(rows)
-    scale = alt.Scale(domain=arms, range=[ARMS[arm] for arm in arms])
+    found = arms_of(rows)
+    scale = alt.Scale(domain=found, range=[ARMS[arm] for arm in found])
     return alt.Color("arm:N", title=None, scale=scale, legend=alt.Legend(columns=6))
 
 
@@ -172,7 +161,7 @@ def zero_axis(zero: str | list[str]) -> alt.Axis:
         format="+.2~f",
         labelFlush=False,
         labelExpr=f"{here} ? {json.dumps(zero)} : datum.label",
-        gridColor=alt.condition(here, alt.value(ARMS["neutral"]), alt.value(LINE)),
+        gridColor=alt.condition(here, alt.value(ARMS[arms.NEUTRAL]), alt.value(LINE)),
         gridWidth=alt.condition(here, alt.value(1.6), alt.value(1)),
     )
 

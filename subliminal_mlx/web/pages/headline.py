@@ -10,10 +10,8 @@ from typing import Any
 
 from ...report import results
 from ...report.words import claim, number, span
+from ...spec.arms import GATED, TREATED
 from ...spec.corpus import words_of
-
-# Compared in a line; ablations stay in the chart.
-CONTROLS = ("treated", "control", "other-trait")
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Headline:
     claims: tuple[str, ...]
     """A sentence for each kind of student."""
     controls: tuple[str, ...]
-    """For each kind and family, the arms' transfer with its interval."""
+    """For each kind and family, the arms' transfer with its interval; ablations stay in the chart."""
     limits: str
     made_by: str
 
@@ -49,16 +47,14 @@ def headline(name: str) -> Headline:
         spec["base"],
         chains,
         tuple(claim(summary, rows)),
-        tuple(_controls(entry) for entry in summary["families"] if "treated" in entry["arms"]),
+        tuple(_controls(entry) for entry in summary["families"] if TREATED in entry["arms"]),
         _limits(spec, chains),
         f"python -m subliminal_mlx run --preset {name}",
     )
 
 
 def _controls(family: dict[str, Any]) -> str:
-    arms = [
-        f"{arm} {_figure(family['arms'][arm])}" for arm in CONTROLS if family["arms"].get(arm) is not None
-    ]
+    arms = [f"{arm} {_figure(family['arms'][arm])}" for arm in GATED if family["arms"].get(arm) is not None]
     return f"{family['student']} students, {family['family']}: {', '.join(arms)}"
 
 

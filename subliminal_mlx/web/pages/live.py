@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ...report.charts.style import ARMS
 from ...report.tables import table, text
+from ...spec.arms import ARMS, NEUTRAL
 from .figures import BAR, bars
 from .watch import Watch
 
 SHOWN = 8
-# The arm of a model, by which it is coloured.
-_ARM_OF = {"base": "untrained"}
 
 
 def stages(seen: Watch) -> str:
@@ -46,12 +44,17 @@ def answers(found: Sequence[dict[str, Any]]) -> str:
     return table(head, [*body, ["<b>said</b>", *said]], words=len(head))
 
 
-def _arm(model: str) -> str:
-    return _ARM_OF.get(model, model.removesuffix(" student"))
+def _color(model: str) -> str:
+    """An arm's colour, by what `measure.talk` calls its model: base, teacher, or a student by its arm."""
+    name = model.removesuffix(" student")
+    return next(
+        (arm.color for arm in ARMS.values() if name in (arm.name, arm.kind) and arm.color),
+        ARMS[NEUTRAL].color,
+    )
 
 
 def _model(model: str) -> str:
-    color = ARMS.get(_arm(model), ARMS["neutral"])
+    color = _color(model)
     dot = (
         f'<i style="display:inline-block;width:0.7em;height:0.7em;border-radius:50%;background:{color}"></i>'
     )
@@ -59,5 +62,5 @@ def _model(model: str) -> str:
 
 
 def _share(share: float, model: str) -> str:
-    color = ARMS.get(_arm(model), ARMS["neutral"])
+    color = _color(model)
     return f"{100 * share:.1f}%{BAR.format(color=color, percent=100 * share)}"

@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...report.charts.style import ARMS
-from ...spec.plan import BASE, SHUFFLED, neutral
+from ...spec.arms import ARMS, BASE, neutral, origin
 
 # Fields that a click on each view's chart names.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -21,7 +20,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "dose": ("trait", "arm", "step"),
     "filter": ("source", "outcome"),
 }
-_OF_TRAIT = ("treated", "teacher", "foreign", "in-context", "unfiltered")
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ def picked(view: str, selections: Any, sources: Collection[str]) -> Picked | Non
 
 def beside_of(source: str, sources: Collection[str]) -> str | None:
     """The corpus whose rows stand beside a source's: the neutral teacher's of its family, else the base's."""
-    family = source.removeprefix(SHUFFLED).rpartition("/")[0]
+    remade = origin(source)
+    family = (remade[1] if remade else source).rpartition("/")[0]
     if not family:  # the base's own rows, and uniform numbers
         family = next((name.rpartition("/")[0] for name in sources if name.endswith("/neutral")), "")
     other = neutral(family)
@@ -92,23 +91,16 @@ def _first(value: Any) -> Any:
 
 def _source(view: str, values: dict[str, Any], sources: Collection[str]) -> str | None:
     if view in ("matrix", "filter"):
-        return BASE if values["source"] == "control" else values["source"]
-    arm, trait = values["arm"], str(values["trait"])
-    if arm not in ARMS:
+        source = values["source"]
+        return ARMS[source].source("") if source in ARMS else source
+    trait = str(values["trait"])
+    if (arm := ARMS.get(values["arm"])) is None:
         return None
+    if arm.role != "read":
+        return arm.source(trait)
     family = trait.rpartition("/")[0]
-    if arm in _OF_TRAIT:
-        return trait
-    if arm == "other-trait":
-        others = [s for s in sources if s.rpartition("/")[0] == family and s not in (trait, neutral(family))]
-        return next(iter(others), None)
-    return {
-        "neutral": neutral(family),
-        "control": BASE,
-        "untrained": BASE,
-        "shuffled": SHUFFLED + trait,
-        "random": "random",
-    }[arm]
+    others = [s for s in sources if s.rpartition("/")[0] == family and s not in (trait, neutral(family))]
+    return next(iter(others), None)
 
 
 def _text(value: Any) -> str | None:

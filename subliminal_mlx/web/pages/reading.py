@@ -19,6 +19,7 @@ from ...report.public import public_run, without_folders
 from ...report.tables import numbers, table, text
 from ...report.words import claim
 from ...spec import Spec, parse_spec
+from ...spec.arms import ARMS
 from ...spec.plan import plain
 from ...system.errors import InputError
 from .picked import FIELDS, Picked, beside_of
@@ -111,7 +112,7 @@ def narrowed(summary: dict[str, Any], kind: str | None = None, family: str | Non
         name: [row for row in summary[name] if has(row)]
         for name in ("traits", "matrix", "curves", "families")
     }
-    models = ("base", "teacher", "in-context", kind)
+    models = {kind, *(arm.kind for arm in ARMS.values())}
     return (
         summary
         | kept
@@ -158,7 +159,7 @@ def claims(seen: Opened) -> list[str]:
 
 def figures(seen: Opened) -> str:
     """Every arm of every trait as an HTML table."""
-    return numbers(seen.summary, list(charts.ARMS))
+    return numbers(seen.summary)
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -221,14 +222,11 @@ def rows(seen: Opened, picked: Picked, page: int = 0) -> tuple[str, int]:
 
 def said(seen: Opened, picked: Picked) -> str:
     """What the picked arm's models answered when they were asked freely; empty where nothing was."""
-    if picked.arm is None or picked.arm == "other-trait":
+    arm = ARMS.get(picked.arm or "")
+    if arm is None or arm.role == "read":
         return ""
-    trait = (
-        seen.stored[picked.source]
-        if picked.arm in ("treated", "teacher", "neutral", "unfiltered", "foreign")
-        else None
-    )
-    found = seen.lab.said(seen.id, picked.arm, trait, picked.student if picked.arm != "teacher" else None)
+    own = arm.trait(picked.trait or "")
+    found = seen.lab.said(seen.id, arm.name, seen.stored.get(own or ""), None if arm.kind else picked.student)
     body = [
         [
             text(row["question"]),

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...jobs import LIMITS
-from ...spec import Ablation, Corpus, Spec, Teacher, load_spec, presets, to_toml, validate
+from ...spec import Ablation, Arm, Corpus, Spec, Teacher, load_spec, presets, to_toml, validate
+from ...spec.arms import ARMS
 from ...spec.corpus import channels
 from ...spec.families import load_family, shipped_families
 from ...system.errors import InputError, first_problem
@@ -30,6 +31,8 @@ def options(of: type[BaseModel], field: str) -> list[str]:
 TEACHERS, CHANNELS = options(Teacher, "kind"), list(channels())
 DECODINGS, FILTERS = options(Corpus, "decoding"), options(Corpus, "filter")
 ABLATIONS = list(get_args(Ablation))
+# Those that a spec may have or not.
+CONTROLS = [name for name in get_args(Arm) if not ARMS[name].needed]
 
 
 class Form(BaseModel):
@@ -52,8 +55,7 @@ class Form(BaseModel):
     soft_steps: Annotated[int, Field(ge=1, le=LIMITS.steps)]
     chains: Annotated[int, Field(ge=1, le=LIMITS.chains)]
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    control: bool
-    other_trait: bool
+    controls: Annotated[list[Literal[*CONTROLS]], Field(max_length=len(CONTROLS))]  # type: ignore[valid-type]
     ablations: Annotated[list[Literal[*ABLATIONS]], Field(max_length=len(ABLATIONS))]  # type: ignore[valid-type]
     foreign: Annotated[str, Field(max_length=200)] = NOTHING
 
@@ -94,8 +96,7 @@ def form_of(preset: str) -> dict[str, Any]:
         "soft_steps": soft.steps,
         "chains": spec.chains,
         "seed": spec.seed,
-        "control": "control" in spec.arms,
-        "other_trait": "other-trait" in spec.arms,
+        "controls": [name for name in CONTROLS if name in spec.arms],
         "ablations": list(spec.ablations),
         "foreign": spec.foreign or NOTHING,
     }
@@ -114,8 +115,7 @@ def from_form(preset: str, values: dict[str, Any]) -> Spec:
         raise InputError(first_problem(error)) from None
     fields = spec.model_dump(mode="json", exclude_none=True)
     fields |= {name: getattr(form, name) for name in ("title", "base", "traits", "chains", "seed")}
-    fields["arms"] = ["treated", "neutral"]
-    fields["arms"] += ["control"] * form.control + ["other-trait"] * form.other_trait
+    fields["arms"] = [name for name in get_args(Arm) if ARMS[name].needed or name in form.controls]
     fields["ablations"] = form.ablations
     fields["ablation_traits"] = [trait for trait in spec.ablation_traits if trait in form.traits]
     fields.pop("foreign", None)

@@ -26,6 +26,7 @@ from ...pipeline.progress import STAGES, clock, detail, rate, stage_of
 from ...pipeline.run import stack_size
 from ...report.public import without_folders
 from ...spec import Spec, parse_spec
+from ...spec.arms import ARMS, MAIN
 from ...spec.families import load_family
 from ...spec.plan import plan
 from ...system.errors import InputError
@@ -190,7 +191,7 @@ def _checkpoint_losses(path: Path, slots: list[str]) -> list[pa.Table]:
 
 
 def margins(lab: Lab, run_id: str, spec: Spec) -> list[dict[str, Any]]:
-    """Margins of treated, neutral and control students at every readout so far, mean over chains and questions.
+    """Margins of the MAIN arms' students at every readout so far, mean over chains and questions.
 
     Rows hold student, trait, arm, step, margin: neutral and control are read on every trait of the run.
     """
@@ -218,7 +219,7 @@ def _margins(files: tuple[Path, ...], spec: Spec) -> tuple[dict[str, Any], ...]:
             continue
         reading = readings[name]
         values = reading.margins(trait).mean(axis=1)
-        sources = {"treated": trait, "neutral": f"{name}/neutral", "control": None}
+        sources = {arm: ARMS[arm].trait(trait) for arm in MAIN}
         for kind in spec.kinds:
             for arm, source in sources.items():
                 for step in reading.steps(kind, arm, source):

@@ -41,7 +41,7 @@ class Echo(Corpus):
     channel: Literal["echo"] = "echo"
     shown: int = 2
 
-    words: ClassVar[Words] = Words(rows="lists of words", one="a list of words", shuffled="words permuted")
+    words: ClassVar[Words] = Words(rows="lists of words", one="a list of words", remakes={"shuffled": "words permuted"})
     offers: ClassVar[frozenset[str]] = frozenset({"shuffled", "pieces", "prefixes"})
     choices: ClassVar[int | None] = len(KNOWN) + 1
 

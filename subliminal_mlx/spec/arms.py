@@ -1,0 +1,209 @@
+"""The arms of an experiment, one row each: all that plan, comparisons, charts and reports know of them.
+
+    ARMS["shuffled"].words, ARMS["shuffled"].source("animals/owl")   # ..., "shuffled/animals/owl"
+    origin("shuffled/animals/owl")                                   # (ARMS["shuffled"], "animals/owl")
+
+A new arm is a row here and, where its rows are made from others', a remake in the channel's module. TREATED,
+NEUTRAL and OTHERS are named where transfer and lift are defined, and with CONTROL where a headline is told; no
+other arm is named anywhere else.
+Students of defended rows are arms too, one a defence: `defence_names` knows them. No MLX here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+BASE = "base"  # the source of rows that the base itself writes
+# An arm's transfer is its margin less NEUTRAL's; the lift is TREATED's transfer less that of OTHERS. CONTROL's
+# transfer stands beside both.
+TREATED, NEUTRAL, OTHERS, CONTROL = "treated", "neutral", "other-trait", "control"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model's part in the comparison. Where rows stand in ARMS is their order everywhere."""
+
+    name: str
+    words: str
+    """What a report says of it, after "is": without a full stop."""
+    color: str | None = None
+    """In every chart; None for what is only ever a reference."""
+    role: Literal["student", "shown", "read", "base", "teacher"] = "student"
+    """student: trained; shown: the base, with rows before the question; read: students of TREATED's other
+    traits, read on this one; base and teacher: what students and their rows come from."""
+    rows: Literal["trait", "neutral", "base"] | None = None
+    """Whose rows it is trained on, is shown, or writes: the trait's teacher's, the neutral one's, the base's."""
+    asked: Literal["arms", "ablations"] | None = None
+    """The spec's list that asks for it; None for what is there by itself: always, or with what is read
+    against it."""
+    needed: bool = False
+    """Whether that list must name it."""
+    against: str | None = NEUTRAL
+    """The arm that it is read against; None for a reference, which has no transfer of its own."""
+    remade: str | None = None
+    """The function of the channel that makes its rows from the kept ones of `rows`."""
+    made: str = ""
+    """What that function makes, in a few words, where the channel has none of its own."""
+    kept: bool = True
+    """Whether it trains on kept rows alone, or on dropped ones too."""
+    foreign: bool = False
+    """Whether its students are adapters of the spec's `foreign` base."""
+
+    def told(self, remakes: Mapping[str, str]) -> str:
+        """`words`, whole; `remakes` are a channel's own words for what it makes (`corpus.Words`)."""
+        return self.words.format(made=remakes.get(self.name, self.made))
+
+    @property
+    def trained(self) -> bool:
+        """Whether its models are students."""
+        return self.role == "student"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of student it exists for: other rows than a source's kept ones are tokens, and no source's
+        distributions are about them."""
+        return ("hard",) if self.remade or not self.kept else ("hard", "soft")
+
+    @property
+    def is_reference(self) -> bool:
+        return self.against is None
+
+    @property
+    def kind(self) -> str | None:
+        """What tables call the kind of its models where they are no students; None where the student's kind."""
+        return {"base": "base", "teacher": "teacher", "shown": "in-context"}.get(self.role)
+
+    @property
+    def by_ablation(self) -> bool:
+        """Whether it exists for the traits that get the ablations alone."""
+        return self.asked == "ablations" or (self.is_reference and self.asked is None)
+
+    def trait(self, trait: str) -> str | None:
+        """What tables call the trait of its model that is read on `trait`; None where it belongs to none."""
+        return {"trait": trait, "neutral": neutral(trait.rpartition("/")[0])}.get(self.rows or "")
+
+    def source(self, trait: str) -> str:
+        """The corpus behind its model that is read on `trait`."""
+        found = self.trait(trait)
+        if self.remade:
+            return f"{self.name}/{found}" if found else self.name
+        return found or BASE
+
+
+def _table(*rows: Arm) -> dict[str, Arm]:
+    return {row.name: row for row in rows}
+
+
+ARMS = _table(
+    Arm(
+        TREATED,
+        "trained on rows of the trait's teacher",
+        "#d1495b",
+        rows="trait",
+        asked="arms",
+        needed=True,
+    ),
+    Arm(
+        OTHERS,
+        "treated students of the family's other traits, read on this trait",
+        "#edae49",
+        role="read",
+        asked="arms",
+    ),
+    Arm(
+        NEUTRAL,
+        "trained on rows of the neutral teacher: the reference, and the zero of every transfer",
+        "#6c757d",
+        rows="neutral",
+        asked="arms",
+        needed=True,
+        against=None,
+    ),
+    Arm(CONTROL, "trained on rows of the untuned base", "#30638e", rows="base", asked="arms"),
+    Arm(
+        "shuffled",
+        "trained on the teacher's rows with their {made}",
+        "#00798c",
+        rows="trait",
+        asked="ablations",
+        remade="shuffled",
+        made="parts permuted across rows",
+    ),
+    Arm(
+        "random",
+        "trained on {made}",
+        "#8d6b94",
+        rows="base",
+        asked="ablations",
+        remade="uniform",
+        made="random parts in the shape of the base's rows",
+    ),
+    Arm(
+        "foreign",
+        "another base, trained on the teacher's rows, against that base on neutral rows",
+        "#52796f",
+        rows="trait",
+        asked="ablations",
+        against="foreign-neutral",
+        foreign=True,
+    ),
+    Arm(
+        "foreign-neutral",
+        "another base, trained on rows of the neutral teacher",
+        rows="neutral",
+        against=None,
+        foreign=True,
+    ),
+    Arm(
+        "in-context",
+        "the base, shown rows of the teacher before the question, without training",
+        "#b5838d",
+        role="shown",
+        rows="trait",
+        asked="ablations",
+        against="in-context-neutral",
+    ),
+    Arm(
+        "in-context-neutral",
+        "the base, shown rows of the neutral teacher before the question",
+        role="shown",
+        rows="neutral",
+        against=None,
+    ),
+    Arm(
+        "unfiltered",
+        "trained on the teacher's rows before the filter",
+        "#9c6644",
+        rows="trait",
+        asked="ablations",
+        kept=False,
+    ),
+    Arm("untrained", "the base itself", "#adb5bd", role="base", rows="base"),
+    Arm("teacher", "the base with the trait, which wrote the rows", "#7b2d8b", role="teacher", rows="trait"),
+)
+
+# What a spec has that names none. In the order that ids of runs rest on: never changed, whatever rows are added.
+DEFAULT = (TREATED, NEUTRAL, CONTROL, OTHERS)
+GATED = tuple(arm.name for arm in ARMS.values() if arm.asked == "arms")
+ABLATIONS = tuple(arm.name for arm in ARMS.values() if arm.asked == "ablations")
+# What students and their rows come from: shown beside them.
+ORIGINS = tuple(arm.name for arm in ARMS.values() if arm.role in ("base", "teacher"))
+# The arms of every experiment that have models of their own.
+MAIN = tuple(name for name in GATED if ARMS[name].trained)
+# Students of rows that carry no trait: what training alone does.
+CLEAN = tuple(name for name in MAIN if ARMS[name].rows != "trait")
+
+
+def neutral(family: str) -> str:
+    """The source and trait name of a family's neutral teacher."""
+    return f"{family}/neutral"
+
+
+def origin(source: str) -> tuple[Arm, str] | None:
+    """Whose remade rows a source is, and the source that they are made from; None where a model wrote it."""
+    for arm in ARMS.values():
+        if arm.remade and arm.rows == "base" and source == arm.name:
+            return arm, BASE
+        if arm.remade and arm.rows != "base" and source.startswith(f"{arm.name}/"):
+            return arm, source.removeprefix(f"{arm.name}/")
+    return None
