@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import subliminal_mlx
+from subliminal_mlx.spec.arms import ARMS, CONTROL, NEUTRAL, OTHERS, TREATED
 from subliminal_mlx.spec.corpus import channels
 from subliminal_mlx.spec.families import load_family, shipped_families
 
@@ -83,14 +84,20 @@ def outside(path):
     return found
 
 
-def words(path):
-    """Names and texts of a file's code: no comments, no docstrings."""
+def texts(path):
+    """Texts of a file's code: no comments, no docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     docs = {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
             yield node.value
+
+
+def words(path):
+    """Names and texts of a file's code: no comments, no docstrings."""
+    yield from texts(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         for field in ("id", "attr", "arg", "name", "module"):
             if isinstance(value := getattr(node, field, None), str):
                 yield value
@@ -195,6 +202,17 @@ def test_a_model_knows_no_trait():
     names |= {part for family in families for part in (family.name, *family.traits)}
     said = spoken(paths)
     assert {"steps", "temperature"} <= said and not said & names
+
+
+def test_arms_are_named_in_their_table_alone():
+    """But for the four of the headline, and for names that are other things too, such as a field of the spec."""
+    others = {*(TREATED, NEUTRAL, OTHERS, CONTROL), *("foreign", "in-context", "untrained", "teacher")}
+    named = set(ARMS) - others
+    assert len(named) > 4
+    for room, path in modules():
+        # Charts take an arm's colour for other things; demonstrations have arms of their own.
+        if room not in ("demos", "cli") and path.parent.name != "charts" and path.name != "arms.py":
+            assert not named & set(texts(path)), path
 
 
 def test_what_reads_needs_no_model():

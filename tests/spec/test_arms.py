@@ -1,0 +1,81 @@
+"""The arms' table: what follows from a row, and that what reads it finds all it needs."""
+
+import re
+from typing import get_args
+
+import mini
+import pytest
+
+from subliminal_mlx import spec as specs
+from subliminal_mlx.report import charts
+from subliminal_mlx.spec.arms import (
+    ARMS,
+    CLEAN,
+    DEFAULT,
+    MAIN,
+    NEUTRAL,
+    OTHERS,
+    TREATED,
+    origin,
+)
+from subliminal_mlx.spec.plan import BASE, asked, models, plan
+
+OWL = "animals/owl"
+
+
+def test_every_arm_is_read_against_a_reference_of_its_own_base():
+    for arm in ARMS.values():
+        reference = ARMS[arm.against or arm.name]
+        assert reference.is_reference and reference.rows == "neutral" and reference.foreign == arm.foreign
+        assert arm.role in ("read", "base", "teacher") or reference.role == arm.role
+
+
+def test_a_spec_names_what_the_table_lets_it_name():
+    named = set(get_args(specs.Arm)) | set(get_args(specs.Ablation))
+    assert named == {name for name, arm in ARMS.items() if arm.asked}
+    assert specs.Spec(hard=specs.Student()).arms == DEFAULT == (TREATED, NEUTRAL, "control", OTHERS)
+    for arm in ARMS.values():
+        if arm.needed:
+            with pytest.raises(ValueError, match=f"arms: {arm.name} is needed"):
+                mini.spec(arms=[name for name in DEFAULT if name != arm.name])
+
+
+def test_what_stands_in_the_table_has_words_and_those_that_are_drawn_a_colour():
+    colours = [arm.color for arm in ARMS.values() if arm.color]
+    assert len(set(colours)) == len(colours) and all(re.fullmatch("#[0-9a-f]{6}", c) for c in colours)
+    assert {arm.name for arm in ARMS.values() if not arm.color} == {"foreign-neutral", "in-context-neutral"}
+    assert list(charts.ARMS) == [arm.name for arm in ARMS.values() if arm.color]
+    for arm in ARMS.values():
+        assert arm.told({}) and "{" not in arm.told({}) and bool(arm.made) == bool(arm.remade)
+    assert ARMS["shuffled"].told({"shuffled": "words mixed"}).endswith("with their words mixed")
+
+
+def test_traits_and_sources_of_models():
+    found = {name: (arm.trait(OWL), arm.source(OWL)) for name, arm in ARMS.items()}
+    assert found["treated"] == found["teacher"] == found["unfiltered"] == found["foreign"] == (OWL, OWL)
+    assert found["neutral"] == found["foreign-neutral"] == ("animals/neutral", "animals/neutral")
+    assert found["control"] == found["untrained"] == (None, BASE)
+    assert found["shuffled"] == (OWL, f"shuffled/{OWL}") and found["random"] == (None, "random")
+    assert origin(f"shuffled/{OWL}") == (ARMS["shuffled"], OWL) and origin("random") == (ARMS["random"], BASE)
+    assert not origin(OWL) and not origin(BASE) and not origin("random/owl") and not origin("shuffled")
+
+
+def test_a_spec_s_arms_and_models_are_those_of_its_plan():
+    spec = mini.spec(traits=[OWL, "animals/cat", "trees/oak"], ablation_traits=["trees/oak"])
+    planned = {(s.arm, s.trait, s.source) for unit in plan(spec, 6) for s in unit.slots if s.arm in ARMS}
+    ours = {(arm.name, *model) for arm in asked(spec) if arm.role != "read" for model in models(arm, spec)}
+    neutral_teachers = {("teacher", f"{f}/neutral", f"{f}/neutral") for f in spec.families}
+    assert planned == ours | neutral_teachers
+    assert {arm.name for arm in asked(mini.spec(ablations=[], ablation_traits=[]))} == {
+        *DEFAULT,
+        *("untrained", "teacher"),
+    }
+
+
+def test_groups_of_arms():
+    assert MAIN == ("treated", "neutral", "control") and CLEAN == ("neutral", "control")
+    assert [name for name, arm in ARMS.items() if arm.kinds == ("hard",)] == [
+        "shuffled",
+        "random",
+        "unfiltered",
+    ]
