@@ -21,6 +21,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 runtime.prepare()
 
 
+def pytest_configure(config):
+    # Tests start some hundred interpreters. Where Python is told to write no bytecode beside its sources, each
+    # would compile transformers and marimo once more, which takes longer than all that it then does.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", "") and not os.environ.get("PYTHONPYCACHEPREFIX"):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(config.cache.mkdir("bytecode"))
+
+
 # Two processes take a file at a time: the longest first, so that neither waits for the other at the end.
 LONGEST = (
     *("pipeline/test_run", "apps/test_audit", "apps/test_experiment", "audit/test_examine", "cli/test_main"),
