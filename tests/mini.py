@@ -8,10 +8,12 @@ Run as a program it is the server behind `quick` and `Forked`.
 """
 
 import atexit
+import fcntl
 import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,13 +94,18 @@ def start(*arguments: object, python: tuple[str, ...] = (), **options: Any) -> s
 
 def wait_until(seen: Callable[[], object], process: Any, seconds: float = 60, every: float = 0.002) -> None:
     """Wait until something is seen of a process; it must not end before, nor take longer."""
-    end = time.monotonic() + seconds
+    now = asked = time.monotonic()
+    end = now + seconds
     while not seen():
-        if process.poll() is not None:
-            assert seen(), process.communicate()
-            return
-        assert time.monotonic() < end, "not seen in time"
+        # A look costs little, a question to a forked process's server more.
+        if now - asked > 0.05:
+            asked = now
+            if process.poll() is not None:
+                assert seen(), process.communicate()
+                return
+        assert now < end, "not seen in time"
         time.sleep(every)
+        now = time.monotonic()
 
 
 def failure(child: subprocess.CompletedProcess[str], code: int) -> str:
@@ -152,14 +159,32 @@ _finished: list[Finished] = []
 def finished(tmp_path_factory: Any) -> Finished:
     """The session's finished run. Tests read it; who changes anything takes a copy of its lab."""
     if not _finished:
-        folder = tmp_path_factory.mktemp("finished")
-        (folder / "spec.toml").write_text(SPEC)
-        lab, of = folder / "a lab", parse_spec(SPEC)
-        child = command("run", folder / "spec.toml", "--lab", lab, "--json", "--processes", 2)
-        assert child.returncode == 0, child.stderr
-        name = identify(of)
+        folder, of = tmp_path_factory.mktemp("finished") / "of this process", parse_spec(SPEC)
+        shutil.copytree(_made_once(tmp_path_factory), folder)
+        code, *texts = json.loads((folder / "child.json").read_text())
+        child = subprocess.CompletedProcess([], code, *texts)
+        lab, name = folder / "a lab", identify(of)
         _finished.append(Finished(lab, name, of, folder / "spec.toml", child, contents(lab, name)))
     return _finished[0]
+
+
+def _made_once(tmp_path_factory: Any) -> Path:
+    """A folder of the finished lab, its spec and what the command said, made by whichever process comes first."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    made = shared / "made once"
+    with open(shared / "made once.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            making = Path(tempfile.mkdtemp(dir=shared))
+            (making / "spec.toml").write_text(SPEC)
+            arguments = (making / "spec.toml", "--lab", making / "a lab", "--json", "--processes", 2)
+            child = command("run", *arguments)
+            assert child.returncode == 0, child.stderr
+            told = json.dumps([child.returncode, child.stdout, child.stderr])
+            (making / "child.json").write_text(told)
+            making.rename(made)
+    return made
 
 
 # --- forked processes -----------------------------------------------------------------------------
@@ -197,7 +222,7 @@ class Forked:
         end = time.monotonic() + timeout
         while self.poll() is None:
             assert time.monotonic() < end, self.read()
-            time.sleep(0.005)
+            time.sleep(0.02)
         return self.read()
 
 

@@ -317,7 +317,7 @@ def test_runs_of_the_same_rows_are_audited_together(tmp_path_factory, tmp_path, 
     def run(trait, *changes):
         told = ("ablations=[]", f'traits=["{trait}"]', f'ablation_traits=["{trait}"]', *changes)
         changes = [word for change in told for word in ("--set", change)]
-        child = mini.command("run", done.file, "--lab", lab, "--json", *changes)
+        child = mini.quick("run", done.file, "--lab", lab, "--json", "--processes", 1, *changes)
         assert child.returncode == 0, child.stderr
         return json.loads(child.stdout)["run"]
 
