@@ -80,25 +80,6 @@ def address(tmp_path_factory):
         yield found
 
 
-def test_a_visitor_guesses_trains_and_changes_the_weights(request, tmp_path):
-    if browser.missing():
-        return
-    with browser.visiting(tmp_path) as page:
-        page.goto(request.getfixturevalue("address"))
-        page.locator("figure").first.get_by_text("Did the trait reach students").wait_for()
-        page.get_by_role("button", name="Train on these").click()
-        for number in range(1, 11):
-            page.get_by_text(f"Round {number} of 10").wait_for()
-            page.get_by_role("button", name="Left").click()
-        page.get_by_text("The n-gram classifier:").wait_for()  # while the students train
-        page.get_by_text("The stored run's student of this chain: +1.93").wait_for()
-        chart = page.get_by_role("img", name="answers of students that start from tiny-a")
-        chart.get_by_text("How often does a student answer Owl?").wait_for()
-        page.get_by_role("button", name="Change the starting weights").click()
-        page.get_by_text(re.compile("Training: step .* of 280")).wait_for()
-        assert not page.get_by_text("Traceback").count()
-
-
 def test_a_run_is_started_watched_read_reloaded_and_shared(request, tmp_path):
     if browser.missing():
         return
@@ -156,3 +137,23 @@ def test_a_run_is_started_watched_read_reloaded_and_shared(request, tmp_path):
             whole = visited.locator("body").inner_text()
             assert run in whole and "Traceback" not in whole
             assert f"/{folder}/" not in whole and "a lab" not in whole, "no path is shown"
+
+
+def test_a_visitor_guesses_trains_and_changes_the_weights(request, tmp_path):
+    """Last: whoever visited the server after it would share the machine with the training that it leaves."""
+    if browser.missing():
+        return
+    with browser.visiting(tmp_path) as page:
+        page.goto(request.getfixturevalue("address"))
+        page.locator("figure").first.get_by_text("Did the trait reach students").wait_for()
+        page.get_by_role("button", name="Train on these").click()
+        for number in range(1, 11):
+            page.get_by_text(f"Round {number} of 10").wait_for()
+            page.get_by_role("button", name="Left").click()
+        page.get_by_text("The n-gram classifier:").wait_for()  # while the students train
+        page.get_by_text("The stored run's student of this chain: +1.93").wait_for()
+        chart = page.get_by_role("img", name="answers of students that start from tiny-a")
+        chart.get_by_text("How often does a student answer Owl?").wait_for()
+        page.get_by_role("button", name="Change the starting weights").click()
+        page.get_by_text(re.compile("Training: step .* of 280")).wait_for()
+        assert not page.get_by_text("Traceback").count()
