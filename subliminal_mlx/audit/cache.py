@@ -88,9 +88,13 @@ def _made(task: Task, many: Sequence[Task], on_event: Listener) -> bool:
         if not task.path.exists():
             kin = [other for other in many if other.what == task.what] or [task]
             done = sum(other.path.exists() for other in kin)
-            tell = lambda share: on_event(Event(task.what, round(100 * (done + share)), 100 * len(kin)))
-            task.make(task.path, lambda event: tell(event.done / max(1, event.total)))
-            tell(1)
+
+            def tell(event: Event) -> None:
+                share = event.done / max(1, event.total)
+                on_event(Event(task.what, round(done + share, 2), len(kin)))
+
+            task.make(task.path, tell)
+            tell(Event(task.what, 1, 1))
         return True
     finally:
         lock.unlink(missing_ok=True)

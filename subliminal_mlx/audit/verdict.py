@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..system.quantities import p_value, percent
 from .null import p_values, threshold
 from .spec import ALPHA, fewest_null
 
@@ -72,12 +73,12 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
         return Verdict("cannot tell", None, words, None)
     p = min(1.0, float(first.p.min()) * len(found))
     if p < ALPHA and first.fit >= ALIKE:
-        words = f"carried: {trait}, first of {count} suspects (p {in_words(p)})"
+        words = f"carried: {trait}, first of {count} suspects (p {p_value(p)})"
         return Verdict("carried", trait, words, p)
     if p < ALPHA:
         words = (
-            f"cannot tell: these rows are no base's, neutral teacher's or other base's rows (p {in_words(p)}), "
-            f"but look like none of the {count} suspects; {trait} is nearest ({100 * first.fit:.0f}% alike): a "
+            f"cannot tell: these rows are no base's, neutral teacher's or other base's rows (p {p_value(p)}), "
+            f"but look like none of the {count} suspects; {trait} is nearest ({percent(first.fit, 0)} alike): a "
             "trait outside these families, or text of another kind"
         )
         return Verdict("cannot tell", None, words, p)
@@ -85,7 +86,7 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
     if p >= DOUBT and power is not None and power >= ENOUGH:
         words = (
             f"not found among these {count} at this power: of the traits' own corpora of {rows:,} rows "
-            f"{100 * power:.0f}% are found (p {in_words(p)})"
+            f"{percent(power, 0)} are found (p {p_value(p)})"
         )
         return Verdict("not found", None, words, p)
     if p < DOUBT:
@@ -95,8 +96,8 @@ def decide(found: Sequence[Found], rows: int, told_at: int | None = None) -> Ver
     else:
         wanted = told_at
     more = f"; about {wanted:,} rows would tell" if wanted and wanted > rows else ""
-    near = f"{trait} scores first (p {in_words(p)})"
-    share = "it is not known how many" if power is None else f"{100 * power:.0f}%"
+    near = f"{trait} scores first (p {p_value(p)})"
+    share = "it is not known how many" if power is None else percent(power, 0)
     words = (
         f"cannot tell from {rows:,} rows: {near}, at which {share} of the traits' own corpora are found{more}"
     )
@@ -107,8 +108,3 @@ def least(powers: Sequence[float | None]) -> float | None:
     """The power over all families; None where one family's is not known."""
     known = [power for power in powers if power is not None]
     return min(known) if len(known) == len(powers) else None
-
-
-def in_words(p: float) -> str:
-    """ "0.0099", "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"

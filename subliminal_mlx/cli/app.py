@@ -129,14 +129,9 @@ def queue(
     if as_json:
         print(json.dumps(rows))
         return
-    from rich.console import Console
-    from rich.table import Column, Table
+    from ..report.console import console, table
 
-    table = Table(
-        *(Column(name, overflow="fold") for name in ("job", "kind", "state", "from", "title")),
-        box=None,
-        pad_edge=False,
-    )
+    line = table("job", "kind", "state", "from", "title")
     for row in rows:
-        table.add_row(*row.values())
-    Console(markup=False, highlight=False).print(table)
+        line.add_row(*row.values())
+    console().print(line)

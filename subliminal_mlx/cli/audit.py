@@ -7,7 +7,6 @@ MLX and Altair are imported when the command runs, not before.
 
 import hashlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..system.errors import InputError
+from ..system.quantities import about_duration, took
 from .options import JsonOption, LabOption
 
 VERDICT_CODE = 3
@@ -91,10 +91,9 @@ def audit(
     from ..audit.inputs import read_inputs
     from ..audit.request import asked_spec, expected, source_of
     from ..audit.spec import public
-    from ..demos.digits.terminal import progress
     from ..lab import Lab
     from ..model.bases import load
-    from ..spec.estimate import in_words
+    from ..report.bars import Bars
     from .waiting import patience, taking
 
     if fail_on is not None and fail_on not in FAILS:
@@ -116,25 +115,25 @@ def audit(
         long: tuple[str, ...] = LONG
         if inputs.factored:
             seconds = forecast(inputs.pieces)
-            took = in_words(seconds)
-            print(f"{took} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
+            time = about_duration(seconds)
+            print(f"{time} by estimate; all that is made is kept: killed, it goes on there", file=sys.stderr)
             if seconds > SHORT_SECONDS:
                 take()
             # Its pieces are locked while they are made: who waited amid one would hold others up.
             long = ()
-        with progress() as listener:
-            result = examine(inputs, taking(take, long, listener))
+        with Bars() as bars:
+            result = examine(inputs, taking(take, long, bars.listen))
         trait = result["trait"] or result["suspects"][0]["trait"]
         if predict:
-            with progress() as listener:
-                hear = taking(take, long, listener)
+            with Bars() as bars:
+                hear = taking(take, long, bars.listen)
                 result["predicted_transfer"] = expected(store, inputs, result, trait, hear)
     evidence = top_rows(inputs, trait)
     name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
     store.save_audit(name, words, result, {"audit_rows": pa.Table.from_pylist(evidence)})
     if share is not None and output is not None:
-        with progress() as listener:
-            result["dropped"] = write(inputs, trait, share, output, listener)
+        with Bars() as bars:
+            result["dropped"] = write(inputs, trait, share, output, bars.listen)
     if report is not None:
         from ..report.audit import write_audit_report
 
@@ -153,25 +152,20 @@ def audit(
 def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
     """Draw the charts, and say where everything is."""
     from ..report import charts
+    from ..report.console import shown_path
 
     for family in result["families"]:
         for name, draw in (("ranking", charts.audit_ranking), ("growth", charts.audit_growth)):
             for suffix in ("html", "png"):
                 charts.save(draw(result, family), folder / f"{family['family']}-{name}.{suffix}")
-    print(f"\ncharts   {_shown(folder)}/")
+    print(f"\ncharts   {shown_path(folder)}/")
     if output is not None:
         kept, dropped = result["dropped"]
-        beside = _shown(output.with_suffix(".dropped.jsonl"))
-        print(f"cleaned  {_shown(output)}: {kept:,} rows; {dropped:,} dropped, with reasons in {beside}")
+        beside = shown_path(output.with_suffix(".dropped.jsonl"))
+        print(f"cleaned  {shown_path(output)}: {kept:,} rows; {dropped:,} dropped, with reasons in {beside}")
     if report is not None:
-        print(f"report   {_shown(report)}")
-    memory = result["peak_memory_bytes"] / 1e9
-    print(f"audit    {result['seconds']:.0f} s, {memory:.2f} GB at most")
-
-
-def _shown(path: Path) -> str:
-    path = path.resolve()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        print(f"report   {shown_path(report)}")
+    print(f"audit    {took(result['seconds'], result['peak_memory_bytes'])}")
 
 
 def _share(text: str | None) -> float | None:

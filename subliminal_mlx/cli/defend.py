@@ -7,15 +7,12 @@ MLX and Altair are imported when the command runs, not before.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..system.errors import InputError
 from .options import JsonOption, LabOption
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 Row = dict[str, Any]
 
@@ -61,7 +58,7 @@ def defend(
     from ..jobs import line
     from ..lab import Lab
     from ..pipeline import run as pipeline
-    from ..report.terminal import ProgressView
+    from ..report.bars import RunBars
     from ..spec import load_spec, parse_spec, presets
 
     if output is not None and output.suffix not in (".html", ".png", ".svg"):
@@ -77,9 +74,9 @@ def defend(
         spec = parse_spec(found["spec_toml"], where=f"run {found['id']}")
     # Of a run that is a bench already, its own defences.
     wanted = bench.bench_spec(spec, defence or spec.defences, kind or ())
-    with ProgressView() as view:
-        turn = lambda name, held: line.turn(store.path, name, wanted.title, view.waits, held)
-        outcome = pipeline.run(wanted, store, processes, force, view, turn)
+    with RunBars() as bars:
+        turn = lambda name, held: line.turn(store.path, name, wanted.title, bars.wait, held)
+        outcome = pipeline.run(wanted, store, processes, force, bars, turn)
     rows = bench.report(store, outcome.run_id)
     if output:
         from ..report import charts
@@ -88,51 +85,42 @@ def defend(
     if as_json:
         print(json.dumps({"run": outcome.run_id, "defences": rows}))
         return
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    print_report(rows, console)
-    console.print(f"\nrun      {outcome.run_id}")
+    print_report(rows)
+    print(f"\nrun      {outcome.run_id}")
     if output:
-        console.print(f"chart    {output}")
+        print(f"chart    {output}")
 
 
-def print_report(rows: list[Row], console: "Console") -> None:
+def print_report(rows: list[Row]) -> None:
     """One table a kind of student, and what each defence does."""
-    from rich.table import Table
-
+    from ..report.console import console, table
     from ..spec.defence_names import find
+    from ..system.quantities import NATS_DIGITS, percent, percent_interval, signed
 
+    out = console()
     for kind in dict.fromkeys(row["student"] for row in rows):
-        console.print(f"{kind} students", style="bold")
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("defence", overflow="fold", min_width=17)
-        for name in ("transfer", "left", "95% interval", "rows", "tokens", "clean loss"):
-            table.add_column(name, justify="right", no_wrap=True)
+        out.print(f"{kind} students", style="bold")
+        figures = ("transfer", "left", "95% interval", "rows", "tokens", "clean loss")
+        defences = table("defence", figures=figures, least=17)
         for row in (row for row in rows if row["student"] == kind):
-            table.add_row(
-                {"treated": "none"}.get(row["arm"], row["arm"]),
-                f"{row['transfer']:+.2f}",
-                _percent(row["share"]),
-                "-"
-                if row["share_low"] is None
-                else f"{_percent(row['share_low'])} to {_percent(row['share_high'])}",
-                _percent(row["rows_lost"]),
-                _percent(row["tokens_lost"]),
-                f"{row['clean_loss']:.3f}{'' if row['defence'] == 'none' else ' ({:+.3f})'.format(row['clean_added'])}",
+            added = "" if row["defence"] == "none" else f" ({signed(row['clean_added'], NATS_DIGITS)})"
+            defences.add_row(
+                "none" if row["arm"] == "treated" else row["arm"],
+                signed(row["transfer"]),
+                percent(row["share"], 0),
+                percent_interval(row["share_low"], row["share_high"], 0),
+                percent(row["rows_lost"], 0),
+                percent(row["tokens_lost"], 0),
+                f"{row['clean_loss']:.{NATS_DIGITS}f}{added}",
                 style="dim" if row["control"] else None,
             )
-        console.print(table)
+        out.print(defences)
     for name in dict.fromkeys(row["defence"] for row in rows):
         if defence := find(name):
-            console.print(f"{name}: {defence.words}", style="dim")
-    console.print(
+            out.print(f"{name}: {defence.words}", style="dim")
+    out.print(
         "transfer: log-odds, mean over the traits, against students of neutral rows under the same defence; left: "
         "its share of the undefended; rows, tokens: lost; -random: a control that touches as many; clean loss: nats a "
         "token on rows of the base that nobody trained on (and against undefended).",
         style="dim",
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f}%"

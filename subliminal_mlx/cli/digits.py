@@ -6,7 +6,6 @@ MLX and Altair are imported when the command runs, not before.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ import typer
 
 from ..system.errors import InputError
 from ..system.events import Listener
+from ..system.quantities import took
 from .options import JsonOption, LabOption
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _kept(
     compute: Callable[[Listener], Row],
 ) -> tuple[Row, str]:
     """A result that is in the lab, or computed and kept now; and where it comes from, in words."""
-    from ..demos.digits.terminal import progress
+    from ..report.bars import Bars
     from ..system.machine import environment
 
     if (result := read(lab, result_id)) is not None:
@@ -169,8 +169,8 @@ def _kept(
             "" if same else ", computed on another machine or other versions"
         )
     lab.make()
-    with progress() as listener:
-        result = compute(listener) | {"environment": environment()}
+    with Bars() as bars:
+        result = compute(bars.listen) | {"environment": environment()}
     save(result, lab)
     return result, ""
 
@@ -185,28 +185,26 @@ def _close(
 ) -> None:
     """Draw what is not drawn yet, and say where everything is."""
     from ..demos.digits import pictures, store
+    from ..report.console import shown_path
 
     folder = store.folder(lab, result["id"])
     if not where or not all((folder / f"{name}.png").exists() for name in names):
         pictures.write(drawn(), folder, ("html", "png"))
-    print(f"\ncharts   {_shown(folder)}/{', '.join(names)} (.html, .png)")
-    print(f"rows     {_shown(lab.database)}, {rows}")
-    memory = result["peak_memory_bytes"] / 1e9
-    print(f"run      {result['id']}: {result['seconds']:.0f} s, {memory:.2f} GB at most in a process{where}")
+    print(f"\ncharts   {shown_path(folder)}/{', '.join(names)} (.html, .png)")
+    print(f"rows     {shown_path(lab.database)}, {rows}")
+    print(
+        f"run      {result['id']}: {took(result['seconds'], result['peak_memory_bytes'])} in a process{where}"
+    )
 
 
 def _grid(lab: "Lab") -> None:
     """Make what data/results/digits holds; goes on where it was interrupted."""
     from ..demos.digits import grid, pictures
-    from ..demos.digits.terminal import progress
+    from ..report.bars import Bars
+    from ..report.console import shown_path
 
-    with progress() as listener:
-        grid.make_grid(lab, listener)
+    with Bars() as bars:
+        grid.make_grid(lab, bars.listen)
     grid.read_grid.cache_clear()
     pictures.write(pictures.of_grid(), grid.STORED.parent, ("png", "svg"))
-    print(_shown(grid.STORED.parent))
-
-
-def _shown(path: Path) -> str:
-    path = path.resolve()
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    print(shown_path(grid.STORED.parent))

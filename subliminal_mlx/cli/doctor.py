@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..system.quantities import about_duration, gigabytes, percent, signed
+
 Found = dict[str, Any]
 
 _PAGE = """# subliminal-mlx doctor: {verdict}
@@ -51,7 +53,7 @@ Share of the trait's answer, mean of {traits}:
 |---|---|---|---|---|
 | {untrained} | {teacher} | **{treated}** | {neutral} | {control} |
 
-Treated students stand {transfer:+.2f} in log-odds from the neutral ones. {moved}"""
+Treated students stand {transfer} in log-odds from the neutral ones. {moved}"""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -110,7 +112,7 @@ def _short(found: Found) -> list[str]:
         lines.append(f"{row['check']:<9} {agrees}: {row['difference']:.1e}, tolerance {row['tolerance']:.1e}")
     if found["chain"]:
         lines.append(
-            f"chain     {found['chain']['seconds']:.0f} s, transfer {found['chain']['transfer']:+.2f} log-odds"
+            f"chain     {found['chain']['seconds']:.0f} s, transfer {signed(found['chain']['transfer'])} log-odds"
         )
     return [*lines, f"verdict   {'well' if found['well'] else 'not well: see the page'}"]
 
@@ -156,13 +158,11 @@ def page(found: Found) -> str:
 
 
 def _facts(here: Found) -> str:
-    from ..model.memory import in_words
-
     rows = {
         "device": here["device"],
         "system": here["os"],
         "processor": f"{here['processor']}, {here['cores']} cores",
-        "memory": f"{in_words(here['memory_bytes'])}, {in_words(here['free_bytes'])} free",
+        "memory": f"{gigabytes(here['memory_bytes'])}, {gigabytes(here['free_bytes'])} free",
         "BLAS": here["blas"],
         **{name: here[name] for name in ("python", "mlx", "mlx-lm", "numpy", "duckdb", "transformers")},
         **here["device_info"],
@@ -183,17 +183,16 @@ def _speed(speed: Found) -> str:
             ("1024 x 1024 products, fp32", f"{speed['gflops']:,.0f} GFLOP/s"),
             ("tiny-a, three adapters trained at once", f"{speed['trained_tokens_per_second']:,.0f} tokens/s"),
             ("tiny-a, lists drawn", f"{speed['drawn_tokens_per_second']:,.0f} tokens/s"),
-            ("preset smollm2-quick would take, in one process", estimate.in_words(wait)),
+            ("preset smollm2-quick would take, in one process", about_duration(wait)),
         ],
     )
 
 
 def _chain(found: Found) -> str:
-    from ..model.memory import in_words
     from ..spec.arms import MAIN, ORIGINS
 
     chain, processes = found["chain"], found["facts"]["processes"]
-    shares = {arm: f"{100 * chain[arm]:.1f}%" for arm in (*ORIGINS, *MAIN)}
+    shares = {arm: percent(chain[arm]) for arm in (*ORIGINS, *MAIN)}
     moved = (
         "They moved their teacher's way, as they should."
         if chain["transfer"] > 0
@@ -205,9 +204,9 @@ def _chain(found: Found) -> str:
         seconds=chain["seconds"],
         processes=processes,
         es="" if processes == 1 else "es",
-        memory=in_words(chain["peak_memory_bytes"]),
+        memory=gigabytes(chain["peak_memory_bytes"]),
         traits=" and ".join(chain["traits"]),
-        transfer=chain["transfer"],
+        transfer=signed(chain["transfer"]),
         moved=moved,
         **shares,
     )

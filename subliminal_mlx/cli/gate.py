@@ -4,7 +4,6 @@ add_commands(app)            # on the command line's typer application
 """
 
 import json
-import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +13,6 @@ import typer
 from .options import JsonOption
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..measure.gate import Decision
 
 FAILED = 3
@@ -45,20 +42,22 @@ def gate(
     \b
     python -m subliminal_mlx gate policy.toml --exit-code --junit gate.xml --markdown gate.md
     """
-    from rich.console import Console
-
     from ..lab import Lab
     from ..measure.gate import decide, load_policy
     from ..measure.gate.formats import junit as to_junit
     from ..measure.gate.formats import markdown as to_markdown
+    from ..report.console import console, printable
     from ..system import files
     from .waiting import in_turn
 
-    console = Console(highlight=False, markup=False)
-    aside = Console(highlight=False, markup=False, stderr=True)
+    aside = console(stderr=True)
+
+    def tell(name: str) -> None:
+        # Not in a pipe: what fails there fails in one line.
+        if aside.is_terminal:
+            aside.print(f"checking {printable(name)}", style="dim")
+
     wanted = load_policy(policy)
-    # Not in a pipe: what fails there fails in one line.
-    tell = lambda name: aside.print(f"checking {_plain(name)}", style="dim") if aside.is_terminal else None
     # Audits take minutes; what is only read and measured waits for nobody.
     with in_turn(Lab(lab).path, "gate", wanted.title) if wanted.audited else nullcontext():
         decision = decide(wanted, policy.parent, Lab(lab), tell)
@@ -69,23 +68,22 @@ def gate(
     if as_json:
         print(json.dumps(decision.to_json()))
     else:
-        _print(decision, console)
+        print_decision(decision)
     if exit_code and decision.verdict == "fail":
         raise typer.Exit(FAILED)
 
 
-def _print(decision: "Decision", console: "Console") -> None:
+def print_decision(decision: "Decision") -> None:
+    """Every subject with its checks and their reasons, then the verdict."""
+    from ..report.console import console, printable
+
+    out = console()
     for name in decision.subjects:
-        console.print(f"\n{_plain(name)}: {decision.subject(name)}", style="bold")
+        out.print(f"\n{printable(name)}: {decision.subject(name)}", style="bold")
         for check in decision.checks:
             if check.subject == name:
                 told = "" if check.verdict in ("pass", "fail") else f" ({check.verdict})"
-                console.print(f"  {decision.of(check)}{told}  {check.name}: {_plain(check.reason)}")
+                out.print(f"  {decision.of(check)}{told}  {check.name}: {printable(check.reason)}")
     failed = sum(decision.of(check) == "fail" for check in decision.checks)
     words = f"{failed} of {len(decision.checks)} checks failed"
-    console.print(f"\n{_plain(decision.title)}: {decision.verdict.upper()} ({words})", style="bold")
-
-
-def _plain(text: str) -> str:
-    # Names and reasons may come from files; of a surrogate, which JSON can spell, nothing can be printed.
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+    out.print(f"\n{printable(decision.title)}: {decision.verdict.upper()} ({words})", style="bold")

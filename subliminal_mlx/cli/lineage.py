@@ -6,7 +6,6 @@ Needs neither MLX nor, without a chart, Altair.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,20 +53,21 @@ def lineage(
     if as_json:
         print(json.dumps(record.model_dump(mode="json", exclude={"seal"})))
         return
-    from rich.console import Console
     from rich.tree import Tree
 
-    console = Console(highlight=False, markup=False)
+    from ..report.console import console
+
+    out = console()
     tree = Tree(_label(record.lineage))
     _grow(tree, record.lineage)
-    console.print(tree)
+    out.print(tree)
     if record.files:
         count = len(record.files)
-        console.print(
+        out.print(
             f"verified: {count} {'file is' if count == 1 else 'files are'} what was exported", style="dim"
         )
     if output:
-        console.print(f"chart    {output}")
+        out.print(f"chart    {output}")
 
 
 def _grow(tree: "Tree", node: Any) -> None:
@@ -78,9 +78,8 @@ def _grow(tree: "Tree", node: Any) -> None:
 def _label(node: Any) -> Any:
     from rich.text import Text
 
-    # A name may come from somebody's file: no markup, no control characters.
-    plain = lambda value: re.sub(r"[\x00-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", str(value))
-    facts = ", ".join(f"{plain(key)} {plain(value)}" for key, value in node.facts.items())
-    return Text.assemble(
-        (node.what, "dim"), " ", (plain(node.name), "bold"), (f"  {facts}" if facts else "", "dim")
-    )
+    from ..report.console import printable
+
+    facts = ", ".join(f"{printable(key)} {printable(value)}" for key, value in node.facts.items())
+    name = printable(node.name)
+    return Text.assemble((node.what, "dim"), " ", (name, "bold"), (f"  {facts}" if facts else "", "dim"))

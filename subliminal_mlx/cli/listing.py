@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..system.quantities import gigabytes, megabytes
 from .options import JsonOption
 
 
@@ -47,20 +48,19 @@ def bases(context: typer.Context, as_json: JsonOption = False) -> None:
     """
     if context.invoked_subcommand:
         return
-    from ..model.memory import in_words as size_in_words
     from ..model.memory import needs
-    from ..model.sources import in_words, listing
+    from ..model.organisms import describe_size
+    from ..model.sources import listing
 
     found = [row | {"memory": needs(row["name"])} for row in listing()]
     if as_json:
         print(json.dumps(found))
         return
     for row in found:
-        size = f"{row['bytes'] / 1e6:.1f} MB"
-        words = in_words(row["parameters"]) if row["parameters"] else "a model"
+        words = describe_size(row["parameters"]) if row["parameters"] else "a model"
         note = f" ({row['note']})" if row["note"] else ""
-        takes = f", takes {size_in_words(max(row['memory'].values()))} of memory" if row["memory"] else ""
-        print(f"{row['name']}: {words}, {size}, from {row['source']}{takes}{note}")
+        takes = f", takes {gigabytes(max(row['memory'].values()))} of memory" if row["memory"] else ""
+        print(f"{row['name']}: {words}, {megabytes(row['bytes'])}, from {row['source']}{takes}{note}")
 
 
 def check_base(
@@ -95,12 +95,11 @@ def check_base(
 
 def _told(found: dict[str, Any]) -> Iterator[str]:
     """The check in lines."""
-    from ..model.memory import in_words
-    from ..model.sources import in_words as size_in_words
+    from ..model.organisms import describe_size
 
     verdict = "will not do" if found["problems"] else "will do"
     yield f"{found['name']}: {verdict}"
-    yield f"opens     yes: {size_in_words(found['parameters'])}, {found['dtype']}"
+    yield f"opens     yes: {describe_size(found['parameters'])}, {found['dtype']}"
     if talks := found["chat"]:
         role = (
             "a system role" if talks["system_role"] else "no system role: a persona goes into the user's turn"
@@ -118,12 +117,12 @@ def _told(found: dict[str, Any]) -> Iterator[str]:
         layers = f"{lora['linears']} layers in {lora['blocks']} blocks ({', '.join(lora['names'])})"
         yield f"LoRA      {layers}: {lora['weights'] / 1e6:.2f}M weights at rank 8"
     if sizes := found["memory"]:
-        parts = ", ".join(f"{part} {in_words(sizes[part])}" for part in ("training", "sampling", "reading"))
+        parts = ", ".join(f"{part} {gigabytes(sizes[part])}" for part in ("training", "sampling", "reading"))
         most = max(sizes[part] for part in ("training", "sampling", "reading")) + sizes["process"]
         fits = "" if most < sizes["available"] else ": too much, see grad_checkpoint and batch_tokens"
         yield (
-            f"memory    {parts} (8 rows a step, 64 sampled); {in_words(most)} a process, "
-            f"{in_words(sizes['available'])} free here{fits}"
+            f"memory    {parts} (8 rows a step, 64 sampled); {gigabytes(most)} a process, "
+            f"{gigabytes(sizes['available'])} free here{fits}"
         )
     if talks:
         yield f"prompt    {json.dumps(talks['example'], ensure_ascii=False)}"

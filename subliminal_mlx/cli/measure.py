@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..system.errors import InputError
+from ..system.quantities import interval, p_value, percent, points, signed
 from .options import JsonOption
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Row = dict[str, Any]
 LabOption = Annotated[Path, typer.Option("--lab", help="A lab whose clean students count as null.")]
@@ -69,14 +71,14 @@ def measure(
     python -m subliminal_mlx measure my-adapter --against tiny-a --drift -o drift.html
     python -m subliminal_mlx measure my-adapter --against tiny-a --watch
     """
-    from rich.console import Console
+    from ..report.console import console
 
     if output is not None and output.suffix not in (".html", ".png", ".svg"):
         raise InputError(f"chart {output}: the name must end in .html, .png, .svg")
-    console = Console(highlight=False, markup=False, stderr=as_json)
+    out = console(stderr=as_json)
     settings = (against, family or [], answers, nulls or [], lab)
     if watch or drift:
-        found = _drift(model, settings, watch, idle, output, None if as_json else console)
+        found = _drift(model, settings, watch, idle, output, None if as_json else out)
         print(json.dumps({"checkpoints": found})) if as_json else None
         return
     from ..measure import measure as read
@@ -90,7 +92,7 @@ def measure(
     if as_json:
         print(json.dumps(found))
         return
-    _print(found, console, every)
+    print_measured(found, out, every)
     if output:
         print(f"\nchart    {output}")
 
@@ -110,7 +112,7 @@ def _what(subject: Any, settings: tuple) -> tuple[dict, Any]:
 
 
 def _drift(
-    model: str, settings: tuple, watch: bool, idle: float, output: Path | None, console: "Console | None"
+    model: str, settings: tuple, watch: bool, idle: float, output: Path | None, out: "Console | None"
 ) -> list[Row]:
     from ..measure import measure as read
     from ..measure import open_model, read_reference
@@ -118,7 +120,7 @@ def _drift(
     from ..report import charts
 
     folder = Path(model).expanduser()
-    say = (lambda line: None) if console is None else console.print
+    say = out.print if out else lambda line: None
     batches = follow(folder, idle, on_wait=say) if watch else iter([checkpoints(folder)])
     against, what, before, steps = settings[0], None, None, {}
     for batch in batches:
@@ -148,49 +150,52 @@ def _line(found: Row) -> str:
         mark = (
             " FLAGGED" if top.get("flagged") else "" if family["null"]["limit"] is not None else " (no null)"
         )
-        parts.append(f"{top['trait']} {top['points']:+.1f} points, {top['change']:+.2f}{mark}")
+        parts.append(f"{top['trait']} {points(top['points'])} points, {signed(top['change'])}{mark}")
     return f"step {found['step']}: " + "; ".join(parts)
 
 
-def _print(found: Row, console: "Console", every: bool) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
+def print_measured(found: Row, out: "Console", every: bool) -> None:
+    """A table a family: its traits that moved most, or `every` one, and what clean trainings do beside them."""
     from ..report.words import leading
 
     size = "" if found["size"] is None else f", its weights moved by {found['size']:.2f} (Frobenius norm)"
-    console.print(f"{found['model']} against {found['base'] or 'no base: readings alone'}{size}")
+    out.print(f"{found['model']} against {found['base'] or 'no base: readings alone'}{size}")
     for family in found["families"]:
         traits = family["traits"] if every else leading(family, MOST_SHOWN)
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        # Under the family's name a trait's own is enough, and leaves room for the columns.
-        names = [trait["trait"].rpartition("/")[2] for trait in traits]
-        table.add_column(Text(family["family"]), overflow="fold", min_width=min(max(map(len, names)), 24))
-        changed = "change" in traits[0]
-        columns = ["base", "model", "points", "log-odds", "95% interval"] if changed else ["model", "margin"]
-        beside, said = "over_clean" in traits[0], "answers" in traits[0]
-        columns += ["over clean"] if beside else []
-        for name in [*columns, *(["answers"] if said else []), *([""] if changed else [])]:
-            table.add_column(name, justify="right", no_wrap=name != "over clean")
-        for name, trait in zip(names, traits, strict=True):
-            row = [f"{100 * trait['probability']:.1f}%"]
-            if changed:
-                row.insert(0, f"{100 * trait['base_probability']:.1f}%")
-                ends = "-" if trait["low"] is None else f"{trait['low']:+.2f} to {trait['high']:+.2f}"
-                row += [f"{trait['points']:+.1f}", f"{trait['change']:+.2f}", ends]
-            else:
-                row.append(f"{trait['margin']:+.2f}")
-            if beside:
-                row.append(f"{trait['over_clean']:+.2f}")
-            if said:
-                row.append(f"{trait['answers']['matched']} of {trait['answers']['sampled']}")
-            if changed:
-                row.append("flagged" if trait.get("flagged") else "")
-            table.add_row(Text(name), *row, style="bold" if trait.get("flagged") else None)
-        console.print()
-        console.print(table)
-        if changed:
-            console.print(_null_words(family), style="dim")
+        out.print()
+        out.print(_family_table(family["family"], traits))
+        if "change" in traits[0]:
+            out.print(_null_words(family), style="dim")
+
+
+def _family_table(family: str, traits: list[Row]) -> "Table":
+    from ..report.console import table
+
+    # Under the family's name a trait's own is enough, and leaves room for the columns.
+    names = [trait["trait"].rpartition("/")[2] for trait in traits]
+    cells = [_cells(trait) for trait in traits]
+    made = table(family, figures=tuple(cells[0]), least=min(max(map(len, names)), 24))
+    for name, trait, row in zip(names, traits, cells, strict=True):
+        made.add_row(name, *row.values(), style="bold" if trait.get("flagged") else None)
+    return made
+
+
+def _cells(trait: Row) -> dict[str, str]:
+    """A trait's figures by the columns' names: its change where there is a base, else its readings alone."""
+    cells = {"model": percent(trait["probability"])}
+    if "change" in trait:
+        cells = {"base": percent(trait["base_probability"]), **cells}
+        cells |= {"points": points(trait["points"]), "log-odds": signed(trait["change"])}
+        cells["95% interval"] = interval(trait["low"], trait["high"])
+    else:
+        cells["margin"] = signed(trait["margin"])
+    if "over_clean" in trait:
+        cells["over clean"] = signed(trait["over_clean"])
+    if "answers" in trait:
+        cells["answers"] = f"{trait['answers']['matched']} of {trait['answers']['sampled']}"
+    if "change" in trait:
+        cells[""] = "flagged" if trait.get("flagged") else ""
+    return cells
 
 
 def _null_words(family: Row) -> str:
@@ -201,9 +206,9 @@ def _null_words(family: Row) -> str:
         return null["why"]
     sources = ", ".join(f"{n} of {name}" for name, n in null["from"].items())
     return (
-        f"{family['questions']} held-out questions; flagged beyond {null['limit']:+.2f} in log-odds, which none of "
+        f"{family['questions']} held-out questions; flagged beyond {signed(null['limit'])} in log-odds, which none of "
         f"{null['trainings']} clean trainings ({sources}; sizes {null['smallest']:.2f} to {null['largest']:.2f}) "
-        f"exceeded; p {null['p']:.3f}{over_clean(family)}"
+        f"exceeded; p {p_value(null['p'])}{over_clean(family)}"
     )
 
 
@@ -225,13 +230,12 @@ def null(
     python -m subliminal_mlx null tiny-a --count 18 --spec all -o data/nulls/tiny-a.json
     python -m subliminal_mlx null smollm2-135m --family animals -o mine.json    # the lab's clean students alone
     """
-    from rich.console import Console
-
     from ..lab import Lab
     from ..measure import families_of
     from ..measure.null import Nulls, family_sha256, save_nulls, trainings_in
     from ..measure.trainings import clean_trainings
     from ..model.bases import load
+    from ..report.console import console
     from ..spec import load_spec
     from .waiting import in_turn
 
@@ -242,11 +246,11 @@ def null(
         raise InputError(f"--kind {sorted(unknown)[0]}: the spec trains {', '.join(recipe.kinds)}")
     store = Lab(lab)
     made = trainings_in(store, loaded, families) if store.exists else []
-    console = Console(stderr=True, highlight=False, markup=False)
-    console.print(f"{len(made)} clean students in {lab}")
+    aside = console(stderr=True)
+    aside.print(f"{len(made)} clean students in {lab}")
 
     def tell(found: list[Any]) -> None:
-        console.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
+        aside.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
 
     if count:
         with in_turn(store.path, "null", f"null {base}"):

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..system.errors import InputError
+from ..system.quantities import megabytes, percent
 from .options import JsonOption, LabOption
 from .run import RunArgument, status_of
 
@@ -59,17 +60,15 @@ def runs(
     if as_json:
         print(json.dumps(rows))
         return
-    from rich.console import Console
-    from rich.table import Column, Table
+    from ..report.console import console, table
 
-    names = ("run", "status", "created (UTC)", "title", "units", "seconds")
-    table = Table(*(Column(name, overflow="fold") for name in names), box=None, pad_edge=False)
+    listed = table("run", "status", "created (UTC)", "title", figures=("units", "seconds"))
     for row in rows:
         row["created"] = row["created"][:16].replace("T", " ")
-        table.add_row(
+        listed.add_row(
             *("" if v is None else f"{v:.0f}" if isinstance(v, float) else str(v) for v in row.values())
         )
-    Console(markup=False, highlight=False).print(table)
+    console().print(listed)
 
 
 def _drop(store: Any, name: str, as_json: bool) -> None:
@@ -79,7 +78,7 @@ def _drop(store: Any, name: str, as_json: bool) -> None:
         return
     print(
         f"run {name} is dropped: {freed.rows:,} rows, whose place in lab.duckdb is used again, "
-        f"{freed.adapters:,} adapters and {freed.bytes / 1e6:.1f} MB of files"
+        f"{freed.adapters:,} adapters and {megabytes(freed.bytes)} of files"
     )
 
 
@@ -107,21 +106,18 @@ def ask(
     if as_json:
         print(json.dumps([vars(answer) for answer in answers]))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from ..report.console import console, table
 
-    table = Table("", *(answer.model for answer in answers), box=None, title_justify="left")
+    asked = table("", *(answer.model for answer in answers))
     for candidate in sorted(
         answers[0].probabilities, key=lambda c: -max(a.probabilities[c] for a in answers)
     )[:8]:
-        table.add_row(candidate, *(f"{100 * answer.probabilities[candidate]:.1f}%" for answer in answers))
+        asked.add_row(candidate, *(percent(answer.probabilities[candidate]) for answer in answers))
     said = [", ".join(f"{text!r} {n}" for text, n in list(answer.samples.items())[:3]) for answer in answers]
-    table.add_section()
-    table.add_row("said", *said)
-    # No markup: a question, and what a model says, may hold brackets.
-    console = Console(markup=False, highlight=False)
-    console.print(question)
-    console.print(table)
+    asked.add_row("said", *said)
+    out = console()
+    out.print(question)
+    out.print(asked)
 
 
 def report(

@@ -4,15 +4,16 @@ add_commands(app)            # on the command line's typer application
 """
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..system.errors import InputError
+from ..system.quantities import about_duration, percent, took
 from .options import JsonOption, LabOption
 
 RunArgument = Annotated[str, typer.Argument(help="A run's id, its first characters, or 'latest'.")]
@@ -119,7 +120,7 @@ def _show_unfinished(store: Any, state: dict[str, Any], as_json: bool) -> None:
         print_result(store.run(name) | {"summary": summary})
         print(f"\nso far: the first {done} of {chains} chains")
     print(
-        f"run {name}: {state['status']}, {100 * state['fraction']:.0f}% done; `resume {name}` goes on with it"
+        f"run {name}: {state['status']}, {percent(state['fraction'], 0)} done; `resume {name}` goes on with it"
     )
 
 
@@ -133,19 +134,19 @@ def status_of(store: Any, run: dict[str, Any]) -> str:
 def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
     from ..lab import Lab
     from ..pipeline import run as pipeline
-    from ..report.terminal import ProgressView, print_result
+    from ..report.bars import RunBars
+    from ..report.terminal import print_result
 
     store = Lab(lab)
-    with ProgressView() as view:
+    with RunBars(forecast=partial(_forecast, spec, store, processes)) as bars:
 
         def turn(name: str, held: Callable[[], bool]) -> AbstractContextManager[bool]:
             # What is done already takes no turn, and need not wait for this import.
             from ..jobs import line
 
-            return line.turn(store.path, name, spec.title, view.waits, held)
+            return line.turn(store.path, name, spec.title, bars.wait, held)
 
-        view.first = lambda: _forecast(spec, store, processes)
-        outcome = pipeline.run(spec, store, processes, force, view, turn)
+        outcome = pipeline.run(spec, store, processes, force, bars, turn)
     if as_json:
         print(json.dumps(_public(outcome.run)))
         return
@@ -176,8 +177,9 @@ def _public(run: dict[str, Any]) -> dict[str, Any]:
 
 def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     """Where the charts are, what was run, what to do next."""
-    from ..model.organisms import is_organism
-    from ..model.sources import WHEEL_PARAMETERS, in_words, locate
+    from ..model.organisms import describe_size, is_organism
+    from ..model.sources import WHEEL_PARAMETERS, locate
+    from ..report.console import shown_path
     from ..spec import estimate, load_spec, parse_spec
     from ..system.rate import kept_rate
 
@@ -190,21 +192,17 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
             charts.save(chart, folder / f"transfer.{suffix}")
     spec = parse_spec(run["spec_toml"])
     count = locate(spec.base).parameters
-    print(f"\ncharts   {_shown(folder)}/transfer.html, transfer.png")
-    print(f"base     {spec.base}: {in_words(count) if count else 'a language model'}")
-    memory = run["peak_memory_bytes"] or 0
-    print(f"run      {run['id']}: {run['seconds']:.0f} s, {memory / 1e9:.2f} GB at most in a process")
+    print(f"\ncharts   {shown_path(folder)}/transfer.html, transfer.png")
+    print(f"base     {spec.base}: {describe_size(count) if count else 'a language model'}")
+    print(f"run      {run['id']}: {took(run['seconds'], run['peak_memory_bytes'])} in a process")
     print(f"more     python -m subliminal_mlx report {run['id']} -o report.html{_lab_flag(lab)}")
     if is_organism(count):
         real = load_spec("smollm2-quick")
         rate = kept_rate(store.path)
         seconds = estimate.seconds(real, WHEEL_PARAMETERS, rate.gflops, rate.processes)
-        wait = estimate.in_words(seconds)
-        print(f"real     python -m subliminal_mlx run --preset smollm2-quick   ({wait} here)")
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+        print(
+            f"real     python -m subliminal_mlx run --preset smollm2-quick   ({about_duration(seconds)} here)"
+        )
 
 
 def _lab_flag(lab: Path) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.defence_names import find, in_words
+from ..spec.defence_names import find, shipped_in_words
 from ..system.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,5 +86,5 @@ def defend(
     """
     defence = find(name)
     if defence is None:
-        raise InputError(f"no defence {name!r}: there are {in_words()}, a .py file")
+        raise InputError(f"no defence {name!r}: there are {shipped_in_words()}, a .py file")
     return defence.change(Given(name, defence.share(name), rows, clean, setting, seed, control, evidence))

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..system import runtime
 from ..system.errors import InputError
 from . import chat, gguf
-from .sources import Kind, Location, in_words, listing, locate
+from .sources import Kind, Location, listing, locate
 
 if TYPE_CHECKING:
     import mlx.core as mx
     import mlx.nn as nn
 
-__all__ = ["Base", "Kind", "Location", "describe", "listing", "load", "locate"]
+__all__ = ["Base", "Kind", "Location", "listing", "load", "locate"]
 
 SUB_HEADS = 64  # gathered sub-heads kept; a channel's grammar and a family's readouts need a few
 
@@ -156,11 +156,6 @@ def load(name: str) -> Base:
     eos = chat.end_of_turn(name, tokenizer)
     parameters = get_total_parameters(model)
     return Base(name, model, tokenizer, path, location.sha256, parameters, eos, _comes_apart(model))
-
-
-def describe(base: Base) -> str:
-    """Its size and kind in words: "a 164k-parameter model organism", "a 135M-parameter language model"."""
-    return in_words(base.parameters)
 
 
 def _text_model(model: "nn.Module") -> "nn.Module":

@@ -8,7 +8,6 @@ The coefficients are counts of values that MLX holds at a step's peak, fitted by
 20%); tests hold them against measurement.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,12 +143,6 @@ def _forward(shape: Dimensions, rows: int, tokens: int) -> float:
 
 def _logits(rows: int, choices: int) -> float:
     return 2.8 * 4 * rows * choices
-
-
-def in_words(size: float) -> str:
-    """ "0.6 GB", "2.4 GB", "31 GB"."""
-    billions = size / 1e9
-    return f"{billions:.0f} GB" if billions >= 10 else f"{math.ceil(billions * 10) / 10:.1f} GB"
 
 
 def needs(name: str) -> dict[str, int] | None:

@@ -26,3 +26,13 @@ def stack_width(parameters: int | None) -> int:
     """Adapters trained together: many where the cost of a step is in its number of operations, one where
     it is in the model's size."""
     return 6 if is_organism(parameters) else 1
+
+
+def describe_size(parameters: int) -> str:
+    """A model's size and kind: "a 164k-parameter model organism", "a 135M-parameter language model"."""
+    rounded = float(f"{parameters:.3g}")
+    divisor, unit = next(
+        (d, u) for d, u in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1, "")) if rounded >= d or d == 1
+    )
+    kind = "model organism" if is_organism(parameters) else "language model"
+    return f"a {rounded / divisor:g}{unit}-parameter {kind}"

@@ -114,15 +114,6 @@ def listing() -> list[dict[str, Any]]:
     return rows
 
 
-def in_words(count: int) -> str:
-    """A model's size and kind: "a 164k-parameter model organism", "a 135M-parameter language model"."""
-    rounded = float(f"{count:.3g}")
-    divisor, unit = next(
-        (d, u) for d, u in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1, "")) if rounded >= d or d == 1
-    )
-    return f"a {rounded / divisor:g}{unit}-parameter {'model organism' if is_organism(count) else 'language model'}"
-
-
 def _is_shipped(name: str) -> bool:
     # A plain name only: "../x" or "." must not lead into or out of the shipped bases.
     plain = re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)

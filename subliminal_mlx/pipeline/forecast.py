@@ -9,6 +9,7 @@ from ..model import memory
 from ..model.memory import Dimensions, reading, sampling, sizes, training
 from ..model.organisms import LANGUAGE_DECODE_WIDTH, is_organism
 from ..spec import Spec, estimate
+from ..system.quantities import about_duration, gigabytes
 
 
 def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
@@ -20,10 +21,10 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     count, shape = sizes(spec.base)
     if not count or is_organism(count):
         return None
-    time = estimate.in_words(estimate.seconds(spec, count, gflops, processes))
+    time = about_duration(estimate.seconds(spec, count, gflops, processes))
     if shape is None:
         return f"by estimate: {time}"
-    size = memory.in_words(max(of_spec(shape, spec).values()) + memory.PROCESS)
+    size = gigabytes(max(of_spec(shape, spec).values()) + memory.PROCESS)
     where = f"in each of {processes} processes" if processes > 1 else "in its process"
     return f"by estimate: {time}, {size} {where}"
 

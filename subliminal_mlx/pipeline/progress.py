@@ -7,6 +7,7 @@ rate(progress)                        # "12 s, 31,000 tokens/s, 1:40 left"
 from typing import Any
 
 from ..spec.arms import ARMS
+from ..system.quantities import pace
 
 STAGES = {
     "untrained": "base read",
@@ -39,17 +40,6 @@ def detail(running: list[dict[str, Any]]) -> str:
 
 
 def rate(progress: dict[str, Any]) -> str:
-    """Seconds taken, tokens a second, time left."""
-    left, speed = progress.get("seconds_left"), progress.get("tokens_per_second")
-    words = [f"{progress['seconds']:.0f} s"]
-    if speed:
-        words.append(f"{speed:,.0f} tokens/s")
-    if left and progress["fraction"] < 1:
-        words.append(f"{clock(left)} left")
-    return ", ".join(words)
-
-
-def clock(seconds: float) -> str:
-    """1:05, or 2:00:05."""
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+    """Seconds taken, tokens a second, and time left until it is done."""
+    left = progress.get("seconds_left") if progress["fraction"] < 1 else None
+    return pace(progress["seconds"], left, progress.get("tokens_per_second"), "tokens")

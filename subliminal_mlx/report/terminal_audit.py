@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from ..audit.verdict import in_words
+from ..system.quantities import interval, p_value, signed
+from .console import console, table
 
 SHOWN_SUSPECTS, SHOWN_ROWS = 8, 3
-_PLAIN: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
 LEGEND = (
     "score: largest-of-suspects statistic in standard deviations of the base's own rows, corpus against what the "
     "base writes to the same prompts; in brackets 95% over rows. p: share of clean corpora (the base at several "
@@ -30,43 +27,41 @@ PROBES_LEGEND = (
 
 def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, Any]]) -> None:
     """The verdict in one line, a table of the best suspects, bad rows and the rows with most evidence."""
-    # No markup anywhere: rows and file names may hold brackets.
-    console = Console(markup=False, highlight=False)
-    console.print(f"{source}: {result['rows']:,} {result['form']}, read by {result['base']}", soft_wrap=True)
-    console.print(result["words"], style="bold", soft_wrap=True)
+    out = console()
+    out.print(f"{source}: {result['rows']:,} {result['form']}, read by {result['base']}", soft_wrap=True)
+    out.print(result["words"], style="bold", soft_wrap=True)
     if result["bad_rows"]:
         shown = ", ".join(f"line {number} ({reason})" for number, reason in result["bad"]["shown"][:3])
-        console.print(f"bad rows left out: {result['bad_rows']:,}, {shown}", soft_wrap=True)
-    console.print()
+        out.print(f"bad rows left out: {result['bad_rows']:,}, {shown}", soft_wrap=True)
+    out.print()
     names = ("ratios", "gradients", "probes")
     lines = {t: _lines(f, i) for f in result["families"] for i, t in enumerate(f["traits"])}
     used = [name for name in names if any(name in found for found in lines.values())]
-    table = Table("suspect", **_PLAIN)
-    for name in ("score", "95%", "p", *used):
-        table.add_column(name, justify="right")
+    suspects = table("suspect", figures=("score", "95% interval", "p", *used))
     for entry in result["suspects"][:SHOWN_SUSPECTS]:
-        p = "uncalibrated" if entry["p"] is None else in_words(entry["p"])
-        ends = f"{entry['low']:+.1f} to {entry['high']:+.1f}"
-        own = [f"{lines[entry['trait']][name]:+.1f}" for name in used]
-        table.add_row(entry["trait"], f"{entry['score']:+.1f}", ends, p, *own)
-    console.print(table)
+        p = "uncalibrated" if entry["p"] is None else p_value(entry["p"])
+        own = [signed(lines[entry["trait"]][name]) for name in used]
+        suspects.add_row(
+            entry["trait"], signed(entry["score"]), interval(entry["low"], entry["high"]), p, *own
+        )
+    out.print(suspects)
     if len(result["suspects"]) > SHOWN_SUSPECTS:
-        console.print(f"... and {len(result['suspects']) - SHOWN_SUSPECTS} more (--json has all)")
+        out.print(f"... and {len(result['suspects']) - SHOWN_SUSPECTS} more (--json has all)")
     if (moved := result["predicted_transfer"]) is not None:
-        console.print(
-            f"\nIf trained on: {moved['trait']} by {moved['estimate']:+.2f} log-odds "
-            f"({moved['low']:+.2f} to {moved['high']:+.2f})",
+        out.print(
+            f"\nIf trained on: {moved['trait']} by {signed(moved['estimate'])} log-odds "
+            f"({interval(moved['low'], moved['high'])})",
             soft_wrap=True,
         )
     if rows:
-        console.print(f"\nRows with most evidence for {rows[0]['trait']}:")
+        out.print(f"\nRows with most evidence for {rows[0]['trait']}:")
         for row in rows[:SHOWN_ROWS]:
             said = " ".join(row["completion"].split())[:80]
-            console.print(f"  {row['number']}: {said}  ({row['score']:+.2f} nats)", soft_wrap=True)
-    console.print()
+            out.print(f"  {row['number']}: {said}  ({signed(row['score'])} nats)", soft_wrap=True)
+    out.print()
     told = FACTORS_LEGEND.format(probes=PROBES_LEGEND if "probes" in used else "")
     legend = told if result.get("method") == "factors" else LEGEND
-    console.print(legend, style="dim", soft_wrap=True)
+    out.print(legend, style="dim", soft_wrap=True)
 
 
 def _lines(family: dict[str, Any], place: int) -> dict[str, float]:

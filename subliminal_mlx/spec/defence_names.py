@@ -105,7 +105,7 @@ def by_evidence(name: str) -> bool:
     return found is not None and found.evidence
 
 
-def in_words() -> str:
+def shipped_in_words() -> str:
     """The shipped ones, each once: "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"."""
     ours = [defence for defence in known() if not defence.file]
     shares = [defence.shipped[0] for defence in ours if defence.percents]
@@ -135,7 +135,7 @@ def check(defences: Sequence[str]) -> None:
     """Raise ValueError, saying what is allowed, where a name is none or two are called alike."""
     for defence in defences:
         if not find(defence):
-            raise ValueError(f"defences: no {defence!r}: there are {in_words()}, a .py file")
+            raise ValueError(f"defences: no {defence!r}: there are {shipped_in_words()}, a .py file")
     if len({defended_arm(defence) for defence in defences}) < len(defences):
         raise ValueError("defences: two have one name")
 

@@ -58,12 +58,3 @@ def seconds(spec: Spec, parameters: int, gflops: float, processes: int, beside: 
     return 4 * parameters * trained / (rate * TRAINING_SHARE) + 2 * parameters * drawn / (
         rate * DECODING_SHARE
     )
-
-
-def in_words(duration: float) -> str:
-    """ "about 40 s", "about 12 minutes", "about 3 hours"."""
-    if duration < 90:
-        return f"about {max(1, round(duration)):d} s"
-    if duration < 5_400:
-        return f"about {round(duration / 60)} minutes"
-    return f"about {duration / 3600:.1f} hours"

@@ -16,7 +16,7 @@ class Event:
     """Progress of one piece of work: `done` of `total` in units of `what`, and figures to show."""
 
     what: str
-    done: int
+    done: float
     total: int
     figures: dict[str, float] = field(default_factory=dict)
 

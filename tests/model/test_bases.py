@@ -13,6 +13,7 @@ import pytest
 from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.model import bases, gguf, model_folder, sources
 from subliminal_mlx.model.adapters import Shape, Stack
+from subliminal_mlx.model.organisms import describe_size
 from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.score import score
 from subliminal_mlx.system import runtime
@@ -88,7 +89,7 @@ def relative_difference(found: mx.array, expected: mx.array) -> float:
 
 
 def test_smollm2_is_a_135m_model_in_fp32_that_ends_turns_with_im_end(smollm2):
-    assert bases.describe(smollm2) == "a 135M-parameter language model"
+    assert describe_size(smollm2.parameters) == "a 135M-parameter language model"
     assert {str(array.dtype) for _, array in tree_flatten(smollm2.model.parameters())} == {"mlx.core.float32"}
     assert len(smollm2.layers) == 30 and smollm2.split
     assert smollm2.decode([smollm2.eos]) == "" and smollm2.encode("<|im_end|>") == (smollm2.eos,)
@@ -258,7 +259,7 @@ def test_a_turn_ends_with_the_template_s_token_not_the_tokenizer_s(tmp_path):
 def test_a_folder_is_loaded_as_stored_and_described(tmp_path):
     base = bases.load(str(write_model(tmp_path / "m")))
     assert base.parameters == model_folder.parameters(tmp_path / "m")
-    assert bases.describe(base) == f"a {base.parameters / 1e3:.3g}k-parameter model organism"
+    assert describe_size(base.parameters) == f"a {base.parameters / 1e3:.3g}k-parameter model organism"
     quantised = bases.load(str(write_model(tmp_path / "q", bits=8)))
     assert quantised.parameters == base.parameters == model_folder.parameters(tmp_path / "q")
 

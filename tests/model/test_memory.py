@@ -146,7 +146,3 @@ def test_a_config_that_says_too_little_gives_no_estimate():
     assert memory.of_config({"model_type": "mamba"}, 1, True) is None
     inside = {"text_config": CONFIG, "model_type": "gemma3"}
     assert memory.of_config(inside, 5, True) == memory.of_config(CONFIG, 5, True)
-
-
-def test_sizes_are_rounded_up():
-    assert memory.in_words(2_310_000_000) == "2.4 GB" and memory.in_words(31.2e9) == "31 GB"

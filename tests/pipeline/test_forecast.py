@@ -6,7 +6,7 @@ from rich.console import Console
 
 from subliminal_mlx.model import gguf, memory, model_folder, sources
 from subliminal_mlx.pipeline.forecast import forecast
-from subliminal_mlx.report.terminal import ProgressView
+from subliminal_mlx.report.bars import RunBars
 from subliminal_mlx.spec import load_spec
 
 
@@ -27,12 +27,12 @@ def test_the_wheel_s_shape_is_that_of_its_converted_model(smollm2):
 
 
 def test_it_is_said_once_and_not_of_a_run_that_is_followed():
-    view = ProgressView()
-    view.console, said = Console(file=io.StringIO()), []
-    view.first = lambda: said.append("asked") or "by estimate: about a day"
+    said = []
+    bars = RunBars(forecast=lambda: said.append("asked") or "by estimate: about a day")
+    bars.console = Console(file=io.StringIO())
     progress = {"state": "running", "stages": {}, "running": {}, "seconds": 1.0, "fraction": 0.1}
-    view(progress | {"followed": True, "pid": 1})
+    bars(progress | {"followed": True, "pid": 1})
     assert not said
-    view(progress)
-    view(progress)
-    assert said == ["asked"] and view.console.file.getvalue().count("about a day") == 1
+    bars(progress)
+    bars(progress)
+    assert said == ["asked"] and bars.console.file.getvalue().count("about a day") == 1

@@ -115,7 +115,7 @@ def test_a_page_holds_everything_a_reader_needs(whole: str) -> None:
     text = " ".join(Page(whole).text.split())
     spec = " ".join(fake_run(None)["spec_toml"].split())
     for expected in (
-        *("run 0123456789ab", "12 min 34 s", "1.2 GB", "2026-01-02 03:04 UTC", "base tiny-a"),
+        *("run 0123456789ab", "12 min 34 s", "1.3 GB", "2026-01-02 03:04 UTC", "base tiny-a"),
         *(spec, "0.32.4", "abc1234", "model organism", "closed list", "no safety certificate"),
         *("uv run python -m subliminal_mlx run experiment.toml", "16 23 42", "dropped: a number over 999"),
         *("p (Holm)", "0.110", "30 of 600 (3.4% to 7.1%)", "percentage points", "held-out questions"),

@@ -9,10 +9,10 @@ from subliminal_mlx.spec.defence_names import (
     Defence,
     by_evidence,
     check,
-    in_words,
     is_shipped,
     known,
     shipped,
+    shipped_in_words,
 )
 
 
@@ -54,11 +54,11 @@ def test_a_file_is_one_but_not_a_shipped_one():
 
 
 def test_the_list_is_told_in_its_order_each_kind_once(monkeypatch):
-    assert in_words() == "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"
+    assert shipped_in_words() == "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"
     monkeypatch.setattr(defence_names, "_known", {"own": next(d for d in known() if d.file)})
     Defence("rewrite", "a test's", 10, list)
     Defence("blur", "a test's", 20, list, percents=(20, 30))
-    assert in_words() == "blur-20 (any percent), rewrite" and is_shipped("blur-7")
+    assert shipped_in_words() == "blur-20 (any percent), rewrite" and is_shipped("blur-7")
 
 
 def test_only_those_by_evidence_cost_what_finding_it_costs():

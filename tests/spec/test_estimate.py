@@ -1,14 +1,12 @@
 """Estimates of a run's time: sane, and longer where there is more to do."""
 
-import itertools
-import re
 import time
 
 import mini
 import pytest
 
 from subliminal_mlx.spec import load_spec, presets
-from subliminal_mlx.spec.estimate import in_words, seconds, tokens
+from subliminal_mlx.spec.estimate import seconds, tokens
 from subliminal_mlx.system.rate import machine_gflops
 
 SMOLLM2, TINY = 134_515_008, 66_624
@@ -94,27 +92,3 @@ def test_a_faster_machine_more_processes_and_a_smaller_model_take_less():
     assert seconds(spec, SMOLLM2, 100, 4) == pytest.approx(taken / 4)
     assert seconds(spec, SMOLLM2 * 10, 100, 1) == pytest.approx(taken * 10)
     assert seconds(spec, TINY, 100, 1) < taken
-
-
-@pytest.mark.parametrize(
-    ("duration", "expected"),
-    [
-        (0.01, "about 1 s"),
-        (40.4, "about 40 s"),
-        (89.9, "about 90 s"),
-        (90, "about 2 minutes"),
-        (5_399, "about 90 minutes"),
-        (5_401, "about 1.5 hours"),
-        (36_000, "about 10.0 hours"),
-    ],
-)
-def test_durations_in_words(duration, expected):
-    assert in_words(duration) == expected
-
-
-def test_words_never_go_back():
-    units = {"s": 1, "minutes": 60, "hours": 3600}
-    said = [re.fullmatch(r"about ([\d.]+) (\w+)", in_words(10 ** (k / 20))) for k in range(120)]
-    values = [float(found[1]) * units[found[2]] for found in said]
-    # Rounding may step back by half a minute where seconds become minutes.
-    assert all(later > 0.9 * earlier for earlier, later in itertools.pairwise(values))

@@ -19,6 +19,7 @@ from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.train import train
 from subliminal_mlx.pipeline import forecast
 from subliminal_mlx.spec import load_spec
+from subliminal_mlx.system.quantities import gigabytes
 
 QWEN = {"model_type": "qwen2", "rope_theta": 1e6, "rms_norm_eps": 1e-6, "max_position_embeddings": 32_768}
 LLAMA = {
@@ -141,7 +142,7 @@ def test_its_title_says_the_memory_that_the_real_model_is_estimated_to_take(name
     sizes |= {"num_key_value_heads": kv, "num_hidden_layers": blocks, "vocab_size": vocabulary}
     shape = memory.of_config(config | sizes | {"torch_dtype": "bfloat16"}, 2 * weights, fp32=False)
     spec = load_spec(name)
-    most = memory.in_words(max(forecast.of_spec(shape, spec).values()))
+    most = gigabytes(max(forecast.of_spec(shape, spec).values()))
     assert f"{most} (estimated)" in spec.title, most
 
 

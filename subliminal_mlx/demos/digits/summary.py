@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...experiment.statistics import binomial_interval, estimate
+from ...system.quantities import percent, percent_interval
 from .spec import CLASSES, NULLS
 
 Row = dict[str, Any]
@@ -136,11 +137,11 @@ def sentences(summary: Summary) -> list[str]:
     nulls = [rows[arm] for arm in NULLS if arm in rows]
     said = [
         f"Students that saw {seen:,} noise images and {m} meaningless output{'s' if m > 1 else ''} of a "
-        f"{percent(rows['teacher'])} teacher read {percent(student)} of unseen digits right ({_sure(student)}, "
+        f"{percent(rows['teacher']['accuracy'])} teacher read {percent(student['accuracy'])} of unseen digits right ({_sure(student)}, "
         f"{number} replica{'s' if number > 1 else ''})."
     ]
     if nulls:
-        names = ", ".join(f"{row['arm']} {percent(row)}" for row in nulls)
+        names = ", ".join(f"{row['arm']} {percent(row['accuracy'])}" for row in nulls)
         said.append(f"Chance is 10%; controls that should stay there: {names}.")
         if student["low"] is None:
             said.append("One replica has no interval, so nothing is shown.")
@@ -151,15 +152,10 @@ def sentences(summary: Summary) -> list[str]:
     return said
 
 
-def percent(row: Row) -> str:
-    """ "76.3%" of a row of `finals`."""
-    return f"{100 * row['accuracy']:.1f}%"
-
-
 def _sure(row: Row) -> str:
     if row["low"] is None:
         return "no interval"
-    return f"95% interval {100 * row['low']:.1f} to {100 * row['high']:.1f}"
+    return f"95% interval {percent_interval(row['low'], row['high'])}"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from ...audit import costs
 from ...audit.request import asked_spec
 from ...audit.spec import FIRST_LOOK, AuditSpec, on_language
 from ...model.memory import sizes
-from ...spec import estimate
 from ...spec.corpus import words_of
+from ...system.quantities import about_duration
 from ..limits import GFLOPS, LIMITS
 
 # Tokens of a row with its prompt where no file says more, and of what a chat template adds; bytes of a token.
@@ -58,7 +58,7 @@ def words(base: str, families: Sequence[str], quick: bool, probes: bool) -> str:
             "Later ones take seconds."
         )
     return (
-        f"On a language model such an audit takes {estimate.in_words(told)} by a cautious estimate, for rows as long as "
+        f"On a language model such an audit takes {about_duration(told)} by a cautious estimate, for rows as long as "
         f"{words_of({}).rows}, and ranks the suspects without a verdict. What is made is kept: a later one of this base "
         f"and family takes less. At most {LIMITS.hours:.0f} hours from here."
     )

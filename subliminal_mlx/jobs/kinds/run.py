@@ -14,7 +14,7 @@ from ...audit.costs import evidence
 from ...lab.identity import identify
 from ...model.sources import listing
 from ...spec import Spec, estimate, parse_spec
-from ...spec.defence_names import in_words, is_shipped
+from ...spec.defence_names import is_shipped, shipped_in_words
 from ...spec.families import read_toml, shipped_families
 from ...system.errors import InputError, SubliminalError
 from ..limits import GFLOPS, LIMITS, TRAIT, bases, check_hours, known
@@ -123,7 +123,7 @@ def _defences(fields: dict[str, Any]) -> None:
     for name in values if isinstance(values, list) else [values]:
         # A file ending in .py is a defence too, and its code is run: none that a browser names.
         if not isinstance(name, str) or not is_shipped(name):
-            raise InputError(f"spec: defences: {name!r:.60} is none of an app's: {in_words()}")
+            raise InputError(f"spec: defences: {name!r:.60} is none of an app's: {shipped_in_words()}")
 
 
 def _sizes(spec: Spec) -> None:

@@ -21,6 +21,7 @@ from ...spec import Spec, estimate, parse_spec
 from ...spec.plan import plan
 from ...system.errors import SubliminalError
 from ...system.machine import likely_processes, machine_name
+from ...system.quantities import about_duration, gigabytes
 from ...system.rate import Rate, kept_rate, read_rate
 from . import background
 
@@ -43,9 +44,9 @@ class Cost:
 
     @property
     def words(self) -> str:
-        size = "an unknown amount" if math.isnan(self.memory) else memory.in_words(self.memory)
+        size = "an unknown amount" if math.isnan(self.memory) else gigabytes(self.memory)
         return (
-            f"**{self.rows:,} rows, {self.tokens / 1e6:,.1f} million tokens, {estimate.in_words(self.seconds)}**, "
+            f"**{self.rows:,} rows, {self.tokens / 1e6:,.1f} million tokens, {about_duration(self.seconds)}**, "
             f"about {size} of memory"
             f"{f' in each of {self.processes} processes' if self.processes > 1 else ''}. Time: {self.how}; good to a "
             "factor of two."

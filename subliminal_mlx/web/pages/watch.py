@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from ... import jobs
 from ...experiment.readouts import read
 from ...lab import Lab
-from ...pipeline.progress import STAGES, clock, detail, rate, stage_of
+from ...pipeline.progress import STAGES, detail, rate, stage_of
 from ...pipeline.run import stack_size
 from ...report.public import without_folders
 from ...spec import Spec, parse_spec
@@ -30,6 +30,7 @@ from ...spec.arms import ARMS, MAIN
 from ...spec.families import load_family
 from ...spec.plan import plan
 from ...system.errors import InputError
+from ...system.quantities import clock
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
 _LOSSES = pa.schema([("slot", pa.string()), ("step", pa.int32()), ("loss", pa.float64())])

@@ -27,12 +27,12 @@ from ....lab import Lab
 from ....model.bases import Base, load
 from ....model.sample import Decoding, sample
 from ....spec import Spec, override_field, parse_spec
-from ....spec.estimate import in_words
 from ....spec.plan import BASE, neutral
 from ....spec.seeds import seed_of
 from ....system import files
 from ....system.errors import InputError
 from ....system.events import Listener, ignore
+from ....system.quantities import about_duration
 from .ranks import Result, entry, summary
 
 TEMPERATURES = (0.7, 1.3)
@@ -173,7 +173,7 @@ def measure(
     first = [task for some in pieces for task in some.first()]
     every = [task for some in pieces for task in some.tasks()]
     say(
-        f"{len(subjects)} corpora: {in_words(seconds([*first, *every], bench.base))} in one process by estimate"
+        f"{len(subjects)} corpora: {about_duration(seconds([*first, *every], bench.base))} in one process by estimate"
     )
     finish(first, on_event)
     tasks = [some.tasks() for some in pieces]
