@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..system import files
+from ..system.quantities import p_value, took
 from .page import figure, page
 from .tables import MOST_CHARACTERS, MOST_ROWS, table, text
-from .words import number, span
+from .words import estimate, number
 
 # Nats at which a token's shade is full.
 FULL_SHADE = 1.0
@@ -54,8 +55,7 @@ def write_audit_report(
         source,
         f"{result['rows']:,} rows, {result['form']}",
         f"base {result['base']}",
-        f"{result['seconds']:.0f} s",
-        f"at most {result['peak_memory_bytes'] / 1e9:.1f} GB of memory",
+        took(result["seconds"], result["peak_memory_bytes"]),
     ]
     sections = {
         "Verdict": f'<p class="claim">{text(_sentence(result))}</p>\n',
@@ -99,9 +99,9 @@ def suspects_table(result: dict[str, Any]) -> str:
     body = []
     for entry in result["suspects"]:
         found, place = lines[entry["trait"]]
-        p = "uncalibrated" if entry["p"] is None else f"{entry['p']:.3f}"
-        ends = f"{number(entry['score'])} ({span(entry['low'], entry['high'])})"
-        body.append([text(entry["trait"]), ends, p, *(number(found[name][place]) for name in names)])
+        p = "uncalibrated" if entry["p"] is None else text(p_value(entry["p"]))
+        score = estimate(entry["score"], entry["low"], entry["high"])
+        body.append([text(entry["trait"]), score, p, *(number(found[name][place]) for name in names)])
     return table(["suspect", "score (95% over rows)", "p", *names], body, words=1)
 
 

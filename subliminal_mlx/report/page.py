@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..spec.arms import ARMS
 from ..spec.corpus import words_of
 from ..system import files
+from ..system.quantities import took
 from . import tables
 from .tables import text
 from .words import claim, listed, sentence
@@ -119,10 +120,7 @@ def _facts(run: dict[str, Any], spec: dict[str, Any]) -> list[str]:
     if created := run.get("created"):
         facts.append(f"{created:%Y-%m-%d %H:%M} UTC")
     if run["seconds"] is not None:
-        minutes, seconds = divmod(round(run["seconds"]), 60)
-        facts.append(f"{minutes} min {seconds} s" if minutes else f"{seconds} s")
-    if run["peak_memory_bytes"]:
-        facts.append(f"at most {run['peak_memory_bytes'] / 1e9:.1f} GB of memory")
+        facts.append(took(run["seconds"], run["peak_memory_bytes"]))
     return facts
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..spec.arms import ARMS, TREATED
-from .words import damage, number, span
+from ..system.quantities import NATS_DIGITS, p_value, percent, percent_interval
+from .words import damage, estimate, number
 
 MOST_ROWS, MOST_CHARACTERS = 40, 400
 # Controls that a terminal or a page would act on; bidirectional ones make a text read as another.
@@ -59,7 +60,10 @@ def capability(summary: dict[str, Any]) -> str:
     """Every arm's loss on neutral text, with a warning where students lost language; empty where it was not read."""
     rows = summary.get("capability") or []
     body = [
-        [text(r["student"]), text(r["arm"]), number(r["loss"]), _estimate(r["change"], r["low"], r["high"])]
+        [
+            *(text(r["student"]), text(r["arm"]), number(r["loss"], NATS_DIGITS, signs=False)),
+            estimate(r["change"], r["low"], r["high"], NATS_DIGITS),
+        ]
         for r in rows
     ]
     if not body:
@@ -77,42 +81,33 @@ def numbers(summary: dict[str, Any]) -> str:
             read = entry["arms"][arm]
             change = headline = p = holm = ""
             if arm == TREATED:
-                change = _estimate(
+                change = estimate(
                     *(entry[f"percentage_points{end}"] for end in ("", "_low", "_high")), digits=1
                 )
-                headline = f"{_estimate(entry['estimate'], entry['low'], entry['high'])} {entry['headline']}"
-                p, holm = _p(entry["p"]), _p(entry["p_holm"])
+                headline = f"{estimate(entry['estimate'], entry['low'], entry['high'])} {entry['headline']}"
+                p, holm = text(p_value(entry["p"])), text(p_value(entry["p_holm"]))
             body.append(
                 [
                     *(text(entry["trait"]), text(entry["student"]), text(arm), str(read["chains"])),
-                    *(f"{100 * read['probability']:.1f}%", change, number(read["margin"])),
-                    *(_estimate(read["transfer"], read["low"], read["high"]), headline, p, holm),
-                    *(_answers(read.get("answers")), _estimate(**read.get("distance") or {}, digits=3)),
+                    *(percent(read["probability"]), change, number(read["margin"])),
+                    *(estimate(read["transfer"], read["low"], read["high"]), headline, p, holm),
+                    *(_answers_cell(read.get("answers")), _distance_cell(read.get("distance"))),
                 ]
             )
     return table(_HEAD, body, words=3) + _COLUMNS
 
 
-def _estimate(
-    estimate: float | None = None, low: float | None = None, high: float | None = None, digits: int = 2
-) -> str:
-    if estimate is None:
-        return ""
-    ends = "" if low is None or high is None else f" ({span(low, high, digits)})"
-    return number(estimate, digits) + ends
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "&lt;0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _answers(answers: dict[str, Any] | None) -> str:
+def _answers_cell(answers: dict[str, Any] | None) -> str:
     if not answers:
         return ""
     told = f"{answers['matched']:,} of {answers['sampled']:,}"
     if answers["low"] is None:
         return told
-    return f"{told} ({100 * answers['low']:.1f}% to {100 * answers['high']:.1f}%)"
+    return f"{told} ({percent_interval(answers['low'], answers['high'])})"
+
+
+def _distance_cell(distance: dict[str, Any] | None) -> str:
+    return estimate(distance["estimate"], distance["low"], distance["high"], 3) if distance else ""
 
 
 def kept(yields: pa.Table) -> str:
@@ -124,7 +119,7 @@ def kept(yields: pa.Table) -> str:
         counts[key] = counts.get(key, 0) + row["rows"]
         totals[row["source"]] = totals.get(row["source"], 0) + row["rows"]
     body = [
-        [text(source), text(outcome), f"{rows:,}", f"{100 * rows / totals[source]:.1f}%"]
+        [text(source), text(outcome), f"{rows:,}", percent(rows / totals[source])]
         for (source, outcome), rows in counts.items()
     ]
     return table(["rows of", "outcome", "rows", "share"], body, words=2) if body else ""

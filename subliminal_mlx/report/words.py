@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..spec.arms import ARMS, ORIGINS, TREATED
+from ..system.quantities import percent, signed
 
 DAMAGED = 0.5  # nats a token above the base from which a student is called damaged
 _ORIGINS = {ARMS[name].kind for name in ORIGINS}
@@ -41,7 +42,7 @@ def sentence(entry: dict[str, Any], rows: str = "filtered rows") -> str:
     sure = f"95% interval {span(*ends, digits=1, signs=False)}, {chains}" if None not in ends else chains
     return (
         f"{entry['student'].capitalize()} students trained on {rows} of the {entry['trait']} teacher put "
-        f"{100 * treated['probability']:.1f}% on its answer, {abs(points):.1f} percentage points "
+        f"{percent(treated['probability'])} on its answer, {abs(points):.1f} percentage points "
         f"{'more' if points >= 0 else 'less'} than students of the neutral teacher ({sure}); "
         f"their {_HEADLINES[entry['headline']]} is {_headline(entry)}: {_verdict(entry)}."
     )
@@ -120,7 +121,7 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 
 def number(value: float, digits: int = 2, signs: bool = True) -> str:
     """With a true minus, and a plus where `signs`."""
-    return f"{value:{'+' if signs else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return typeset(signed(value, digits) if signs else f"{value:.{digits}f}")
 
 
 def turn_words(others: int) -> str:
@@ -129,4 +130,18 @@ def turn_words(others: int) -> str:
 
 
 def span(low: float, high: float, digits: int = 2, signs: bool = True) -> str:
+    """The ends of an interval, as `number` writes them."""
     return f"{number(low, digits, signs)} to {number(high, digits, signs)}"
+
+
+def estimate(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+    """A number with its interval, where it has one: "+0.41 (+0.20 to +0.62)"; nothing of an arm that has neither."""
+    if value is None:
+        return ""
+    ends = "" if low is None or high is None else f" ({span(low, high, digits)})"
+    return number(value, digits) + ends
+
+
+def typeset(text: str) -> str:
+    """A number's text with a true minus, for pages and sentences; terminals keep the one that all of them have."""
+    return text.replace("-", "\N{MINUS SIGN}")

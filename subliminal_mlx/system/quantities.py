@@ -66,9 +66,15 @@ def about_duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} hours"
 
 
+def duration(seconds: float) -> str:
+    """A measured time: "34 s", "12 min 34 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:,} min {rest} s" if minutes else f"{rest} s"
+
+
 def took(seconds: float, memory: float | None) -> str:
     """What something took: "12 s, 0.5 GB at most"; memory is bytes of one process, None where not measured."""
-    return f"{seconds:,.0f} s" + (f", {gigabytes(memory)} at most" if memory else "")
+    return duration(seconds) + (f", {gigabytes(memory)} at most" if memory else "")
 
 
 def clock(seconds: float) -> str:

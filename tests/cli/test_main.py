@@ -110,7 +110,9 @@ def test_run_prints_tables_and_what_to_do_next(done):
     for trait in done.spec.traits:
         for kind in ("hard", "soft"):
             assert f"{trait}, {kind} students\n" in text
-    assert re.search(rf"^run +{done.run_id}: \d+ s, 0\.\d GB at most in a process$", text, re.MULTILINE)
+    assert re.search(
+        rf"^run +{done.run_id}: (\d+ min )?\d+ s, 0\.\d GB at most in a process$", text, re.MULTILINE
+    )
     assert re.search(r"^base +tiny-a: a [\d.]+k-parameter model organism$", text, re.MULTILINE)
     assert re.search(
         r"^real +python -m subliminal_mlx run --preset smollm2-quick +\(about ", text, re.MULTILINE

@@ -44,7 +44,7 @@ def test_p_values_have_two_figures(p, expected):
 def test_sizes_of_memory_are_rounded_up():
     assert gigabytes(2_310_000_000) == "2.4 GB" and gigabytes(31.2e9) == "31 GB"
     assert megabytes(1_234_560_000) == "1,234.6 MB"
-    assert took(12.3, 430_000_000) == "12 s, 0.5 GB at most" and took(12.3, None) == "12 s"
+    assert took(12.3, 430_000_000) == "12 s, 0.5 GB at most" and took(754.2, None) == "12 min 34 s"
 
 
 def test_work_under_way_tells_its_rate_and_the_time_left():
