@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from subliminal_mlx.__main__ import app
+from subliminal_mlx.__main__ import program as app
 from subliminal_mlx.cli import checks
 from subliminal_mlx.cli.doctor import page
 

@@ -6,7 +6,7 @@ import mini
 import pytest
 from typer.testing import CliRunner
 
-from subliminal_mlx.__main__ import app
+from subliminal_mlx.__main__ import program as app
 from subliminal_mlx.experiment.base_check import check
 
 
