@@ -118,7 +118,7 @@ def test_a_page_holds_everything_a_reader_needs(whole: str) -> None:
         *("run 0123456789ab", "12 min 34 s", "1.3 GB", "2026-01-02 03:04 UTC", "base tiny-a"),
         *(spec, "0.32.4", "abc1234", "model organism", "closed list", "no safety certificate"),
         *("uv run python -m subliminal_mlx run experiment.toml", "16 23 42", "dropped: a number over 999"),
-        *("p (Holm)", "0.02 0.11", "30 of 600 (3.4% to 7.1%)", "percentage points", "held-out questions"),
+        *("p (Holm)", "0.020.11", "30 of 600 (3.4% to 7.1%)", "percentage points", "held-out questions"),
         *("95% intervals over chains", "interval is of that share from chain to chain"),
     ):
         assert expected in text, expected
