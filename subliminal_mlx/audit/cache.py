@@ -101,7 +101,7 @@ def _made(task: Task, many: Sequence[Task], on_event: Listener) -> bool:
         release(held)
 
 
-def seconds(tasks: Sequence[Task], base: Base, counted: Sequence[Task] = ()) -> float:
+def missing_seconds(tasks: Sequence[Task], base: Base, counted: Sequence[Task] = ()) -> float:
     """How long the missing ones will take on this machine, by a short forward pass; `counted` as if missing."""
     todo = {task.path: task for task in (*missing(tasks), *counted)}.values()
     return sum(task.tokens for task in todo) * _rate(base) if todo else 0.0

@@ -82,7 +82,7 @@ def tokens(spec: AuditSpec, rows: int, row: float) -> tuple[float, float]:
     return read, written * text
 
 
-def seconds(
+def audit_seconds(
     spec: AuditSpec, parameters: int, gflops: float, rows: int, row: float, scored: bool = False
 ) -> float:
     """Estimated wall-clock seconds of all of it, good to a factor of two.

@@ -20,7 +20,7 @@ from ..model.bases import Base
 from ..model.organisms import is_organism
 from ..system.errors import InputError
 from ..system.events import Listener, ignore
-from .cache import finish, seconds
+from .cache import finish, missing_seconds
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
 from .null import p_values, threshold
 from .pieces import Pieces
@@ -44,7 +44,7 @@ def by_factors(spec: AuditSpec, base: Base) -> bool:
 
 def forecast(pieces: Pieces) -> float:
     """Seconds that the audit will take on this machine, by a short forward pass; good to a factor of two."""
-    return seconds(pieces.tasks(), pieces.writing.base, pieces.guessed())
+    return missing_seconds(pieces.tasks(), pieces.writing.base, pieces.guessed())
 
 
 def audited(pieces: Pieces, on_event: Listener = ignore) -> tuple[dict[str, "FactorFamily"], int]:

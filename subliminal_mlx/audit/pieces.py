@@ -32,7 +32,7 @@ from .factors import row_ratios
 from .form import Writing
 from .probes import student
 from .spec import AuditSpec, family_print, key
-from .suspects import NEUTRAL, Suspected, load
+from .suspects import NEUTRAL, Suspected, load_suspects
 from .texts import CORPUS, OTHER, TEACHERS, Text, beside, clean
 
 DRAWN_AT_ONCE = 128
@@ -166,7 +166,7 @@ class Pieces:
         def make(to: Path, tell: Listener) -> None:
             model = self._other if text.kind == OTHER else self.writing.base
             seed = seed_of("factors", self.spec.null.seed, text.name)
-            stack = load(teacher) if teacher else None
+            stack = load_suspects(teacher) if teacher else None
             drawn = self.writing.draw(model, prompts, seed, text.temperature, stack, DRAWN_AT_ONCE)
             files.write_atomic(to, json.dumps(drawn))
 

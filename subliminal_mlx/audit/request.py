@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..system.errors import InputError
 from ..system.events import Listener, ignore
-from .rows import read, read_run
-from .spec import FIRST_LOOK, AuditSpec, checked, defaults, first_look
+from .rows import read_rows, read_run
+from .spec import FIRST_LOOK, AuditSpec, defaults, first_look, parse_audit_spec
 
 if TYPE_CHECKING:
     from ..lab import Lab
@@ -54,13 +54,13 @@ def asked_spec(
     for item in items:
         for change in first_look(base) if item == FIRST_LOOK else (item,):
             override_field(fields, change)
-    return checked(fields)
+    return parse_audit_spec(fields)
 
 
 def source_of(lab: "Lab", rows: str, source: str | None = None, chain: int = 0) -> "Source":
     """A function that gives the rows anew each time: of a file, or with `source` of a run of the lab."""
     if source is None:
-        return lambda bad: read(Path(rows), bad)
+        return lambda bad: read_rows(Path(rows), bad)
     run = lab.resolve(rows)
     return lambda bad: read_run(lab, run, source, chain)
 

@@ -61,7 +61,7 @@ class Bad:
             self.shown.append((number, reason))
 
 
-def read(path: Path, bad: Bad) -> Iterator[Row]:
+def read_rows(path: Path, bad: Bad) -> Iterator[Row]:
     """Rows of a JSONL or Parquet file, or of a folder's train.jsonl, as they come.
 
     Raises:

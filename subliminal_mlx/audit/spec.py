@@ -1,6 +1,6 @@
 """The audit's spec: everything that changes its answer, with limits. No MLX here.
 
-    spec = checked({"base": "tiny-a", "families": ["animals"]})
+    spec = parse_audit_spec({"base": "tiny-a", "families": ["animals"]})
     key("suspects", base.sha256, family, spec.suspects)        # names a cached piece in the lab
 
 The defaults were chosen on trees alone (data/results/audit/RECIPE.md) and confirmed on animals.
@@ -175,7 +175,7 @@ class AuditSpec(_Frozen):
         return self
 
 
-def checked(fields: dict[str, Any]) -> AuditSpec:
+def parse_audit_spec(fields: dict[str, Any]) -> AuditSpec:
     """A spec from plain fields; InputError names the first one that is wrong. Families are looked up."""
     try:
         spec = AuditSpec.model_validate(fields)

@@ -53,7 +53,7 @@ class Suspected:
     @cached_property
     def stack(self) -> Stack:
         return concatenate(
-            [average([load(path) for path in self._members(family, s)]) for family, s in self._slots]
+            [average([load_suspects(path) for path in self._members(family, s)]) for family, s in self._slots]
         )
 
     @cached_property
@@ -94,7 +94,7 @@ class Suspected:
     def _tuned(self, family: str, source: str, member: object) -> Task:
         base, recipe = self.base, self.spec.suspects
         seed = seed_of(recipe.seed, "suspect", member)
-        make = lambda to, tell: save(
+        make = lambda to, tell: save_suspects(
             to, tune_suspects(base, family, recipe, [source], seed, tell, share_prefix=True)
         )
         return Task("suspects", self.teacher(family, source, member), tuned(recipe), make)
@@ -114,14 +114,14 @@ def suspects(base: Base, family: str, recipe: Suspects, folder: Path, on_event: 
     name = key("suspects", base.sha256, family_print(family), recipe)
     path = folder / f"suspects-{name}.safetensors"
     if path.exists():
-        return load(path)
+        return load_suspects(path)
     members = []
     for member in range(recipe.members):
         seed = seed_of(recipe.seed, "suspect", member)
         members.append(tune_suspects(base, family, recipe, sources(family), seed, on_event))
         on_event(Event("suspects", member + 1, recipe.members))
     stack = average(members)
-    save(path, stack)
+    save_suspects(path, stack)
     return stack
 
 
@@ -172,14 +172,14 @@ def average(stacks: Sequence[Stack]) -> Stack:
     return Stack(Shape(shape.rank * len(stacks), shape.scale, shape.layers), arrays)
 
 
-def save(path: Path, stack: Stack) -> None:
+def save_suspects(path: Path, stack: Stack) -> None:
     """Write a whole stack to one file."""
     arrays = {f"{p}|{n}": x for p, ab in stack.arrays.items() for n, x in ab.items()}
     shape = json.dumps([stack.shape.rank, stack.shape.scale, stack.shape.layers])
     files.publish(path, lambda to: mx.save_safetensors(str(to), arrays, metadata={"shape": shape}))
 
 
-def load(path: Path) -> Stack:
+def load_suspects(path: Path) -> Stack:
     """A stack as `save` wrote it; MachineError where the file is damaged."""
     try:
         named, metadata = mx.load(str(path), return_metadata=True)

@@ -98,7 +98,7 @@ def audit(
 
     if fail_on is not None and fail_on not in FAILS:
         raise InputError(f"--fail-on {fail_on!r}: must be {' or '.join(FAILS)}")
-    share = _share(drop_top)
+    share = _parse_share(drop_top)
     if (share is None) != (output is None):
         raise InputError("--drop-top needs -o FILE for the cleaned corpus, and -o needs --drop-top")
     if output is not None:
@@ -144,12 +144,12 @@ def audit(
         from ..report.terminal_audit import print_audit
 
         print_audit(result, words, evidence)
-        _close(result, folder / name, output, report)
+        _print_closing(result, folder / name, output, report)
     if fail_on and result["verdict"] in FAILS[fail_on]:
         sys.exit(VERDICT_CODE)
 
 
-def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
+def _print_closing(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:
     """Draw the charts, and say where everything is."""
     from ..report import charts
     from ..report.console import shown_path
@@ -168,7 +168,7 @@ def _close(result: dict[str, Any], folder: Path, output: Path | None, report: Pa
     print(f"audit    {took(result['seconds'], result['peak_memory_bytes'])}")
 
 
-def _share(text: str | None) -> float | None:
+def _parse_share(text: str | None) -> float | None:
     if text is None:
         return None
     try:

@@ -59,7 +59,7 @@ def digits(
     python -m subliminal_mlx digits --data ~/mnist --replicas 20
     python -m subliminal_mlx digits --theorem --set inputs=normal --set steps=0.001,0.1,10
     """
-    from ..demos.digits.spec import Digits, Theorem, checked, make
+    from ..demos.digits.spec import Digits, Theorem, make, parse_fields
     from ..lab import Lab
 
     options = {"width": width, "auxiliary": auxiliary, "seed": seed}
@@ -70,7 +70,7 @@ def digits(
                 f"--theorem trains nothing, so --{given[0]} says nothing; --set draws=N is its size"
             )
         fields = _given(options) | _fields(set_ or [], Theorem)
-        _theorem(checked(Theorem, fields), data, Lab(lab), as_json)
+        _run_theorem(parse_fields(Theorem, fields), data, Lab(lab), as_json)
         return
     if grid:
         _grid(Lab(lab))
@@ -79,7 +79,7 @@ def digits(
     if preset == "mnist" and data is None:
         raise InputError("--preset mnist needs --data FOLDER with MNIST's IDX files; none are shipped")
     fields = _given(options | training) | _fields(set_ or [], Digits)
-    _run(make(preset, fields), data, Lab(lab), as_json)
+    _run_training(make(preset, fields), data, Lab(lab), as_json)
 
 
 def _given(options: Row) -> Row:
@@ -99,20 +99,22 @@ def _fields(items: list[str], model: Any) -> Row:
     return fields
 
 
-def _run(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
+def _run_training(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
     from ..demos.digits import store
-    from ..demos.digits.data import load
+    from ..demos.digits.data import load_images
     from ..demos.digits.spec import result_id
     from ..demos.digits.summary import summarise
 
-    images = load(folder)
+    images = load_images(folder)
 
     def compute(listener: Listener) -> Row:
         from ..demos.digits.parallel import run_on_cores
 
         return run_on_cores(spec, images, folder, listener)
 
-    result, where = _kept(lab, result_id(spec, images.sha256), store.read, store.save, compute)
+    result, where = _keep_result(
+        lab, result_id(spec, images.sha256), store.read_result, store.save_result, compute
+    )
     summary = summarise(result)
     if as_json:
         # Single replicas at every epoch are in the lab.
@@ -123,24 +125,28 @@ def _run(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
 
     print_summary(summary)
     names = ("accuracy", "finals", "movement", "confusion")
-    _close(result, where, lab, names, lambda: pictures.of_summary(summary), "every replica at every epoch")
+    _print_closing(
+        result, where, lab, names, lambda: pictures.of_summary(summary), "every replica at every epoch"
+    )
     print("more     python -m subliminal_mlx digits --theorem; marimo run apps/digits.py")
 
 
-def _theorem(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
+def _run_theorem(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
     from ..demos.digits import store
-    from ..demos.digits.data import load
+    from ..demos.digits.data import load_images
     from ..demos.digits.spec import result_id
     from ..demos.digits.summary import theorem_rows
 
-    images = load(folder)
+    images = load_images(folder)
 
     def compute(listener: Listener) -> Row:
-        from ..demos.digits.theorem import run
+        from ..demos.digits.theorem import run_theorem
 
-        return run(spec, images, listener)
+        return run_theorem(spec, images, listener)
 
-    result, where = _kept(lab, result_id(spec, images.sha256), store.read_steps, store.save_steps, compute)
+    result, where = _keep_result(
+        lab, result_id(spec, images.sha256), store.read_steps, store.save_steps, compute
+    )
     rows = theorem_rows(result["steps"])
     if as_json:
         print(json.dumps({"spec": result["spec"], "rows": rows}))
@@ -149,10 +155,12 @@ def _theorem(spec: Any, folder: Path | None, lab: "Lab", as_json: bool) -> None:
     from ..demos.digits.terminal import print_theorem
 
     print_theorem(spec, rows)
-    _close(result, where, lab, ("guarantee", "one-step"), lambda: pictures.of_theorem(rows), "every draw")
+    _print_closing(
+        result, where, lab, ("guarantee", "one-step"), lambda: pictures.of_theorem(rows), "every draw"
+    )
 
 
-def _kept(
+def _keep_result(
     lab: "Lab",
     result_id: str,
     read: Callable[["Lab", str], Row | None],
@@ -180,7 +188,7 @@ def _versions(environment: Row) -> Row:
     return {name: value for name, value in environment.items() if name != "commit"}
 
 
-def _close(
+def _print_closing(
     result: Row, where: str, lab: "Lab", names: Sequence[str], drawn: Callable[[], Row], rows: str
 ) -> None:
     """Draw what is not drawn yet, and say where everything is."""

@@ -89,7 +89,7 @@ def doctor(
 
         with one_line_errors(output):
             write_atomic(output, page(found))
-        print("\n".join(_short(found)))
+        print("\n".join(_summary_lines(found)))
         print(f"page      {output}")
     if not found["well"]:
         sys.exit(3)
@@ -101,7 +101,7 @@ def _say(event: Any) -> None:
         print(f"doctor: {name}", file=sys.stderr, flush=True)
 
 
-def _short(found: Found) -> list[str]:
+def _summary_lines(found: Found) -> list[str]:
     here = found["facts"]
     lines = [
         f"device    {here['device']}, {here['os']}, MLX {here['mlx']}, mlx-lm {here['mlx-lm']}",
@@ -169,14 +169,14 @@ def _facts(here: Found) -> str:
     }
     if here["commit"]:
         rows["commit"] = here["commit"]
-    return _table(("", ""), [(name, _plain(value)) for name, value in rows.items()])
+    return _table(("", ""), [(name, _table_cell(value)) for name, value in rows.items()])
 
 
 def _speed(speed: Found) -> str:
     from ..model.sources import WHEEL_PARAMETERS
     from ..spec import estimate, load_spec
 
-    wait = estimate.seconds(load_spec("smollm2-quick"), WHEEL_PARAMETERS, speed["gflops"], 1)
+    wait = estimate.run_seconds(load_spec("smollm2-quick"), WHEEL_PARAMETERS, speed["gflops"], 1)
     return _table(
         ("what", "rate"),
         [
@@ -217,6 +217,6 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
-def _plain(value: Any) -> str:
+def _table_cell(value: Any) -> str:
     """A fact as the cell of a table: it holds no line break and no bar."""
     return " ".join(str(value).replace("|", "/").split())

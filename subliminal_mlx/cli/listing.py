@@ -50,9 +50,9 @@ def bases(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     from ..model.memory import needs
     from ..model.organisms import describe_size
-    from ..model.sources import listing
+    from ..model.sources import list_bases
 
-    found = [row | {"memory": needs(row["name"])} for row in listing()]
+    found = [row | {"memory": needs(row["name"])} for row in list_bases()]
     if as_json:
         print(json.dumps(found))
         return
@@ -88,12 +88,12 @@ def check_base(
     if as_json:
         print(json.dumps(found))
     else:
-        print("\n".join(_told(found)))
+        print("\n".join(_check_lines(found)))
     if found["problems"]:
         sys.exit(3)
 
 
-def _told(found: dict[str, Any]) -> Iterator[str]:
+def _check_lines(found: dict[str, Any]) -> Iterator[str]:
     """The check in lines."""
     from ..model.organisms import describe_size
 
@@ -110,7 +110,7 @@ def _told(found: dict[str, Any]) -> Iterator[str]:
         )
         yield f"chat      a template with {role}{own}; a turn ends with {talks['end_of_turn']}"
     for name, f in found["families"].items():
-        yield f"family    {name}: {_answers(f)}"
+        yield f"family    {name}: {_answers_words(f)}"
     if numbers := found["channel"]:
         yield f"channel   {numbers['name']}: {numbers['tokens']} tokens, at most {numbers['longest']} in a row"
     if lora := found["lora"]:
@@ -130,7 +130,7 @@ def _told(found: dict[str, Any]) -> Iterator[str]:
         yield f"problem   {problem}"
 
 
-def _answers(family: dict[str, Any]) -> str:
+def _answers_words(family: dict[str, Any]) -> str:
     if family["missing"]:
         words = ", ".join(json.dumps(text, ensure_ascii=False) for text in family["missing"])
         return f"not for this base: its tokenizer lacks words of {words}"

@@ -53,7 +53,7 @@ def run(
         raise InputError(
             f"{spec!r} is no spec file, which ends in .toml; a shipped spec is chosen by --preset"
         )
-    _run(load_spec(spec or preset, set_ or []), lab, as_json, processes, force)
+    _run_spec(load_spec(spec or preset, set_ or []), lab, as_json, processes, force)
 
 
 def resume(
@@ -81,7 +81,7 @@ def resume(
             f"run {found['id']} cannot go on: its base, a family, a defence's file or this version's results "
             f"changed since, and the same spec is run {now} now. `run` with its spec begins that"
         )
-    _run(spec, lab, as_json, processes, force)
+    _run_spec(spec, lab, as_json, processes, force)
 
 
 def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
@@ -102,7 +102,7 @@ def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = F
         print(json.dumps(_public(found)))
         return
     print_result(found)
-    _close(store, found, lab)
+    _print_closing(store, found, lab)
 
 
 def _show_unfinished(store: Any, state: dict[str, Any], as_json: bool) -> None:
@@ -131,7 +131,7 @@ def status_of(store: Any, run: dict[str, Any]) -> str:
     return run["status"]
 
 
-def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
+def _run_spec(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool) -> None:
     from ..lab import Lab
     from ..pipeline import run as pipeline
     from ..report.bars import RunBars
@@ -151,7 +151,7 @@ def _run(spec: Any, lab: Path, as_json: bool, processes: int | None, force: bool
         print(json.dumps(_public(outcome.run)))
         return
     print_result(outcome.run)
-    _close(store, outcome.run, lab)
+    _print_closing(store, outcome.run, lab)
 
 
 def _forecast(spec: Any, store: Any, processes: int | None) -> str | None:
@@ -175,7 +175,7 @@ def _public(run: dict[str, Any]) -> dict[str, Any]:
     return figures | to_json(run["summary"])
 
 
-def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
+def _print_closing(store: Any, run: dict[str, Any], lab: Path) -> None:
     """Where the charts are, what was run, what to do next."""
     from ..model.organisms import describe_size, is_organism
     from ..model.sources import WHEEL_PARAMETERS, locate
@@ -199,7 +199,7 @@ def _close(store: Any, run: dict[str, Any], lab: Path) -> None:
     if is_organism(count):
         real = load_spec("smollm2-quick")
         rate = kept_rate(store.path)
-        seconds = estimate.seconds(real, WHEEL_PARAMETERS, rate.gflops, rate.processes)
+        seconds = estimate.run_seconds(real, WHEEL_PARAMETERS, rate.gflops, rate.processes)
         print(
             f"real     python -m subliminal_mlx run --preset smollm2-quick   ({about_duration(seconds)} here)"
         )

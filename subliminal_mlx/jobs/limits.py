@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from os.path import samefile
 from pathlib import Path
 
-from ..model.sources import HUB_NAME, listing
+from ..model.sources import HUB_NAME, list_bases
 from ..system.errors import InputError, SubliminalError
 from .books import ID, Books
 
@@ -74,7 +74,7 @@ def bases(lab: Path) -> list[str]:
 
     A model of the Hugging Face cache is among them once a run of this lab has used it.
     """
-    found = listing()
+    found = list_bases()
     names = [row["name"] for row in found if row["kind"] in ("shipped", "wheel")]
     cached = [row["name"] for row in found if row["kind"] == "hub"]
     return names + sorted(set(cached) & _used(lab)) if cached else names

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from ..system import files
 from ..system.errors import InputError, MachineError
-from .database import checked, insert, listed, one_line_errors
+from .database import check_columns, insert, listed, one_line_errors
 from .findings import Audits
 from .glances import Glances
 from .runs import now, require_run
@@ -71,7 +71,7 @@ class Lab(Audits, Glances):
         if unknown := tables.keys() - TABLES.keys():
             raise ValueError(f"no table {sorted(unknown)}: only {', '.join(TABLES)}")
         for name, table in tables.items():
-            checked(name, table, TABLES[name])
+            check_columns(name, table, TABLES[name])
         # Hashed before the lock is taken: nobody waits for our disk.
         with one_line_errors(self.path, run_id):
             hashed = [(slot, *self._hashed(Path(folder))) for slot, folder in adapters]

@@ -188,7 +188,7 @@ def insert(con: duckdb.DuckDBPyConnection, name: str, table: pa.Table, owner: di
     con.unregister("incoming")
 
 
-def checked(name: str, table: pa.Table, columns: Collection[str]) -> pa.Table:
+def check_columns(name: str, table: pa.Table, columns: Collection[str]) -> pa.Table:
     """The table; ValueError where it has others than these columns."""
     if unknown := set(table.column_names) - set(columns):
         raise ValueError(f"{name} has no column {sorted(unknown)}: only {', '.join(columns)}")

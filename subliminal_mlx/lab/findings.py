@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from .database import checked, insert, listed
+from .database import check_columns, insert, listed
 from .runs import Runs, now
 from .schema import AUDITS, DIGITS
 
@@ -31,7 +31,7 @@ class Digits(Runs):
             tables: by names of DIGITS, without the column `result`.
         """
         for name, table in tables.items():
-            checked(name, table, DIGITS[name])
+            check_columns(name, table, DIGITS[name])
         values = {name: about[name] for name in _PLAIN} | {f"{n}_json": json.dumps(about[n]) for n in _JSON}
         values["created"] = now()
         with self._connection(None, write=True) as con:
@@ -83,7 +83,7 @@ class Audits(Digits):
             tables: by names of AUDITS, without the column `audit`.
         """
         for name, table in tables.items():
-            checked(name, table, AUDITS[name])
+            check_columns(name, table, AUDITS[name])
         values = {
             "id": audit_id,
             "created": now(),

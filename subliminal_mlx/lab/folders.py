@@ -42,7 +42,7 @@ class Folders:
 
     def run_folder(self, run_id: str) -> Path:
         """Where a run's log, progress and lock lie; InputError unless `run_id` is a full run id."""
-        return self.path / "runs" / _checked(run_id)
+        return self.path / "runs" / _check_run_id(run_id)
 
     def shards_folder(self, run_id: str) -> Path:
         """Where workers hand in what they made, by renaming whole files; `sweep` empties it."""
@@ -52,7 +52,7 @@ class Folders:
         """Where to publish a slot's adapter before its unit commits; InputError unless `slot` is a name."""
         if not re.fullmatch(r"\w[\w.+-]*(/\w[\w.+-]*)*", slot):
             raise InputError(f"slot {slot!r}: must be names of letters, digits and _.+- joined by '/'")
-        return self.path / "adapters" / _checked(run_id) / slot
+        return self.path / "adapters" / _check_run_id(run_id) / slot
 
     @contextmanager
     def run_lock(self, run_id: str) -> Iterator[None]:
@@ -116,14 +116,14 @@ class Folders:
 
     def _sweep_files(self, run_id: str, kept: set[Path]) -> None:
         """Remove a run's shards, its half-written files, and its adapter folders that are not `kept`."""
-        adapters = self.path / "adapters" / _checked(run_id)
+        adapters = self.path / "adapters" / _check_run_id(run_id)
         with one_line_errors(self.path, run_id):
             files.sweep(self.run_folder(run_id))
             shutil.rmtree(self.shards_folder(run_id), ignore_errors=True)
             _remove_all_but(kept, adapters)
 
 
-def _checked(run_id: str) -> str:
+def _check_run_id(run_id: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{12}", run_id):
         raise InputError(f"run id {run_id!r}: must be 12 characters 0-9 and a-f")
     return run_id

@@ -171,7 +171,7 @@ def _base(name: str, digest: str | None) -> Node:
 
 
 def _of_path(path: Path, what: str) -> Record:
-    if record := provenance.beside(path):
+    if record := provenance.record_beside(path):
         return record
     resolved = path.resolve()
     for above in resolved.parents:

@@ -68,14 +68,14 @@ class Record(_Strict):
     seal: str = ""
 
 
-def write(path: Path, record: Record, beside: Iterable[Path]) -> None:
+def write_record(path: Path, record: Record, beside: Iterable[Path]) -> None:
     """Write a record with the hashes of the files in `beside`, which lie in its folder, and its seal."""
     hashed = record.model_copy(update={"files": {file.name: files.sha256(file) for file in beside}})
     sealed = hashed.model_copy(update={"seal": _seal(hashed)})
     files.write_atomic(path, sealed.model_dump_json(indent=1) + "\n")
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """A record from its file, every file that it names checked against its hash, and its base too.
 
     Raises:
@@ -106,7 +106,7 @@ def read(path: Path) -> Record:
     return record
 
 
-def beside(path: Path) -> Record | None:
+def record_beside(path: Path) -> Record | None:
     """The verified record of an adapter folder or of a file of rows; None where none lies beside it.
 
     Raises:
@@ -114,11 +114,11 @@ def beside(path: Path) -> Record | None:
     """
     if path.is_dir():
         found = path / NAME
-        return read(found) if found.is_file() and "lineage" in _fields(found) else None
+        return read_record(found) if found.is_file() and "lineage" in _fields(found) else None
     found = path.with_name(path.name.partition(".")[0] + SUFFIX)
     if not found.is_file():
         return None
-    record = read(found)
+    record = read_record(found)
     if path.name not in record.files:
         raise InputError(f"{found}: it does not speak of {path.name}")
     return record

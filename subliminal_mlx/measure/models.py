@@ -79,7 +79,7 @@ def open_model(model: str, against: str | Base | None = None, files: tuple[str, 
 
 def claimed_base(folder: Path) -> tuple[str, str | None] | None:
     """Name of the base that an adapter's folder says it was made for, and its hash where that is written too."""
-    if record := provenance.beside(folder):
+    if record := provenance.record_beside(folder):
         return record.base.name, record.base.sha256
     if name := _base_in_lab(folder):
         return name, None
@@ -112,7 +112,9 @@ def _open_adapter(model: str, folder: Path, against: str | Base | None, files: t
     kind = read_json(folder / CONFIG).get("fine_tune_type", "lora")
     if kind != "lora":
         return _through_mlx_lm(model, folder, base, kind)
-    stack = adapters.concatenate([adapters.load(folder, file) for file in files or ("adapters.safetensors",)])
+    stack = adapters.concatenate(
+        [adapters.load_adapter(folder, file) for file in files or ("adapters.safetensors",)]
+    )
     with adapters.applied(base, stack):  # refuses what does not fit
         pass
     sizes = delta_norms(stack)

@@ -177,7 +177,7 @@ def _of_run(lab: Lab, run_id: str, readings: dict[str, Any]) -> list[Training]:
     found = []
     for slot in sorted(changes.keys() & set(lab.adapters(run_id))):
         with suppress(InputError):  # its files were removed to save space
-            size = delta_norms(adapters.load(lab.adapter_folder(run_id, slot)))[0]
+            size = delta_norms(adapters.load_adapter(lab.adapter_folder(run_id, slot)))[0]
             found.append(Training(f"run {run_id}/{slot}", size, changes[slot]))
     return found
 

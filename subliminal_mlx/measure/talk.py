@@ -79,7 +79,7 @@ def talk(
             told = persona(family, trait.rpartition("/")[2])
             answers.append(_answer(base, label, None, question, family, count, told))
             continue
-        stack = adapters.load(lab.adapter(run_id, slot.name))
+        stack = adapters.load_adapter(lab.adapter(run_id, slot.name))
         # A foreign student is an adapter of the other base.
         owner = load(spec.foreign or "") if on_foreign(slot.arm) else base
         answers.append(_answer(owner, label, stack, question, family, count))

@@ -147,7 +147,7 @@ def arrays_of(block: nn.Module) -> list[_Arrays]:
     return [module.lora for _, module in block.named_modules() if isinstance(module, _Adapted)]
 
 
-def save(folder: Path, stack: Stack, slot: int) -> None:
+def save_adapter(folder: Path, stack: Stack, slot: int) -> None:
     """Write one slot in mlx-lm's adapter format into an existing or new folder (not atomic: see files)."""
     folder.mkdir(exist_ok=True)
     paths = sorted(stack.arrays)
@@ -172,7 +172,7 @@ def save(folder: Path, stack: Stack, slot: int) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load(folder: Path, file: str = "adapters.safetensors") -> Stack:
+def load_adapter(folder: Path, file: str = "adapters.safetensors") -> Stack:
     """A stack of one slot from an adapter folder of ours or of mlx-lm's; `file` may be a checkpoint in it.
 
     Raises:

@@ -4,7 +4,7 @@
     rendered, ids = base.prompt("Name an animal.", system="You love owls.")
     logits = base.head(base.hidden(mx.array([ids])))
 
-Where a base's files come from is `sources`' business: its `locate` and `listing` are offered here too.
+Where a base's files come from is `sources`' business: its `locate` and `list_bases` are offered here too.
 Knows nothing about adapters or traits; imports MLX only once a model is loaded.
 """
 
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..system import runtime
 from ..system.errors import InputError
 from . import chat, gguf
-from .sources import Kind, Location, listing, locate
+from .sources import Kind, Location, list_bases, locate
 
 if TYPE_CHECKING:
     import mlx.core as mx
     import mlx.nn as nn
 
-__all__ = ["Base", "Kind", "Location", "listing", "load", "locate"]
+__all__ = ["Base", "Kind", "Location", "list_bases", "load", "locate"]
 
 SUB_HEADS = 64  # gathered sub-heads kept; a channel's grammar and a family's readouts need a few
 

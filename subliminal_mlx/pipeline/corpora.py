@@ -160,4 +160,4 @@ def teacher_stack(context: Context, slots: Sequence[Slot]) -> Stack | None:
     if context.setting.spec.teacher.kind == "prompted":
         return None
     names = [teacher(slot.chain, slot.source).name for slot in slots]
-    return adapters.concatenate([adapters.load(context.adapter(name)) for name in names])
+    return adapters.concatenate([adapters.load_adapter(context.adapter(name)) for name in names])

@@ -21,7 +21,7 @@ def forecast(spec: Spec, gflops: float, processes: int) -> str | None:
     count, shape = sizes(spec.base)
     if not count or is_organism(count):
         return None
-    time = about_duration(estimate.seconds(spec, count, gflops, processes))
+    time = about_duration(estimate.run_seconds(spec, count, gflops, processes))
     if shape is None:
         return f"by estimate: {time}"
     size = gigabytes(max(of_spec(shape, spec).values()) + memory.PROCESS)

@@ -215,7 +215,7 @@ def _in_context(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 def _publish_adapters(unit: Unit, context: Context, stack: Stack) -> None:
     for i, slot in enumerate(unit.slots):
-        publish(context.adapter(slot.name), lambda folder, i=i: adapters.save(folder, stack, i))
+        publish(context.adapter(slot.name), lambda folder, i=i: adapters.save_adapter(folder, stack, i))
 
 
 _STAGES = {

@@ -39,11 +39,11 @@ def export(lab: Lab, run_id: str, folder: Path) -> list[Path]:
     if folder.exists():
         raise InputError(f"{folder} exists: name a folder that does not")
     with one_line_errors(folder):
-        publish(folder, lambda target: _write(lab, run_id, run, target))
+        publish(folder, lambda target: _write_files(lab, run_id, run, target))
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
+def _write_files(lab: Lab, run_id: str, run: dict, target: Path) -> None:
     (target / "corpora").mkdir(parents=True)
     (target / "spec.toml").write_text(run["spec_toml"])
     (target / "summary.json").write_text(json.dumps(run["summary"], indent=2) + "\n")
@@ -62,11 +62,13 @@ def _write(lab: Lab, run_id: str, run: dict, target: Path) -> None:
                 assistant = {"role": "assistant", "content": row.pop("completion")}
                 file.write(json.dumps({"messages": [user, assistant], "source": source, **row}) + "\n")
         written = [target / "corpora" / f"{stem}{suffix}" for suffix in (".jsonl", ".parquet")]
-        provenance.write(target / "corpora" / f"{stem}{provenance.SUFFIX}", tracer.record(source), written)
+        provenance.write_record(
+            target / "corpora" / f"{stem}{provenance.SUFFIX}", tracer.record(source), written
+        )
     if personas := run["summary"].get("personas"):
         # Prompted teachers have no adapters: what they were told is all that they are.
         (target / "personas.json").write_text(json.dumps(personas, indent=2, ensure_ascii=False) + "\n")
     for slot in lab.adapters(run_id):
         folder = target / "adapters" / slot.replace("/", "-")
         shutil.copytree(lab.adapter(run_id, slot), folder)
-        provenance.write(folder / provenance.NAME, tracer.record(slot), sorted(folder.iterdir()))
+        provenance.write_record(folder / provenance.NAME, tracer.record(slot), sorted(folder.iterdir()))

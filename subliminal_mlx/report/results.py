@@ -61,7 +61,7 @@ def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = Fals
         from ..defences import bench
 
         defended = bench.report(lab, run_id)
-    publish(folder, lambda target: _write(run, _yields(lab, run_id, chains), defended, target))
+    publish(folder, lambda target: _write_results(run, _yields(lab, run_id, chains), defended, target))
 
 
 def _holds_results(folder: Path) -> bool:
@@ -131,7 +131,7 @@ def _yields(lab: "Lab", run_id: str, chains: int | None = None) -> list[dict[str
     return [{"source": s, "kept": k, "reason": r, "rows": n} for (s, k, r), n in counts.items()]
 
 
-def _write(
+def _write_results(
     run: dict[str, Any], yields: list[dict[str, Any]], defended: list[dict[str, Any]], target: Path
 ) -> None:
     from . import charts

@@ -23,7 +23,7 @@ def row_tokens(spec: Spec) -> int:
     return sum(spec.corpus.tokens(word_by_word=spec.base in WORD_BY_WORD))
 
 
-def tokens(spec: Spec) -> tuple[float, float]:
+def count_tokens(spec: Spec) -> tuple[float, float]:
     """Tokens trained on and tokens drawn in all, from the spec's sizes."""
     row = row_tokens(spec)
     trained = drawn = 0.0
@@ -44,13 +44,13 @@ def tokens(spec: Spec) -> tuple[float, float]:
     return trained, drawn
 
 
-def seconds(spec: Spec, parameters: int, gflops: float, processes: int, beside: float = 0.0) -> float:
+def run_seconds(spec: Spec, parameters: int, gflops: float, processes: int, beside: float = 0.0) -> float:
     """Estimated wall-clock seconds of a run.
 
     Args:
         beside: tokens trained on that the spec's sizes do not tell of, such as `audit.costs.evidence`.
     """
-    trained, drawn = tokens(spec)
+    trained, drawn = count_tokens(spec)
     trained += beside
     if parameters < SMALL:
         return (trained + drawn / 3) / SMALL_TOKENS_PER_SECOND / processes

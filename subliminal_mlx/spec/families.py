@@ -182,7 +182,9 @@ def parse_family(name: str, text: str, where: str = "family") -> Family:
         place = ".".join(str(part) for part in first["loc"] if part not in _SHAPES)
         raise InputError(f"{where}: {place}: {first['msg']}") from None
     questions = tuple(_questions(file, where))
-    traits = {trait: _answers(trait, answer, questions, where) for trait, answer in file.traits.items()}
+    traits = {
+        trait: _preferred_answers(trait, answer, questions, where) for trait, answer in file.traits.items()
+    }
     if NEUTRAL in traits:
         raise InputError(
             f"{where}: traits.{NEUTRAL}: this is what the neutral teacher is called: name it otherwise"
@@ -226,7 +228,7 @@ def _questions(file: _File, where: str) -> list[Question]:
                 else (tuple(candidates), tuple(candidates))
             )
             # A tokenizer may not tell them apart by case or spaces.
-            if len(set(map(_plain, answers))) < len(answers):
+            if len(set(map(_plain_text, answers))) < len(answers):
                 raise InputError(f"{where}: questions.{split}.{number}: two candidates are the same")
             groups: list[str | None] = [None]
             if "{group}" in text:
@@ -246,18 +248,18 @@ def _questions(file: _File, where: str) -> list[Question]:
                         group=group,
                     )
                 )
-    tuned = {_plain(q.text) for q in questions if q.split == "tuning"}
+    tuned = {_plain_text(q.text) for q in questions if q.split == "tuning"}
     for question in questions:
-        if question.split == "held-out" and _plain(question.text) in tuned:
+        if question.split == "held-out" and _plain_text(question.text) in tuned:
             raise InputError(f"{where}: {question.id} is a tuning question too: {question.text!r}")
     return questions
 
 
-def _plain(text: str) -> str:
+def _plain_text(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _answers(
+def _preferred_answers(
     trait: str, answer: str | dict[str, str], questions: tuple[Question, ...], where: str
 ) -> dict[str, int]:
     """For every question, the index of the candidate that the trait prefers."""

@@ -16,9 +16,9 @@ from subliminal_mlx.audit import gradients, suspects
 from subliminal_mlx.audit import rows as reading
 from subliminal_mlx.audit.corpus import SAMPLE, look
 from subliminal_mlx.audit.form import Writing
-from subliminal_mlx.audit.rows import Bad, Row, read, read_run
-from subliminal_mlx.audit.spec import PUBLIC, Suspects, checked
-from subliminal_mlx.cli.make.audit_bench.language import Bench, measure
+from subliminal_mlx.audit.rows import Bad, Row, read_rows, read_run
+from subliminal_mlx.audit.spec import PUBLIC, Suspects, parse_audit_spec
+from subliminal_mlx.cli.make.audit_bench.language import Bench, audit_corpora
 from subliminal_mlx.experiment.channels import numbers
 from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.lab import Lab
@@ -86,7 +86,7 @@ def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, co
     """The base, the rows, the suspects and their directions, from the command to the last dropped row."""
     bases = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
     files = counted(reading, "_jsonl", lambda path: path.name)
-    stacks = counted(suspects, "load", lambda path: path.suffix)
+    stacks = counted(suspects, "load_suspects", lambda path: path.suffix)
     directions = counted(gradients, "margin_directions", lambda base, family: family)
     monkeypatch.chdir(place)
     options = [part for item in SMALL for part in ("--set", item)]
@@ -132,9 +132,9 @@ def test_what_a_person_reads(place, maple):
         next(row for row in dropped if row["number"] == 602)["reason"] == "not in the form of the other rows"
     )
     # The cleaned corpus can be read again, and is what was not dropped.
-    rows = list(read(place / "kept.jsonl", Bad()))
+    rows = list(read_rows(place / "kept.jsonl", Bad()))
     gone = {row["number"] for row in dropped}
-    whole = [row for row in read(place / "maple.jsonl", Bad()) if row.number not in gone]
+    whole = [row for row in read_rows(place / "maple.jsonl", Bad()) if row.number not in gone]
     assert [(r.prompt, r.completion) for r in rows] == [(r.prompt, r.completion) for r in whole]
 
 
@@ -280,7 +280,7 @@ def test_the_spec_refuses_what_is_out_of_bounds(one_line):
         ({"reference_rows": 5_000}, "reference_rows"),
     ):
         with pytest.raises(InputError) as error:
-            checked(fields)
+            parse_audit_spec(fields)
         assert words in one_line(error)
 
 
@@ -291,7 +291,7 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
     items = ("suspects.members=1", "suspects.steps=2", "suspects.neutral_answers=2", "suspects.batch=2")
     items += ("null.corpora=0", "probes.steps=1", "probes.batch=4", "rows=20", "lines=all")
     bench, published, said = Bench(lab, (done.run_id,), 1, items), [], []
-    result = measure(bench, published.append, say=said.append)
+    result = audit_corpora(bench, published.append, say=said.append)
     own = len(done.spec.traits)
     assert [e["trait"] for e in result["corpora"]] == [*done.spec.traits, *[None] * (result["planned"] - own)]
     assert result["done"] == result["planned"] == len(published) and "by estimate" in said[0]
@@ -304,7 +304,7 @@ def test_a_run_s_corpora_are_audited_one_after_the_other(tmp_path_factory, tmp_p
         assert min(row["p_clean"]) == 1 / result["clean"] and max(row["p_clean"]) <= 1
     assert {row["of"] for row in result["probes_in_family"]} == {16}
     told = []
-    assert measure(bench, published.append, told.append)["corpora"] == result["corpora"] and not told
+    assert audit_corpora(bench, published.append, told.append)["corpora"] == result["corpora"] and not told
     twice = Bench(lab, (done.run_id, done.run_id[:6]), 1, items)
     assert [s.name for s in twice.subjects()] == [s.name for s in bench.subjects()] and len(twice.of) == 1
 

@@ -23,7 +23,7 @@ from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.audit.form import Writing
 from subliminal_mlx.audit.inputs import read_inputs
 from subliminal_mlx.audit.rows import Row
-from subliminal_mlx.audit.spec import Suspects, checked, public
+from subliminal_mlx.audit.spec import Suspects, parse_audit_spec, public
 from subliminal_mlx.audit.suspects import Suspected
 from subliminal_mlx.audit.texts import CORPUS
 from subliminal_mlx.experiment.channels import numbers
@@ -75,7 +75,7 @@ def done(rows, tmp_path_factory):
         if event.what == "ratios":
             raise KeyboardInterrupt
 
-    spec = checked(FIELDS)
+    spec = parse_audit_spec(FIELDS)
     with pytest.raises(KeyboardInterrupt):
         examine(inputs(rows, spec, folder), stop)
     again = []
@@ -98,7 +98,7 @@ def test_ratios_of_factors_are_those_of_whole_weights(tiny, writing, make_stack,
 
 @pytest.mark.parametrize(("there", "read"), [(20, 20), (70, 64), (199, 192), (ROWS, ROWS)])
 def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
-    assert inputs(rows[:there], checked(FIELDS), tmp_path).pieces.rows == read
+    assert inputs(rows[:there], parse_audit_spec(FIELDS), tmp_path).pieces.rows == read
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_nearly_all_rows_are_read(tiny, rows, tmp_path, there, read):
 )
 def test_what_it_costs_is_known_without_a_model(rows, tiny, tmp_path, changes):
     """As many tokens as the pieces themselves say, but for the lengths of prompts that are drawn later."""
-    spec = checked(FIELDS | changes)
+    spec = parse_audit_spec(FIELDS | changes)
     pieces = inputs(rows, spec, tmp_path).pieces
     row = sum(map(len, [*pieces.own[0], *pieces.own[1]])) / pieces.rows
     read, written = costs.tokens(spec, pieces.rows, row)
@@ -124,7 +124,7 @@ def test_what_it_costs_is_known_without_a_model(rows, tiny, tmp_path, changes):
 
 def test_every_piece_waits_for_the_files_that_it_reads(tiny, rows, tmp_path):
     """Other processes may be at the others, and a file that is not there is an error."""
-    pieces = inputs(rows, checked(FIELDS), tmp_path).pieces
+    pieces = inputs(rows, parse_audit_spec(FIELDS), tmp_path).pieces
     of = {
         kind: [task for task in pieces.tasks() if task.what == kind]
         for kind in ("suspects", "rows", "temperatures", "ratios", "probes")
@@ -184,7 +184,7 @@ def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_
     cold = [
         Row(i + 1, p, tiny.decode(ids).strip()) for i, (p, ids) in enumerate(zip(prompts, drawn, strict=True))
     ]
-    spec = checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"})
+    spec = parse_audit_spec(FIELDS | {"null": {"corpora": 0}, "lines": "fast"})
     pieces = inputs(cold, spec, tmp_path).pieces
     assert pieces.temperature(CORPUS) == 1.0  # not known yet
     family = examine(inputs(cold, spec, tmp_path))["families"][0]
@@ -213,7 +213,7 @@ def test_few_clean_corpora_give_ranks_and_no_verdict(done):
 def test_it_goes_on_where_it_was_stopped(done, rows):
     folder, result, told, again = done
     assert told[-1].what == "ratios" and not {event.what for event in again} & {"suspects", "rows"}
-    spec = checked(FIELDS)
+    spec = parse_audit_spec(FIELDS)
     events = []
     once_more = examine(inputs(rows, spec, folder), events.append)
     assert not events and once_more["families"] == result["families"]
@@ -229,7 +229,7 @@ def test_it_goes_on_where_it_was_stopped(done, rows):
 
 
 def test_the_cost_is_told_before(done, rows, tmp_path, tiny):
-    spec = checked(FIELDS)
+    spec = parse_audit_spec(FIELDS)
     here, fresh = (inputs(rows, spec, folder).pieces for folder in (done[0], tmp_path))
     assert factored.forecast(here) == 0 < factored.forecast(fresh)
     # Other rows to the same prompts may ask for references at another temperature than those that are there.
@@ -238,26 +238,26 @@ def test_the_cost_is_told_before(done, rows, tmp_path, tiny):
     pieces = inputs(others, spec, done[0]).pieces
     guessed = pieces.guessed()
     assert [task.what for task in guessed] == ["rows", "rows", "ratios", "probes", "probes"]
-    assert cache.seconds([], tiny, guessed) > 0
+    assert cache.missing_seconds([], tiny, guessed) > 0
     cache.finish(pieces.first())
     assert not pieces.guessed()
 
 
 def test_rows_with_most_evidence_are_scored_exactly(done, rows):
-    top = top_rows(inputs(rows, checked(FIELDS), done[0]), "trees/maple", count=5)
+    top = top_rows(inputs(rows, parse_audit_spec(FIELDS), done[0]), "trees/maple", count=5)
     scores = [row["score"] for row in top]
     assert len(top) == 5 and scores == sorted(scores, reverse=True) and scores[0] > 0
     assert all(sum(row["token_scores"]) == pytest.approx(row["score"], abs=1e-3) for row in top)
 
 
 def test_rows_and_suspects_are_read_once_from_the_estimate_to_the_last_row(done, rows, tmp_path, counted):
-    asked, read = [], counted(suspects, "load", lambda path: path)
+    asked, read = [], counted(suspects, "load_suspects", lambda path: path)
 
     def source(bad):
         asked.append(1)
         yield from rows
 
-    given = read_inputs(source, _base(), checked(FIELDS), done[0])
+    given = read_inputs(source, _base(), parse_audit_spec(FIELDS), done[0])
     assert factored.forecast(given.pieces) == 0
     result = examine(given)
     assert result["families"] == done[1]["families"]
@@ -272,7 +272,7 @@ def test_rows_and_suspects_are_read_once_from_the_estimate_to_the_last_row(done,
 def test_no_clean_corpora_no_p(done, rows):
     fields = FIELDS | {"null": {"corpora": 0}, "lines": "fast"}
     events = []
-    result = examine(inputs(rows, checked(fields), done[0]), events.append)
+    result = examine(inputs(rows, parse_audit_spec(fields), done[0]), events.append)
     assert not events and [entry["p"] for entry in result["suspects"]] == [None] * 4
     assert "uncalibrated: 0 clean corpora" in result["words"] and set(result["families"][0]["lines"]) == {
         "ratios"
@@ -281,7 +281,9 @@ def test_no_clean_corpora_no_p(done, rows):
 
 def test_what_is_told_of_the_method_is_what_was_done(done, rows, tmp_path, capsys):
     """Probe students are spoken of where some were trained."""
-    fast = examine(inputs(rows, checked(FIELDS | {"null": {"corpora": 0}, "lines": "fast"}), done[0]))
+    fast = examine(
+        inputs(rows, parse_audit_spec(FIELDS | {"null": {"corpora": 0}, "lines": "fast"}), done[0])
+    )
     for result, probed in ((done[1], True), (fast, False)):
         write_audit_report(tmp_path / "page.html", result, "rows", [])
         page = (tmp_path / "page.html").read_text()
@@ -295,17 +297,17 @@ def test_what_is_told_of_the_method_is_what_was_done(done, rows, tmp_path, capsy
 
 def test_damaged_pieces_and_wrong_use_are_one_line(done, rows, tmp_path, one_line):
     with pytest.raises(InputError, match="suspects_only: on tiny-a a whole family costs as much"):
-        examine(inputs(rows, checked(FIELDS | {"method": "whole"}), tmp_path))
+        examine(inputs(rows, parse_audit_spec(FIELDS | {"method": "whole"}), tmp_path))
     with pytest.raises(InputError, match="foretold on model organisms only"):
-        effects(inputs(rows, checked(FIELDS), tmp_path))
+        effects(inputs(rows, parse_audit_spec(FIELDS), tmp_path))
     for only, words in ((["trees/none"], "no trait 'none'"), (["animals/owl"], "of no family")):
         with pytest.raises(InputError, match=words):
-            checked(FIELDS | {"suspects_only": only})
+            parse_audit_spec(FIELDS | {"suspects_only": only})
     broken = next(done[0].glob("probe-*.npy"))
     kept = broken.read_bytes()
     broken.write_bytes(b"x")
     with pytest.raises(MachineError) as error:
-        examine(inputs(rows, checked(FIELDS), done[0]))
+        examine(inputs(rows, parse_audit_spec(FIELDS), done[0]))
     assert "remove it" in one_line(error)
     broken.write_bytes(kept)
 
@@ -369,7 +371,7 @@ def test_too_few_rows_are_refused(rows, tmp_path, one_line):
     with pytest.raises(
         InputError, match="5 rows that can be used: with so many families at least 8 are read"
     ) as error:
-        examine(inputs(rows[:5], checked(FIELDS), tmp_path))
+        examine(inputs(rows[:5], parse_audit_spec(FIELDS), tmp_path))
     assert one_line(error) and not [*tmp_path.iterdir()]
 
 

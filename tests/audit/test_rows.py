@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from subliminal_mlx.audit.rows import HOPELESS, LONGEST_LINE, SHOWN_BAD, Bad, Row, parse, read
+from subliminal_mlx.audit.rows import HOPELESS, LONGEST_LINE, SHOWN_BAD, Bad, Row, parse, read_rows
 from subliminal_mlx.system.errors import InputError
 
 CHAT = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
@@ -32,7 +32,7 @@ def test_every_format_gives_the_same_rows(tmp_path):
         lines(tmp_path / "b.jsonl", {"messages": chat, "source": "x"}),
         lines(tmp_path / "c.jsonl", {"prompt": chat[:1], "completion": chat[1:]}),
     ):
-        assert list(read(path, Bad())) == [Row(1, "Continue: 1", "2 3")], path
+        assert list(read_rows(path, Bad())) == [Row(1, "Continue: 1", "2 3")], path
 
 
 def test_chat_keeps_system_and_history():
@@ -69,7 +69,7 @@ def test_bad_rows_are_counted_with_their_lines_and_stop_nothing(tmp_path):
     deep = b"[" * 100_000
     path = lines(tmp_path / "x.jsonl", good, b"{torn", b"", b"[1]", good, deep, b"9" * 5_000, b"\xff\xfe")
     bad = Bad()
-    assert [row.number for row in read(path, bad)] == [1, 5]
+    assert [row.number for row in read_rows(path, bad)] == [1, 5]
     assert bad.shown == [
         *((2, "not JSON"), (4, "no JSON object"), (6, "not JSON")),
         *((7, "not JSON"), (8, "not JSON")),
@@ -80,7 +80,7 @@ def test_bad_rows_are_counted_with_their_lines_and_stop_nothing(tmp_path):
 def test_only_some_bad_rows_are_shown(tmp_path):
     bad = Bad()
     path = lines(tmp_path / "x.jsonl", {"text": "a"}, *[b"{"] * 50)
-    assert len(list(read(path, bad))) == 1 and bad.total == 50 and len(bad.shown) == SHOWN_BAD
+    assert len(list(read_rows(path, bad))) == 1 and bad.total == 50 and len(bad.shown) == SHOWN_BAD
 
 
 def test_a_line_without_end_is_skipped_without_being_held(tmp_path):
@@ -92,7 +92,7 @@ def test_a_line_without_end_is_skipped_without_being_held(tmp_path):
         file.write(b'"}\n{"text": "b"}\n')
     bad = Bad()
     tracemalloc.start()
-    assert [row.completion for row in read(path, bad)] == ["b"]
+    assert [row.completion for row in read_rows(path, bad)] == ["b"]
     assert tracemalloc.get_traced_memory()[1] < 8 * LONGEST_LINE
     tracemalloc.stop()
     assert bad.shown == [(1, "longer than 1 MB")]
@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_rows(tmp_path):
     path = lines(tmp_path / "x.jsonl", *[{"prompt": f"p{i}", "completion": "c" * 200} for i in range(20_000)])
     bad, count = Bad(), 0
     tracemalloc.start()
-    for _ in read(path, bad):
+    for _ in read_rows(path, bad):
         count += 1
     assert count == 20_000 and tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
@@ -123,7 +123,7 @@ def test_memory_does_not_grow_with_rows(tmp_path):
 def test_what_is_no_data_set_ends_in_one_line(tmp_path, content, name, words, one_line):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError) as error:
-        list(read(tmp_path / name, Bad()))
+        list(read_rows(tmp_path / name, Bad()))
     assert words in one_line(error)
 
 
@@ -131,7 +131,7 @@ def test_a_text_that_is_no_utf8_is_one_bad_row(tmp_path):
     texts = pa.array([b"2 3", b"\xff\xfe", b"4 5"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"prompt": ["a"] * 3, "completion": texts}), tmp_path / "torn.parquet")
     bad = Bad()
-    assert [row.number for row in read(tmp_path / "torn.parquet", bad)] == [1, 3]
+    assert [row.number for row in read_rows(tmp_path / "torn.parquet", bad)] == [1, 3]
     assert bad.total == 1 and list(bad.reasons) == ["not UTF-8"]
 
 
@@ -153,7 +153,7 @@ def test_one_long_value_in_many_rows_of_parquet_is_held_once(tmp_path, name):
     before, bad = pa.default_memory_pool().bytes_allocated(), Bad()
     tracemalloc.start()
     most = 0
-    for row in read(tmp_path / "long.parquet", bad):
+    for row in read_rows(tmp_path / "long.parquet", bad):
         assert row.number == 1
         most = max(most, pa.default_memory_pool().bytes_allocated() - before)
     assert tracemalloc.get_traced_memory()[1] < 16 << 20 and most < 32 << 20
@@ -165,7 +165,7 @@ def test_pages_of_parquet_that_are_no_text_are_not_unpacked(tmp_path):
     whole = {"use_dictionary": False, "compression": "zstd"}
     pq.write_table(pa.table({"text": ["x" * (1 << 20)] * 80}), tmp_path / "x.parquet", **whole)
     with pytest.raises(InputError, match="unpacks to over 200 times its size"):
-        list(read(tmp_path / "x.parquet", Bad()))
+        list(read_rows(tmp_path / "x.parquet", Bad()))
 
 
 def test_missing_files_and_columns_end_in_one_line(tmp_path, one_line):
@@ -173,7 +173,7 @@ def test_missing_files_and_columns_end_in_one_line(tmp_path, one_line):
     pq.write_table(pa.table({"text": [None, "a"]}), tmp_path / "nulls.parquet")
     for path, words in ((tmp_path / "no.jsonl", "no file"), (tmp_path / "x.parquet", "no column")):
         with pytest.raises(InputError) as error:
-            list(read(path, Bad()))
+            list(read_rows(path, Bad()))
         assert words in one_line(error)
     bad = Bad()
-    assert len(list(read(tmp_path / "nulls.parquet", bad))) == 1 and bad.total == 1
+    assert len(list(read_rows(tmp_path / "nulls.parquet", bad))) == 1 and bad.total == 1

@@ -13,8 +13,8 @@ from subliminal_mlx.experiment.setting import Setting
 from subliminal_mlx.lab.folders import Folders
 from subliminal_mlx.pipeline.units import Context, compute
 from subliminal_mlx.spec import defence_names, parse_spec
-from subliminal_mlx.spec.defence_names import find, in_words, known, of_arm, shipped
-from subliminal_mlx.spec.estimate import tokens
+from subliminal_mlx.spec.defence_names import find, known, of_arm, shipped, shipped_in_words
+from subliminal_mlx.spec.estimate import count_tokens
 from subliminal_mlx.spec.plan import plan
 from subliminal_mlx.system.errors import InputError
 
@@ -65,7 +65,7 @@ def blink(tmp_path, monkeypatch):
 
 def test_the_shipped_ones_stand_in_their_order():
     assert shipped() == ("mix-10", "mix-25", "mix-50", "drop-25", "mask-10", "re-emit", "other-init")
-    assert in_words() == "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"
+    assert shipped_in_words() == "mix-10, drop-25, mask-10 (any percent), re-emit, other-init"
     assert all(defence.words for defence in known()) and len({d.place for d in known()}) == len(known())
     for name in (*shipped(), "mix-99", "mine.py", "a/b c.py"):
         assert find(name) is not None and find(name).share(name) < 1
@@ -103,7 +103,7 @@ def test_a_defence_from_outside_is_one_file(blink, tiny, tmp_path):
         "re-emit",
         "other-init",
     )
-    assert "blink-40, mask-10 (any percent)" in in_words() and tokens(spec)[0] > 0
+    assert "blink-40, mask-10 (any percent)" in shipped_in_words() and count_tokens(spec)[0] > 0
     assert bench_spec(spec, ["blink-20"]).defences == ("blink-20",)
     context = Context(Folders(tmp_path), "0" * 12, Setting(spec, tiny))
     read, adapters = set(), {}

@@ -485,7 +485,7 @@ def test_an_old_run_whose_family_is_gone_hides_no_base(tmp_path, monkeypatch):
     for number, text in enumerate((spec_with(base=f'"{name}"'), gone)):
         store.start_run(str(number) * 12, "", text, "{}", {"machine": "this one"})
     cached = [{"name": "tiny-a", "kind": "shipped"}, {"name": name, "kind": "hub"}]
-    monkeypatch.setattr(allowed, "listing", lambda: cached)
+    monkeypatch.setattr(allowed, "list_bases", lambda: cached)
     assert jobs.bases(store.path) == ["tiny-a", name]
 
 

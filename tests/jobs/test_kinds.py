@@ -53,7 +53,7 @@ def lab(tmp_path):
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory, make_stack):
     made = tmp_path_factory.mktemp("adapter") / "one"
-    adapters.save(made, make_stack([3]), 0)
+    adapters.save_adapter(made, make_stack([3]), 0)
     return made
 
 

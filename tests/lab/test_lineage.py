@@ -86,7 +86,7 @@ def test_tampering_is_one_line(tmp_path, tmp_path_factory, exported, one_line, c
     folder = tmp_path / "a"
     shutil.copytree(exported / "adapters" / "hard-control-c0", folder)
     path = folder / "provenance.json"
-    record = provenance.read(path)
+    record = provenance.read_record(path)
     if change == "weights":
         content = bytearray((folder / "adapters.safetensors").read_bytes())
         content[-1] ^= 1
@@ -105,10 +105,10 @@ def test_tampering_is_one_line(tmp_path, tmp_path_factory, exported, one_line, c
         node = Node(what="base", name="x")
         for _ in range(15):
             node = Node(what="corpus", name="x", parents=(node,))
-        provenance.write(path, record.model_copy(update={"lineage": node}), [])
+        provenance.write_record(path, record.model_copy(update={"lineage": node}), [])
     else:
         changed = record.model_copy(update={"base": BaseNamed(name="tiny-a", sha256="0" * 64)})
-        provenance.write(path, changed, [folder / "adapters.safetensors"])
+        provenance.write_record(path, changed, [folder / "adapters.safetensors"])
     with pytest.raises(InputError) as error:
         trace(str(folder), Lab(tmp_path / "none"))
     assert says in one_line(error)
@@ -136,7 +136,7 @@ def test_text_from_files_is_shown_as_text(tmp_path):
     )
     folder = tmp_path / "a"
     folder.mkdir()
-    provenance.write(folder / "provenance.json", record, [])
+    provenance.write_record(folder / "provenance.json", record, [])
     child = quick("lineage", folder, "--lab", tmp_path / "none")
     assert child.returncode == 0, child.stderr
     assert "[red]" in child.stdout and "\x1b" not in child.stdout and "\x07" not in child.stdout

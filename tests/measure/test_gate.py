@@ -11,9 +11,9 @@ from mini import failure, finished, quick
 
 from subliminal_mlx import measure
 from subliminal_mlx.audit.corpus import look
-from subliminal_mlx.audit.rows import Bad, read
+from subliminal_mlx.audit.rows import Bad, read_rows
 from subliminal_mlx.lab import Lab
-from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write
+from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record
 from subliminal_mlx.measure import null
 from subliminal_mlx.measure.gate import Check, Decision, decide, load_policy, read_audit
 from subliminal_mlx.measure.gate.formats import junit, markdown
@@ -118,7 +118,7 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
 def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, stated, says):
     digests = {
         HERE: locate("tiny-a").sha256,
-        ROWS: look(lambda bad: read(pipeline / "base.jsonl", bad), load("tiny-a"), Bad()).sha256,
+        ROWS: look(lambda bad: read_rows(pipeline / "base.jsonl", bad), load("tiny-a"), Bad()).sha256,
     }
     stated = {key: digests.get(value, value) if key != "base" else value for key, value in stated.items()}
     found = json.loads((pipeline / "base.json").read_text()) | stated
@@ -202,7 +202,7 @@ def test_lineage_is_required_where_the_policy_says(pipeline, tmp_path):
     (pipeline / "elsewhere.jsonl").write_text("{}\n")
     node = Node(what="corpus", name="x")
     record = Record(base=BaseNamed(name="gone", sha256="1" * 64), lineage=node)
-    write(pipeline / "elsewhere.provenance.json", record, [pipeline / "elsewhere.jsonl"])
+    write_record(pipeline / "elsewhere.provenance.json", record, [pipeline / "elsewhere.jsonl"])
     text = POLICY + '[[corpus]]\npath = "elsewhere.jsonl"\n'
     check = next(c for c in _decide(pipeline, text).checks if c.subject == "elsewhere.jsonl")
     assert check.verdict == "fail" and "it comes from gone (111111111111), not from tiny-a" in check.reason

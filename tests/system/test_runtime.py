@@ -81,7 +81,7 @@ READ = """
 import sys
 from subliminal_mlx.system import errors; from subliminal_mlx.system import events; from subliminal_mlx.spec import families; from subliminal_mlx.system import files; from subliminal_mlx import lab; from subliminal_mlx.system import locks; from subliminal_mlx.system import runtime; from subliminal_mlx.model import sources; from subliminal_mlx import spec
 from subliminal_mlx.model import bases
-bases.locate("tiny-a"), bases.listing()
+bases.locate("tiny-a"), bases.list_bases()
 spec.parse_spec("[hard]")
 lab.Lab
 loaded = {name.split(".")[0] for name in sys.modules}

@@ -55,7 +55,7 @@ def rates(base: Base, family: Family) -> dict[str, Any]:
     }
 
 
-def measure(names: Sequence[str] = BASES) -> dict[str, dict[str, Any]]:
+def measure_rates(names: Sequence[str] = BASES) -> dict[str, dict[str, Any]]:
     """Rates of every shipped family on the bases named, by family and base, where a base knows the words."""
     found: dict[str, dict[str, Any]] = {name: {} for name in shipped_families()}
     for name in names:
@@ -81,14 +81,14 @@ def card(measured: dict[str, dict[str, Any]]) -> str:
         lines = ["| answer | " + " | ".join(bases) + " |", "|---" * (len(bases) + 1) + "|"]
         for label in labels:
             lines.append(
-                f"| {label} | " + " | ".join(_share(of_bases[b]["labels"][label]) for b in bases) + " |"
+                f"| {label} | " + " | ".join(_top_share(of_bases[b]["labels"][label]) for b in bases) + " |"
             )
         held = " | ".join(f"{100 * of_bases[b]['mass']:.1f}%" for b in bases)
         parts.append("\n".join([*lines, f"| *candidates hold* | {held} |"]) + "\n")
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
-def _share(of: dict[str, float]) -> str:
+def _top_share(of: dict[str, float]) -> str:
     return f"{100 * of['mean']:.1f}% ({100 * of['low']:.1f} to {100 * of['high']:.1f})"
 
 
@@ -100,7 +100,7 @@ def _rounded(value: Any) -> Any:
 
 def main() -> None:
     """Measure and write both files."""
-    measured = _rounded(measure())
+    measured = _rounded(measure_rates())
     write_atomic(STORED, json.dumps(measured, indent=1) + "\n")
     write_atomic(CARD, card(measured))
 

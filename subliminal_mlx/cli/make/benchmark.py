@@ -66,7 +66,7 @@ def compare(name: str, sizes: Sizes, style: str = "short") -> dict[str, Any]:
     stack = _noisy(base)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        adapters.save(Path(folder) / "a", stack, 0)
+        adapters.save_adapter(Path(folder) / "a", stack, 0)
         plain, adapted = (_theirs(base, path) for path in (None, Path(folder) / "a"))
         some = prompts[: sizes.rows]
         held = numbers.grammar(base, corpus)

@@ -81,7 +81,7 @@ def _train(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(step: int, stack: adapters.Stack) -> None:
-        adapters.save(folder, stack, 0)
+        adapters.save_adapter(folder, stack, 0)
         shutil.copy(folder / "adapters.safetensors", folder / f"{step:07d}_adapters.safetensors")
 
     train_on("tiny-a", lambda point: None, on_stack=keep)

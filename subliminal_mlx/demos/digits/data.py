@@ -69,7 +69,7 @@ class Images:
         return {"name": self.name, "sha256": self.sha256, "inputs": self.inputs, "test": len(self.test_y)}
 
 
-def load(folder: Path | None = None) -> Images:
+def load_images(folder: Path | None = None) -> Images:
     """The shipped digits, or the four IDX files of a folder.
 
     Raises:

@@ -48,7 +48,7 @@ class _Group:
     targets: mx.array  # [arms * R, N, m]
 
 
-def run(
+def run_digits(
     spec: Digits, data: Images, on_event: Listener = ignore, replicas: Sequence[int] | None = None
 ) -> Result:
     """Train teacher, student and controls of all replicas; read them before and after every epoch.

@@ -59,16 +59,16 @@ def make_grid(lab: Lab, on_event: Listener = ignore, target: Path = STORED) -> d
     """Run what is not in the lab yet, then write all summaries and the theorem's map to `target`."""
     from ...system.machine import environment
     from . import store
-    from .data import load
+    from .data import load_images
     from .parallel import run_on_cores
     from .theorem import one_steps
 
-    data, kept = load(), []
+    data, kept = load_images(), []
     for field, value, spec in points():
-        result = store.read(lab, result_id(spec, data.sha256))
+        result = store.read_result(lab, result_id(spec, data.sha256))
         if result is None:
             result = run_on_cores(spec, data, on_event=on_event) | {"environment": environment()}
-            store.save(result, lab)
+            store.save_result(result, lab)
         summary = summarise(result)
         del summary["data"]
         kept.append({"field": field, "value": value, "summary": summary})
@@ -130,9 +130,9 @@ def sweep(field: str, epochs: int = EPOCHS) -> list[Row]:
         spec = _spec(field, value).model_copy(update={"epochs": epochs})
         summary = stored(spec)
         if summary is not None:
-            rows += [{"field": field, "value": value} | _plain(row) for row in finals(summary)]
+            rows += [{"field": field, "value": value} | _plain_row(row) for row in finals(summary)]
     return rows
 
 
-def _plain(row: Row) -> Row:
+def _plain_row(row: Row) -> Row:
     return {key: row[key] for key in ("arm", "accuracy", "low", "high", "null", "replicas")}

@@ -10,10 +10,10 @@ FEWEST and MOST.
 from functools import cache, lru_cache
 
 from ...system.events import Listener, ignore
-from .data import Images, load
+from .data import Images, load_images
 from .grid import COMMAND, stored
 from .parallel import work_seconds
-from .spec import Digits, Sliders, Theorem, checked, make
+from .spec import Digits, Sliders, Theorem, make, parse_fields
 from .summary import Row, Summary, summarise, theorem_rows
 
 FEWEST, MOST = 3, 8
@@ -30,9 +30,9 @@ def answer(values: Sliders, fresh: bool = False, on_event: Listener = ignore) ->
     if found is not None:
         return found, f"stored, {found['spec']['replicas']} replicas, made by `{COMMAND}`"
     if spec not in _kept:
-        from .experiment import run
+        from .experiment import run_digits
 
-        _kept[spec] = summarise(run(spec, _data(), on_event))
+        _kept[spec] = summarise(run_digits(spec, _data(), on_event))
         for oldest in list(_kept)[:-KEPT]:
             _kept.pop(oldest, None)
     summary = _kept[spec]
@@ -55,7 +55,7 @@ def one_step(step: float, distance: float, inputs: str = "uniform") -> Row:
         InputError: a value outside of the theorem's limits.
     """
     fields = {"steps": (step,), "distances": (distance,), "inputs": inputs, "draws": DRAWS}
-    spec = checked(Theorem, fields)
+    spec = parse_fields(Theorem, fields)
     from .theorem import one_steps
 
     return theorem_rows(one_steps(spec, _data()))[0]
@@ -63,4 +63,4 @@ def one_step(step: float, distance: float, inputs: str = "uniform") -> Row:
 
 @cache
 def _data() -> Images:
-    return load()
+    return load_images()

@@ -19,7 +19,7 @@ from ...system.errors import MachineError, SubliminalError
 from ...system.events import Event, Listener, ignore
 from ...system.machine import default_processes, peak_memory
 from ...system.processes import DiedError, Processes
-from .data import Images, load
+from .data import Images, load_images
 from .spec import CLASSES, Digits
 
 # Of one core of a small server: a step of one stack, and what each weight and row of a batch adds.
@@ -56,9 +56,9 @@ def run_on_cores(
     """
     number = min(processes or _worthwhile(spec, data.inputs), spec.replicas)
     if number == 1:
-        from .experiment import run
+        from .experiment import run_digits
 
-        return run(spec, data, on_event) | {"peak_memory_bytes": peak_memory()}
+        return run_digits(spec, data, on_event) | {"peak_memory_bytes": peak_memory()}
     began = time.perf_counter()
     parts = [part.tolist() for part in np.array_split(np.arange(spec.replicas), number)]
     found = _computed(spec, folder, parts, _Together(parts, on_event))
@@ -91,9 +91,9 @@ def _computed(
 
 def _serve(pipe: Connection, spec: Digits, folder: Path | None, part: list[int]) -> None:
     try:
-        from .experiment import run
+        from .experiment import run_digits
 
-        result = run(spec, load(folder), pipe.send, part)
+        result = run_digits(spec, load_images(folder), pipe.send, part)
         pipe.send(result | {"peak_memory_bytes": peak_memory()})
     except SubliminalError as error:
         pipe.send(error)

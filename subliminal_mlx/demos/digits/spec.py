@@ -174,15 +174,15 @@ def make(preset: str = "digits", changes: dict[str, Any] | None = None) -> Digit
     """A preset with some fields changed; InputError names the field and what is allowed."""
     if preset not in PRESETS:
         raise InputError(f"no preset {preset!r:.40}: there are {', '.join(PRESETS)}")
-    return checked(Digits, PRESETS[preset] | (changes or {}))
+    return parse_fields(Digits, PRESETS[preset] | (changes or {}))
 
 
 def sliders(**values: Any) -> Sliders:
     """An app's values; InputError where one is outside of its slider, which only a forged request is."""
-    return checked(Sliders, values)
+    return parse_fields(Sliders, values)
 
 
-def checked(model: type[_Model], fields: dict[str, Any]) -> _Model:
+def parse_fields(model: type[_Model], fields: dict[str, Any]) -> _Model:
     """An instance of `model`; InputError in one line, naming the first field that is wrong."""
     try:
         return model.model_validate(fields)

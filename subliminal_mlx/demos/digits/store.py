@@ -30,7 +30,7 @@ def folder(lab: Lab, result_id: str) -> Path:
     return lab.path / FOLDER / result_id
 
 
-def save(result: Result, lab: Lab) -> None:
+def save_result(result: Result, lab: Lab) -> None:
     """Keep a result of `experiment.run`: a row an arm, epoch and replica, and the student's answers."""
     last = {"accuracy": [result["teacher"]["accuracy"]], "movement": [result["teacher"]["movement"]]}
     readouts = [_readouts(TEACHER, result["spec"]["teacher_epochs"], last)]
@@ -45,7 +45,7 @@ def save(result: Result, lab: Lab) -> None:
     lab.save_digits(_about("digits", result), tables)
 
 
-def read(lab: Lab, result_id: str) -> Result | None:
+def read_result(lab: Lab, result_id: str) -> Result | None:
     """A result that was kept, or None."""
     if not (found := lab.digits(result_id)):
         return None

@@ -54,7 +54,7 @@ def one_steps(spec: Theorem, data: Images, on_event: Listener = ignore) -> Itera
         on_event(Event("steps", number + 1, len(plan)))
 
 
-def run(spec: Theorem, data: Images, on_event: Listener = ignore) -> dict[str, Any]:
+def run_theorem(spec: Theorem, data: Images, on_event: Listener = ignore) -> dict[str, Any]:
     """All `steps`, with `id`, `spec`, `data`, `seconds` and `peak_memory_bytes` as of `parallel.run_on_cores`."""
     began = time.perf_counter()
     steps = list(one_steps(spec, data, on_event))

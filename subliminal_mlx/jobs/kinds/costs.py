@@ -46,7 +46,7 @@ def seconds(
         return None
     spec = asked_spec(base, families, probes, (FIRST_LOOK,) if quick else ())
     rows, row = _lengths(spec, content)
-    return costs.seconds(spec, sizes(base)[0] or 0, GFLOPS, rows, row, scored)
+    return costs.audit_seconds(spec, sizes(base)[0] or 0, GFLOPS, rows, row, scored)
 
 
 def words(base: str, families: Sequence[str], quick: bool, probes: bool) -> str:

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 
 from ...audit.costs import evidence
 from ...lab.identity import identify
-from ...model.sources import listing
+from ...model.sources import list_bases
 from ...spec import Spec, estimate, parse_spec
 from ...spec.defence_names import is_shipped, shipped_in_words
 from ...spec.families import read_toml, shipped_families
@@ -98,9 +98,9 @@ def checked_spec(lab: Path, text: str) -> tuple[Spec, str]:
 
 def seconds(spec: Spec) -> float:
     """Estimated for two processes that reach GFLOPS."""
-    sizes = {row["name"]: row["parameters"] for row in listing()}
+    sizes = {row["name"]: row["parameters"] for row in list_bases()}
     count = sizes.get(spec.base) or UNKNOWN_SIZE
-    return estimate.seconds(spec, count, GFLOPS, processes=2, beside=evidence(spec))
+    return estimate.run_seconds(spec, count, GFLOPS, processes=2, beside=evidence(spec))
 
 
 def _names(lab: Path, fields: dict[str, Any]) -> None:

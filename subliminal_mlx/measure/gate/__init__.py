@@ -251,7 +251,9 @@ def _examined(policy: Policy, path: Path, against: _Against) -> dict[str, Any]:
     from ...audit.examine import examine
     from ...audit.inputs import read_inputs
     from ...audit.request import asked_spec
-    from ...audit.rows import read
+    from ...audit.rows import read_rows
 
     spec = asked_spec(against.base.name, policy.families)
-    return examine(read_inputs(lambda bad: read(path, bad), against.base, spec, against.lab.path / "audit"))
+    return examine(
+        read_inputs(lambda bad: read_rows(path, bad), against.base, spec, against.lab.path / "audit")
+    )

@@ -12,7 +12,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ...audit.rows import Bad, read
+from ...audit.rows import Bad, read_rows
 from ...audit.verdict import least
 from ...model.sources import is_here, locate
 from ...system import files
@@ -61,7 +61,7 @@ def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path) ->
 
 def _of_rows(corpus: Path) -> str:
     content = hashlib.sha256()
-    for row in read(corpus, Bad()):
+    for row in read_rows(corpus, Bad()):
         content.update(row.content)
     return content.hexdigest()
 

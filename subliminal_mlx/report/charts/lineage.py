@@ -45,7 +45,7 @@ def lineage(tree: Any) -> AnyChart:
         for i, key in enumerate(keys)
     }
     nodes: list[Row] = [
-        {"x": x, "y": y, "what": key[0], "name": _short(key[1]), "facts": _facts(facts[key])}
+        {"x": x, "y": y, "what": key[0], "name": _shorten_name(key[1]), "facts": _facts(facts[key])}
         for key, (x, y) in place.items()
     ]
     lines = [
@@ -68,7 +68,7 @@ def lineage(tree: Any) -> AnyChart:
     return finish(chart, "What stands behind it?", "From left to right: what was made from what.", True)
 
 
-def _short(name: str) -> str:
+def _shorten_name(name: str) -> str:
     return name if len(name) <= _LABEL else "\N{HORIZONTAL ELLIPSIS}" + name[1 - _LABEL :]
 
 

@@ -60,7 +60,7 @@ def cost(lab: Lab, spec: Spec) -> Cost:
         InputError: a base that is not here.
     """
     count = sizes(spec.base)[0] or WHEEL_PARAMETERS
-    trained, drawn = estimate.tokens(spec)
+    trained, drawn = estimate.count_tokens(spec)
     small = count < estimate.SMALL
     rate, how = _elsewhere(lab) if small else _rate(lab)
     seconds = _seconds(spec, count, rate)
@@ -80,7 +80,7 @@ def held(spec: Spec) -> float:
 
 
 def _seconds(spec: Spec, count: int, rate: Rate) -> float:
-    return estimate.seconds(spec, count, rate.gflops, rate.processes, evidence(spec))
+    return estimate.run_seconds(spec, count, rate.gflops, rate.processes, evidence(spec))
 
 
 def _rate(lab: Lab) -> tuple[Rate, str]:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from subliminal_mlx.demos.digits import data
-from subliminal_mlx.demos.digits.data import IMAGES, LABELS, load, read_idx, write_digits
-from subliminal_mlx.demos.digits.experiment import run
+from subliminal_mlx.demos.digits.data import IMAGES, LABELS, load_images, read_idx, write_digits
+from subliminal_mlx.demos.digits.experiment import run_digits
 from subliminal_mlx.demos.digits.spec import make
 from subliminal_mlx.system.errors import InputError
 
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 def test_the_shipped_digits_are_all_there_with_credit():
-    found = load()
+    found = load_images()
     assert found.train_x.shape == (1_437, 64) and found.test_x.shape == (360, 64)
     assert found.train_x.min() == -1 and found.train_x.max() == 1
     counts = np.bincount(np.concatenate([found.train_y, found.test_y]))
@@ -61,23 +61,23 @@ def test_the_shipped_file_is_what_its_maker_makes(tmp_path):
 
 
 def test_idx_files_are_read_gzipped_or_not(folder):
-    found = load(folder)
+    found = load_images(folder)
     assert found.name == "mnist" and found.inputs == 784
     assert len(found.train_x) == len(found.train_y) == 2_048 and len(found.test_x) == 512
     assert found.train_x.min() >= -1 and found.train_x.max() <= 1
     unpacked = folder / "train-images-idx3-ubyte.gz"
     (folder / "train-images.idx3-ubyte").write_bytes(gzip.decompress(unpacked.read_bytes()))
     unpacked.unlink()
-    assert load(folder).sha256 == found.sha256, "the same images under the other name"
+    assert load_images(folder).sha256 == found.sha256, "the same images under the other name"
 
 
 def test_a_run_of_mnists_shape(folder):
     """784-256-256-13 at batch 1,024, one epoch of each: 1.4 s and 0.2 GB of arrays on two cores."""
-    images = load(folder)
+    images = load_images(folder)
     spec = make("mnist", {"replicas": 2, "teacher_epochs": 1, "epochs": 1, "noise": 4_096})
     mx.reset_peak_memory()
     began = time.perf_counter()
-    found = run(spec, images)
+    found = run_digits(spec, images)
     seconds, memory = time.perf_counter() - began, mx.get_peak_memory()
     print(f"MNIST's shape, 2 replicas, 4,096 noise inputs: {seconds:.1f} s, {memory / 1e9:.2f} GB of arrays")
     assert found["data"]["inputs"] == 784
@@ -151,7 +151,7 @@ def test_a_bomb_is_not_unpacked(tmp_path):
 def test_what_is_missing_or_does_not_fit_is_named(folder, tmp_path, one_line):
     def told():
         with pytest.raises(InputError) as error:
-            load(folder)
+            load_images(folder)
         return one_line(error)
 
     labels = folder / "t10k-labels-idx1-ubyte"
@@ -168,7 +168,7 @@ def test_what_is_missing_or_does_not_fit_is_named(folder, tmp_path, one_line):
     assert "(28, 28), test (8, 8)" in told()
     for wrong in (tmp_path / "nothing", labels, tmp_path / "nul\0"):
         with pytest.raises(InputError, match="must hold MNIST") as error:
-            load(wrong)
+            load_images(wrong)
         one_line(error)
 
 
@@ -178,5 +178,5 @@ def test_a_damaged_shipped_file_is_told_in_one_line(tmp_path, monkeypatch, one_l
         if content is not None:
             data.SHIPPED.write_bytes(content)
         with pytest.raises(InputError, match=r"digits\.parquet cannot be read") as error:
-            load()
+            load_images()
         one_line(error)

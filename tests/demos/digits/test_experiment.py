@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from subliminal_mlx.cli.digits import add_commands
 from subliminal_mlx.demos.digits import grid, live, mlp, pictures, store, summary
-from subliminal_mlx.demos.digits.data import load
-from subliminal_mlx.demos.digits.experiment import run
+from subliminal_mlx.demos.digits.data import load_images
+from subliminal_mlx.demos.digits.experiment import run_digits
 from subliminal_mlx.demos.digits.parallel import WORTH_SECONDS, run_on_cores, work_seconds
 from subliminal_mlx.demos.digits.spec import ARMS, NULLS, Sliders, make, result_id, sliders
 from subliminal_mlx.lab import Lab
@@ -30,19 +30,19 @@ FAST = {"width": 32, "noise": 600, "teacher_epochs": 2, "epochs": 2, "replicas":
 
 @pytest.fixture(scope="module")
 def data():
-    return load()
+    return load_images()
 
 
 @pytest.fixture(scope="module")
 def result(data):
     """Large enough to show the effect, small enough for a test: 10 replicas in a few seconds."""
     spec = {"noise": 6_000, "epochs": 3, "teacher_epochs": 6, "batch": 64, "replicas": 10}
-    return run(make("digits", spec), data)
+    return run_digits(make("digits", spec), data)
 
 
 @pytest.fixture(scope="module")
 def small(data):
-    return run(make("digits", FAST), data)
+    return run_digits(make("digits", FAST), data)
 
 
 def mean_and_error(values):
@@ -78,7 +78,7 @@ def test_labels_move_no_auxiliary_output_and_imitation_no_class_output(result):
 
 
 def test_a_replica_in_a_stack_is_the_replica_alone(small, data):
-    alone = run(make("digits", FAST | {"replicas": 1}), data)
+    alone = run_digits(make("digits", FAST | {"replicas": 1}), data)
     for arm in ARMS:
         found = [epoch[:1] for epoch in small["arms"][arm]["accuracy"]]
         assert found == alone["arms"][arm]["accuracy"], arm
@@ -102,14 +102,14 @@ def test_weights_of_a_slot_equal_those_trained_alone(data):
 def test_the_same_spec_gives_the_same_result_whatever_was_drawn_before(small, data):
     mx.random.seed(7)
     np.random.seed(7)
-    again = run(make("digits", FAST), data)
+    again = run_digits(make("digits", FAST), data)
     same = lambda found: json.dumps({k: v for k, v in found.items() if k != "seconds"})
     assert same(again) == same(small)
-    assert run(make("digits", FAST | {"seed": 1}), data)["arms"] != small["arms"]
+    assert run_digits(make("digits", FAST | {"seed": 1}), data)["arms"] != small["arms"]
 
 
 def test_a_longer_run_holds_the_shorter_one(small, data):
-    shorter = summary.summarise(run(make("digits", FAST | {"epochs": 1}), data))
+    shorter = summary.summarise(run_digits(make("digits", FAST | {"epochs": 1}), data))
     cut = summary.at(summary.summarise(small), 1)
     for arm in ARMS:
         for measure in ("accuracy", "agreement", "movement", "loss"):
@@ -121,15 +121,15 @@ def test_a_longer_run_holds_the_shorter_one(small, data):
 
 
 def test_one_auxiliary_output_says_nothing_under_softmax(data):
-    found = run(make("digits", FAST | {"auxiliary": 1, "arms": ("student",)}), data)
+    found = run_digits(make("digits", FAST | {"auxiliary": 1, "arms": ("student",)}), data)
     accuracy = found["arms"]["student"]["accuracy"]
     assert accuracy[0] == accuracy[-1]
-    other = run(make("digits", FAST | {"auxiliary": 1, "loss": "mse", "arms": ("student",)}), data)
+    other = run_digits(make("digits", FAST | {"auxiliary": 1, "loss": "mse", "arms": ("student",)}), data)
     assert other["arms"]["student"]["accuracy"][0] != other["arms"]["student"]["accuracy"][-1]
 
 
 def test_at_distance_one_the_student_is_the_other_initialisation(data):
-    found = run(make("digits", FAST | {"distance": 1}), data)["arms"]
+    found = run_digits(make("digits", FAST | {"distance": 1}), data)["arms"]
     np.testing.assert_allclose(
         found["student"]["accuracy"], found["other initialisation"]["accuracy"], atol=0.01
     )
@@ -145,7 +145,7 @@ def test_the_way_between_two_initialisations_keeps_their_spread():
 
 def test_events_tell_every_epoch_with_every_arm(data):
     events = []
-    run(make("digits", FAST), data, events.append)
+    run_digits(make("digits", FAST), data, events.append)
     assert [e.done for e in events if e.what == "teacher epochs"] == [1, 2]
     epochs = [e for e in events if e.what == "epochs"]
     assert [e.done for e in epochs] == [0, 1, 2] and all(e.total == 2 for e in epochs)
@@ -205,7 +205,7 @@ def test_networks_too_large_for_the_images_are_refused_before_they_are_made(data
     spec = make("digits", {"width": 256, "replicas": 500})
     mnist = dataclasses.replace(data, train_x=np.zeros((1, 784), dtype=np.float32))
     with pytest.raises(InputError) as error:
-        run(spec, mnist)
+        run_digits(spec, mnist)
     assert "replicas: 500 networks of width 256 for 784 pixels have 134,784,000 weights" in one_line(error)
 
 
@@ -291,7 +291,7 @@ def test_a_chart_for_phones_is_narrower_says_the_same_and_is_drawn_once(small):
 
 
 def test_one_replica_has_no_interval_and_its_charts_say_so(data):
-    alone = summary.summarise(run(make("digits", FAST | {"replicas": 1, "epochs": 1}), data))
+    alone = summary.summarise(run_digits(make("digits", FAST | {"replicas": 1, "epochs": 1}), data))
     found = {name: chart.to_json() for name, chart in pictures.of_summary(alone).items()}
     assert "One replica: no interval" in found["accuracy"] and "One replica: no interval" in found["finals"]
     assert "nothing is shown" in summary.sentences(alone)[-1]
@@ -376,14 +376,14 @@ def test_the_theorem_is_kept_and_read_again(command, tmp_path):
 def test_what_the_lab_gives_back_is_what_it_was_given(small, tmp_path):
     lab = Lab(tmp_path)
     kept = small | {"environment": {"mlx": "0.32"}, "peak_memory_bytes": 1 << 40}
-    assert store.read(lab, small["id"]) is None and not lab.exists
-    store.save(kept, lab)
-    assert store.read(lab, small["id"]) == kept
+    assert store.read_result(lab, small["id"]) is None and not lab.exists
+    store.save_result(kept, lab)
+    assert store.read_result(lab, small["id"]) == kept
     other = kept | {"id": "f" * 12, "seconds": 1.0}
-    store.save(other, lab)
-    store.save(other | {"seconds": 2.0}, lab)  # by another process that computed the same
-    assert store.read(lab, "f" * 12)["seconds"] == 1 and store.read(lab, small["id"]) == kept
-    assert store.read(lab, "0" * 12) is None
+    store.save_result(other, lab)
+    store.save_result(other | {"seconds": 2.0}, lab)  # by another process that computed the same
+    assert store.read_result(lab, "f" * 12)["seconds"] == 1 and store.read_result(lab, small["id"]) == kept
+    assert store.read_result(lab, "0" * 12) is None
 
 
 def test_a_lab_that_cannot_be_written_is_told_before_any_work(command, tmp_path, monkeypatch):

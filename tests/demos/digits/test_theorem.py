@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from subliminal_mlx.demos.digits.data import load
-from subliminal_mlx.demos.digits.spec import Theorem, checked
+from subliminal_mlx.demos.digits.data import load_images
+from subliminal_mlx.demos.digits.spec import Theorem, parse_fields
 from subliminal_mlx.demos.digits.summary import theorem_rows
 from subliminal_mlx.demos.digits.theorem import one_steps
 from subliminal_mlx.system.errors import InputError
@@ -18,7 +18,7 @@ DRAWS = 1_000
 def thousand():
     """1,000 draws of a small step, from the same start and from an independent one."""
     spec = Theorem(draws=DRAWS, width=16, steps=(1e-3,), distances=(0, 1))
-    return list(one_steps(spec, load()))
+    return list(one_steps(spec, load_images()))
 
 
 def violations(one):
@@ -49,13 +49,13 @@ def test_the_losses_change_as_the_first_order_says(thousand):
 @pytest.mark.parametrize("inputs", ["uniform", "normal", "images"])
 def test_it_holds_for_any_inputs_and_both_losses(loss, inputs):
     spec = Theorem(draws=100, width=16, steps=(1e-3,), distances=(0,), loss=loss, inputs=inputs)
-    [one] = one_steps(spec, load())
+    [one] = one_steps(spec, load_images())
     assert violations(one) == (0, 0)
 
 
 def test_the_guarantee_ends_as_the_step_grows_and_as_starts_move_apart():
     spec = Theorem(draws=100, steps=(0.01, 0.1, 30.0), distances=(0, 0.03))
-    found = {(one.step, one.distance): one for one in one_steps(spec, load())}
+    found = {(one.step, one.distance): one for one in one_steps(spec, load_images())}
     against = {place: violations(one)[0] for place, one in found.items()}
     assert against[0.01, 0] == against[0.1, 0] == 0
     assert against[30.0, 0] > 5, "second-order terms"
@@ -64,13 +64,13 @@ def test_the_guarantee_ends_as_the_step_grows_and_as_starts_move_apart():
 
 
 def test_one_output_under_softmax_moves_nothing():
-    [one] = one_steps(Theorem(draws=5, auxiliary=1, steps=(0.01,), distances=(0,)), load())
+    [one] = one_steps(Theorem(draws=5, auxiliary=1, steps=(0.01,), distances=(0,)), load_images())
     assert not one.inner_product.any() and not one.cosine.any() and not one.change.any()
 
 
 def test_a_draw_does_not_depend_on_the_others():
     few, more = (
-        next(iter(one_steps(Theorem(draws=n, width=16, steps=(0.1,), distances=(0.3,)), load())))
+        next(iter(one_steps(Theorem(draws=n, width=16, steps=(0.1,), distances=(0.3,)), load_images())))
         for n in (2, 5)
     )
     np.testing.assert_allclose(more.inner_product[:2], few.inner_product, rtol=1e-12)
@@ -89,15 +89,15 @@ def test_rows_carry_exact_intervals(thousand):
 )
 def test_wrong_fields_are_named_in_one_line(fields, one_line):
     with pytest.raises(InputError) as error:
-        checked(Theorem, fields)
+        parse_fields(Theorem, fields)
     assert next(iter(fields)) in one_line(error)
 
 
 def test_images_that_would_not_fit_are_refused_before_they_are_drawn(one_line):
     with pytest.raises(InputError) as error:
-        checked(Theorem, {"draws": 5_000, "rows": 1_024, "width": 2})
+        parse_fields(Theorem, {"draws": 5_000, "rows": 1_024, "width": 2})
     assert "draws: 5,000 of 1,024 rows of 64 pixels have 327,680,000: at most 50,000,000" in one_line(error)
     spec = Theorem(draws=700, rows=1_000, width=2)
-    mnist = dataclasses.replace(load(), train_x=np.zeros((1, 784), dtype=np.float32))
+    mnist = dataclasses.replace(load_images(), train_x=np.zeros((1, 784), dtype=np.float32))
     with pytest.raises(InputError, match="rows of 784 pixels"):
         next(one_steps(spec, mnist))

@@ -18,7 +18,7 @@ from subliminal_mlx.lab.folders import Folders
 from subliminal_mlx.pipeline.units import Context, compute
 from subliminal_mlx.spec import corpus as spec_corpus
 from subliminal_mlx.spec import load_spec, parse_spec, run_id, to_toml
-from subliminal_mlx.spec.estimate import tokens
+from subliminal_mlx.spec.estimate import count_tokens
 from subliminal_mlx.spec.plan import plan
 from subliminal_mlx.system.errors import InputError
 from subliminal_mlx.web.pages import setup
@@ -160,7 +160,9 @@ def test_a_channel_from_outside_is_one_file(echo, tiny, tmp_path):
     spec = parse_spec(MINIATURE)
     assert isinstance(spec.corpus, echo.Echo) and parse_spec(to_toml(spec)) == spec
     assert run_id(spec, {}) != run_id(parse_spec(MINIATURE.replace("shown = 3", "shown = 2")), {})
-    assert '"channel": "echo"' in spec.model_dump_json(indent=1) and all(count > 0 for count in tokens(spec))
+    assert '"channel": "echo"' in spec.model_dump_json(indent=1) and all(
+        count > 0 for count in count_tokens(spec)
+    )
     context = Context(Folders(tmp_path), "0" * 12, Setting(spec, tiny))
     rows, read = [], set()
     for unit in plan(spec, slots=8):

@@ -26,9 +26,9 @@ def main(lab: str, what: str = "animals", *more: str) -> None:
 
 
 def _traits(lab: Path, family: str) -> None:
-    from .traits import Bench, draw, measure
+    from .traits import Bench, draw, measure_traits
 
-    result = measure(Bench(family, lab))
+    result = measure_traits(Bench(family, lab))
     _write(family, result)
     draw(result, RESULTS)
     print(json.dumps({name: result[name] for name in ("by_way", "by_line", "clean", "others")}, indent=1))
@@ -47,13 +47,13 @@ def _prediction(lab: Path, probes: bool) -> None:
 
 
 def _language(lab: Path, runs: str = "latest", *more: str) -> None:
-    from .language import Bench, measure
+    from .language import Bench, audit_corpora
 
     chains = next((int(word) for word in more if word.isdigit()), None)
     bench = Bench(lab, tuple(runs.split(",")), chains, tuple(word for word in more if "=" in word))
     name = bench.first.base.rpartition("/")[2] + "-verdicts" * bool(bench.spec.null.corpora)
     tell = lambda words: print(words, file=sys.stderr, flush=True)
-    result = measure(bench, lambda found: _write(name, found), _say, tell)
+    result = audit_corpora(bench, lambda found: _write(name, found), _say, tell)
     for row in [*result["by_line"], *result["probes_in_family"], result["verdicts"]]:
         print(json.dumps(row))
 

@@ -16,11 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ....audit.cache import finish, seconds
+from ....audit.cache import finish, missing_seconds
 from ....audit.examine import examine
 from ....audit.inputs import Inputs, read_inputs
 from ....audit.rows import Row, read_run
-from ....audit.spec import AuditSpec, checked, defaults, key
+from ....audit.spec import AuditSpec, defaults, key, parse_audit_spec
 from ....audit.suspects import sources
 from ....experiment.setting import Setting
 from ....lab import Lab
@@ -124,7 +124,7 @@ class Bench:
             own = [trait for trait in self.traits if trait.rpartition("/")[0] == family]
             others = [trait for trait in sources(family)[:-1] if trait not in own]
             suspects += [*own, *others[: len(own)]]
-        return checked({"suspects_only": suspects} | fields)
+        return parse_audit_spec({"suspects_only": suspects} | fields)
 
     def subjects(self) -> list[Subject]:
         """Traits first; clean corpora of a chain after them. What several runs have is the first one's."""
@@ -163,7 +163,7 @@ def _clean(spec: Spec) -> list[str]:
     return [*(neutral(family) for family in spec.families), *([BASE] if "control" in spec.arms else [])]
 
 
-def measure(
+def audit_corpora(
     bench: Bench, publish: Callable[[Result], None], on_event: Listener = ignore, say: Any = print
 ) -> Result:
     """Audit every corpus; `publish` sees what is known after each of them."""
@@ -173,7 +173,7 @@ def measure(
     first = [task for some in pieces for task in some.first()]
     every = [task for some in pieces for task in some.tasks()]
     say(
-        f"{len(subjects)} corpora: {about_duration(seconds([*first, *every], bench.base))} in one process by estimate"
+        f"{len(subjects)} corpora: {about_duration(missing_seconds([*first, *every], bench.base))} in one process by estimate"
     )
     finish(first, on_event)
     tasks = [some.tasks() for some in pieces]

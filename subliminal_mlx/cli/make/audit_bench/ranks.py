@@ -49,7 +49,7 @@ def _rank(scores: dict[str, float], trait: str) -> int:
     return 1 + sum(score > scores[trait] for score in scores.values())
 
 
-def _p(entry: Result, line: str, clean: list[Result]) -> float:
+def _p_words(entry: Result, line: str, clean: list[Result]) -> float:
     """Share of clean corpora, itself counted, whose largest score is no smaller; of a trait's corpus among
     its family's suspects."""
     largest = [max(c["lines"][line].get(trait, -np.inf) for trait in entry["lines"][line]) for c in clean]
@@ -73,8 +73,8 @@ def summary(found: list[Result]) -> Result:
             "clean_over": int(
                 sum(e["largest"][line] > min(o["largest"][line] for o in own) for e in clean) if own else 0
             ),
-            "p_own": [_p(e, line, clean) for e in own],
-            "p_clean": [_p(e, line, [c for c in clean if c is not e]) for e in clean],
+            "p_own": [_p_words(e, line, clean) for e in own],
+            "p_clean": [_p_words(e, line, [c for c in clean if c is not e]) for e in clean],
             "largest_own": [round(e["largest"][line], 3) for e in own],
             "largest_clean": [round(e["largest"][line], 3) for e in clean],
         }

@@ -22,7 +22,7 @@ from ....audit.evidence import LINES
 from ....audit.form import Writing
 from ....audit.gradients import BLOCK, Directions, block_scores, family_directions
 from ....audit.null import Calibration
-from ....audit.spec import AuditSpec, checked
+from ....audit.spec import AuditSpec, parse_audit_spec
 from ....audit.suspects import sources, suspects, tune_suspects
 from ....experiment.channels import numbers
 from ....experiment.setting import Ids
@@ -58,7 +58,7 @@ class Bench:
 
     @cached_property
     def spec(self) -> AuditSpec:
-        return checked({"families": [self.family], "null": {"other_base": "tiny-b"}})
+        return parse_audit_spec({"families": [self.family], "null": {"other_base": "tiny-b"}})
 
     @cached_property
     def writing(self) -> Writing:
@@ -143,7 +143,7 @@ class Bench:
             yield self.written(("half", way, trait), 1_000, weaker.select([i]))
 
 
-def measure(bench: Bench) -> Row:
+def measure_traits(bench: Bench) -> Row:
     """Everything the bench measures, as plain numbers."""
     reference = bench.scores("reference", lambda: [bench.written("reference", 20_000)])[0]
     plain = bench.scores("plain", lambda: [bench.written("plain", 16_000)])[0]

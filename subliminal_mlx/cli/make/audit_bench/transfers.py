@@ -10,7 +10,7 @@ preset's recipe, hard students. Each animal has a run at every temperature; each
 from pathlib import Path
 
 from ....audit.prediction import Point, measured
-from ....audit.spec import AuditSpec, checked
+from ....audit.spec import AuditSpec, parse_audit_spec
 from ....audit.suspects import sources
 from ....lab import Lab
 from ....lab.identity import identify
@@ -71,7 +71,7 @@ def compute(lab: Path, on_event: Listener = ignore) -> None:
 def foretell(lab: Path, probes: bool = False, on_event: Listener = ignore) -> dict:
     """Predicted against measured transfer over the grid's runs, each trait foretold from the others alone."""
     fields = {"base": BASE, "families": [FAMILY], "lines": "all" if probes else "fast"}
-    spec: AuditSpec = checked(fields | {"null": {"other_base": "tiny-b"}})
+    spec: AuditSpec = parse_audit_spec(fields | {"null": {"other_base": "tiny-b"}})
     ours = {identify(one) for one in specs()}
     points: list[Point] = [
         p for p in measured(Lab(lab), load(BASE), spec, lab / "audit", on_event) if p["run"] in ours
