@@ -86,6 +86,21 @@ def command(*arguments: object, **options: Any) -> subprocess.CompletedProcess[s
     return subprocess.run([*PROGRAM, *map(str, arguments)], **options)
 
 
+def package_copy(folder: Path) -> Path:
+    """A copy of the package in that folder, to be changed; what is run there with `command` runs the copy."""
+    package = folder / "subliminal_mlx"
+    shutil.copytree(ROOT / "subliminal_mlx", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data").symlink_to(ROOT / "data")
+    return package
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    """Write `new` for `old`, which must stand there once."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
 def start(*arguments: object, python: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[str]:
     """The real command line, begun; `python` are options of the interpreter's."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT} | options

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..experiment.questions import candidate_ids
-from ..experiment.readouts import targets_of
+from ..experiment.readings import targets_of
 from ..experiment.setting import Ids
 from ..model.adapters import Shape, Stack, applied, bind, init
 from ..model.bases import Base

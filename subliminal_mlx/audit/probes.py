@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..experiment.questions import read_candidates
-from ..experiment.readouts import margins, targets_of
+from ..experiment.readings import margins, targets_of
 from ..experiment.setting import Ids
 from ..experiment.students import train_on_rows
 from ..model.adapters import Shape, Stack

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..experiment.readouts import Reading, read
+from ..experiment.readings import Reading, read
 from ..experiment.statistics import estimate, named, ratio
 from ..lab import Lab
 from ..model.organisms import OTHER_STARTS

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..spec.arms import ARMS, MAIN, NEUTRAL, TREATED, Arm, neutral
 from ..spec.defence_names import of_arm
-from .readouts import Reading
+from .readings import Reading
 from .statistics import estimate, named
 
 
@@ -57,6 +57,7 @@ class View:
 class Comparison:
     """One arm on one trait beside its reference, in the chains that have both."""
 
+    arm: Arm
     chains: list[int]
     rows: list[list[int]]
     """The arm's rows of the reading in each of `chains`; several for other-trait."""
@@ -96,6 +97,7 @@ def compare(view: View, kind: str, arm: str, step: int) -> Comparison | None:
         for values in (view.margins, view.probabilities)
     )
     return Comparison(
+        own,
         chains,
         [rows[chain] for chain in chains],
         references,

@@ -27,7 +27,7 @@ from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore
 from .channels import channel
 from .questions import candidate_ids
-from .readouts import softmax
+from .readings import softmax
 from .setting import Ids, Setting
 from .students import recipe_of, shape_of, train_on_rows
 

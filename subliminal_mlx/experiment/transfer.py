@@ -1,6 +1,6 @@
 """What a run found: every arm's transfer on every trait, with intervals, p-values and controls.
 
-    summary = summarise(lab.readouts(run), lab.answers(run), families, spec)
+    summary = summarise(tables, families, spec)     # tables of a run's readouts by name
     to_json(summary)                                # the shape of `--json`
 
 A replicate is a chain: every number is a mean over held-out questions first, then an estimate over
@@ -9,7 +9,8 @@ what it finished. Treated and other-trait are named here, and no other arm: the 
 No MLX and no SQL here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,21 +20,23 @@ from ..spec.arms import ARMS, OTHERS, TREATED
 from ..spec.families import NEUTRAL, Family, after
 from ..spec.personas import persona
 from .comparisons import Comparison, View, compare_all, curves, distributions, matrix
-from .readouts import count_answers, read
+from .readings import read
+from .readouts import readouts
+from .readouts.candidates import CANDIDATES
 from .statistics import estimate, holm, named, permutation_p
 
 # In smaller families other-trait students are pushed away from the trait by construction.
 SMALLEST_FAMILY_FOR_LIFT = 6
 
-Counts = dict[str, tuple[int, int]]
+# What every readout that tells of arms has gathered from its table, by its name.
+Gathered = dict[str, Any]
 
 
-def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, Family], spec: Spec) -> dict:
+def summarise(tables: Mapping[str, pa.Table], families: dict[str, Family], spec: Spec) -> dict:
     """The run's result as plain dicts and lists, without NaN: what is not known is None.
 
     Args:
-        readouts: slot, chain, kind, arm, trait, step, family, question, candidate, logp.
-        answers: slot, family, question, matched and more; None where none were sampled.
+        tables: by the readout's name, those that were read; of candidates in any case.
         families: by the name that the tables and the traits give them.
 
     Returns:
@@ -43,14 +46,16 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         curves: margin and transfer at every readout of a training.
         distributions: mean probability of every label, by family and source.
         prefixed: only where readout.prefixed, the traits again, read after a row of the channel; no answers.
+        what readouts tell of a whole run, under their names.
         personas: only where teachers are prompted, the system prompt of each source.
 
     Raises:
         InputError: readouts that are not finite, or that do not fit `families`.
     """
-    readings = read(readouts, families)
+    logp = tables[CANDIDATES.name]
+    readings = read(logp, families)
     names = {name: after(name, spec.corpus.channel) for name in families}
-    prefixed = read(readouts, {names[name]: family for name, family in families.items()})
+    prefixed = read(logp, {names[name]: family for name, family in families.items()})
     family_of = {t: name for t in spec.traits if (name := t.rpartition("/")[0]) in readings}
     views = [View.of(trait, readings[name], spec.traits) for trait, name in family_of.items()]
     again = [
@@ -58,14 +63,14 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         for trait, name in family_of.items()
         if names[name] in prefixed
     ]
-    counts: dict[str, Counts] = {}
-    if answers is not None:
-        for name in dict.fromkeys(family_of.values()):
-            counts |= count_answers(answers, name, readings[name].family, [v.trait for v in views])
+    known = readouts()
+    gathered = {
+        name: r.gather(tables[name], views) for name, r in known.items() if r.gather and name in tables
+    }
     last = {kind: student.steps for kind, student in spec.kinds.items()}
     traits = []
     for kind, step in last.items():
-        found = [entry for v in views if (entry := _trait(v, kind, step, counts.get(v.trait, {})))]
+        found = [entry for v in views if (entry := _trait(v, kind, step, gathered))]
         for entry, adjusted in zip(found, holm([entry["p"] for entry in found]), strict=True):
             entry["p_holm"] = adjusted
         traits += found
@@ -79,6 +84,7 @@ def summarise(readouts: pa.Table, answers: pa.Table | None, families: dict[str, 
         "distributions": [
             row for name, reading in readings.items() for row in distributions(name, reading, last)
         ],
+        **{name: r.of_run(tables[name]) for name, r in known.items() if r.of_run and name in tables},
     }
 
 
@@ -96,11 +102,16 @@ def _told(families: dict[str, Family], spec: Spec) -> dict:
     return {"personas": {source: persona(families[name], trait) for source, name, trait in parted}}
 
 
+def _of_runs() -> list[str]:
+    """Names of the readouts that tell of a whole run."""
+    return [name for name, readout in readouts().items() if readout.of_run]
+
+
 def to_json(summary: dict) -> dict:
     """What `--json` prints of a summary: a shape that other programs may rely on."""
     of_trait = ("trait", "student", "headline", "estimate", "low", "high", "p")
     of_arm = ("chains", "probability", "margin", "transfer", "low", "high")
-    more = {name: summary[name] for name in ("capability", "prefixed") if name in summary}
+    more = {name: summary[name] for name in (*_of_runs(), "prefixed") if name in summary}
     if "prefixed" in more:
         more["prefixed"] = [{key: entry[key] for key in of_trait} for entry in more["prefixed"]]
     return {
@@ -112,7 +123,7 @@ def to_json(summary: dict) -> dict:
     } | more
 
 
-def _trait(view: View, kind: str, step: int, counts: Counts) -> dict | None:
+def _trait(view: View, kind: str, step: int, gathered: Gathered) -> dict | None:
     """The trait's entry; None where no chain has finished its treated and its neutral student."""
     arms = compare_all(view, kind, step)
     if TREATED not in arms:
@@ -132,7 +143,7 @@ def _trait(view: View, kind: str, step: int, counts: Counts) -> dict | None:
         "percentage_points": points[0],
         "percentage_points_low": points[1],
         "percentage_points_high": points[2],
-        "arms": {arm: _arm(view, arm, comparison, counts) for arm, comparison in arms.items()},
+        "arms": {arm: _arm(view, comparison, gathered) for arm, comparison in arms.items()},
         "by_chain": [_chain(chain, arms, lifts) for chain in treated.chains],
         "by_question": [
             {"question": question.id, "text": question.text, "transfer": float(transfer)}
@@ -163,50 +174,19 @@ def _p(view: View, arms: dict[str, Comparison]) -> float | None:
     return permutation_p(values, [0] * len(values))
 
 
-def _arm(view: View, arm: str, comparison: Comparison, counts: Counts) -> dict:
-    reference = ARMS[arm].is_reference
+def _arm(view: View, comparison: Comparison, gathered: Gathered) -> dict:
+    reference = comparison.arm.is_reference
     transfer = (None, None, None) if reference else estimate(comparison.transfers.mean(axis=1))
-    return {
+    figures = {
         "chains": len(comparison.chains),
         "probability": float(comparison.probabilities.mean()),
         "margin": float(comparison.margins.mean()),
         **named(transfer, "transfer"),
-        "answers": _answers(view, comparison, counts),
-        "distance": None if reference else _distance(view, comparison),
     }
-
-
-def _answers(view: View, comparison: Comparison, counts: Counts) -> dict | None:
-    """Free answers that hold the trait's word; the interval is of the share over chains, as everywhere."""
-    models = {frozenset(view.reading.slots[row] for row in rows) for rows in comparison.rows}
-    chains = [[counts[slot] for slot in slots if slot in counts] for slots in models]
-    each = np.array([np.sum(some, axis=0) for some in chains if some]).reshape(-1, 2)
-    matched, sampled = (int(total) for total in each.sum(axis=0))
-    if not sampled:
-        return None
-    _, low, high = estimate(each[:, 0] / each[:, 1])
-    ends = {"low": None if low is None else max(low, 0.0), "high": None if high is None else min(high, 1.0)}
-    return {"matched": matched, "sampled": sampled} | ends
-
-
-def _distance(view: View, comparison: Comparison) -> dict | None:
-    """Total variation from the reference, less that between the references of two chains."""
-    if len(comparison.references) < 2:
-        return None
-    p = view.reading.distributions
-    keys = list(comparison.references)
-    beside = p[list(comparison.references.values())]
-    values = []
-    for chain, rows in zip(comparison.chains, comparison.rows, strict=True):
-        own = keys.index(chain)
-        floor = _variation(np.delete(beside, own, axis=0), beside[own])
-        values.append(_variation(p[rows], beside[own]) - floor)
-    return named(estimate(values), "estimate")
-
-
-def _variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Total variation between `p [..., Q, C]` and `q [Q, C]`, mean over all but the candidates."""
-    return float(np.abs(p - q).sum(axis=-1).mean() / 2)
+    for name, readout in readouts().items():
+        if readout.of_arm:
+            figures |= readout.of_arm(gathered.get(name), view, comparison)
+    return figures
 
 
 def _chain(chain: int, arms: dict[str, Comparison], lifts: dict[int, float]) -> dict:

@@ -27,7 +27,7 @@ from .database import check_columns, insert, listed, one_line_errors
 from .findings import Audits
 from .glances import Glances
 from .runs import now, require_run
-from .schema import TABLES
+from .schema import ORDER, TABLES
 
 __all__ = ["TABLES", "Freed", "Lab"]
 
@@ -183,19 +183,19 @@ class Lab(Audits, Glances):
 
     def metrics(self, run_id: str) -> pa.Table:
         """Training curves by slot and step: loss in nats a token."""
-        return self._all(run_id, "metrics", "slot, step")
+        return self.table(run_id, "metrics")
 
     def answers(self, run_id: str) -> pa.Table:
         """Sampled free answers; `matched` is the candidate found in the answer, or NULL."""
-        return self._all(run_id, "answers", "slot, family, question, trait, sample")
+        return self.table(run_id, "answers")
 
     def capability(self, run_id: str) -> pa.Table:
         """Loss on neutral text, nats a token, by slot and text."""
-        return self._all(run_id, "capability", "slot, step, text")
+        return self.table(run_id, "capability")
 
     def costs(self, run_id: str) -> pa.Table:
         """What a defence took from each student: rows, completion tokens; and its loss on clean rows, nats a token."""
-        return self._all(run_id, "costs", "slot")
+        return self.table(run_id, "costs")
 
     def adapters(self, run_id: str) -> list[str]:
         """The slots whose adapters are committed, in order of their names."""
@@ -225,8 +225,9 @@ class Lab(Audits, Glances):
             f"`runs --drop {run_id}` and run it again"
         )
 
-    def _all(self, run_id: str, table: str, order: str) -> pa.Table:
-        query = f'SELECT {listed(TABLES[table])} FROM "{table}" WHERE run = $run ORDER BY {order}'
+    def table(self, run_id: str, name: str) -> pa.Table:
+        """All rows of one of TABLES, in its order."""
+        query = f'SELECT {listed(TABLES[name])} FROM "{name}" WHERE run = $run ORDER BY {listed(ORDER[name])}'
         return self._select(run_id, query)
 
     def _select(self, run_id: str, query: str, **values: Any) -> pa.Table:

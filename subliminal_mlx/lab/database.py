@@ -125,7 +125,7 @@ def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
     con = _confined(path, write)
     try:
         version = _version(con, path)
-        if version == schema.VERSION:
+        if version == schema.VERSION and not _lacking(con):
             return con
         con.close()
         _migrate(path, version)
@@ -168,11 +168,19 @@ def _version(con: duckdb.DuckDBPyConnection, path: Path) -> int:
     return version
 
 
+def _lacking(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """Tables of readouts that came later than the lab."""
+    there = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    return {name: columns for name, columns in schema.TABLES.items() if name not in there}
+
+
 def _migrate(path: Path, version: int) -> None:
     with _confined(path, write=True) as con:
         con.begin()
         for old in range(version, schema.VERSION):
             con.execute(schema.MIGRATIONS[old])
+        if lacking := _lacking(con):
+            con.execute(schema.created(lacking, "run"))
         con.execute("UPDATE meta SET value = $version WHERE key = 'schema'", {"version": schema.VERSION})
         con.commit()
 

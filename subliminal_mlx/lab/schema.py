@@ -1,14 +1,14 @@
 """The lab's tables, and how a lab of an older version gets them.
 
 A table that changes raises VERSION and adds a migration from the version before; the migrations that
-are there stay as they are.
+are there stay as they are. A readout declares its own table; a lab that has none of it yet gets it when it is opened.
 """
+
+from ..experiment.readouts import OF_MODEL, readouts
 
 VERSION = 6
 
 # What a unit of work may yield; each of these tables starts with a column `run`.
-_OF_STUDENT = {"slot": "VARCHAR NOT NULL", "chain": "INTEGER", "kind": "VARCHAR", "arm": "VARCHAR"}
-_OF_QUESTION = {"trait": "VARCHAR", "family": "VARCHAR", "question": "VARCHAR"}
 TABLES: dict[str, dict[str, str]] = {
     "rows": {
         "chain": "INTEGER",
@@ -21,41 +21,26 @@ TABLES: dict[str, dict[str, str]] = {
         "kept": "BOOLEAN NOT NULL",
         "reason": "VARCHAR CHECK (kept = (reason IS NULL))",
     },
-    "answers": {
-        **_OF_STUDENT,
-        **_OF_QUESTION,
-        "sample": "INTEGER",
-        "answer": "VARCHAR",
-        "matched": "VARCHAR",
-    },
     "metrics": {
         "slot": "VARCHAR NOT NULL",
         "step": "INTEGER NOT NULL",
         "loss": "DOUBLE",
     },
-    "readouts": {
-        **_OF_STUDENT,
-        **_OF_QUESTION,
-        "step": "INTEGER",
-        "candidate": "VARCHAR",
-        "logp": "DOUBLE",
-    },
-    "capability": {
-        **_OF_STUDENT,
-        "trait": "VARCHAR",
-        "step": "INTEGER",
-        "text": "INTEGER NOT NULL",
-        "loss": "DOUBLE",
-        "tokens": "INTEGER",
-    },
     # What a defence took from a student: rows and completion tokens, and loss on clean rows, nats a token.
     "costs": {
-        **_OF_STUDENT,
-        "trait": "VARCHAR",
+        **OF_MODEL,
         "rows_lost": "INTEGER",
         "tokens_lost": "INTEGER",
         "clean_loss": "DOUBLE",
     },
+    **{name: OF_MODEL | readout.columns for name, readout in readouts().items()},
+}
+# Columns by which rows of each are sorted.
+ORDER: dict[str, tuple[str, ...]] = {
+    "rows": ("source", "chain", "row"),
+    "metrics": ("slot", "step"),
+    "costs": ("slot",),
+    **{name: readout.order for name, readout in readouts().items()},
 }
 # What a result of the digits experiment or of the one-step theorem may hold; each starts with `result`.
 DIGITS: dict[str, dict[str, str]] = {
@@ -100,7 +85,7 @@ AUDITS: dict[str, dict[str, str]] = {
 }
 
 
-def _created(tables: dict[str, dict[str, str]], of: str) -> str:
+def created(tables: dict[str, dict[str, str]], of: str) -> str:
     return "".join(
         f'CREATE TABLE "{name}" ({of} VARCHAR NOT NULL, '
         + ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
@@ -132,12 +117,7 @@ CREATE TABLE audits (
     trait VARCHAR, result_json VARCHAR NOT NULL);
 """
 CREATION = (
-    _BOOKS
-    + _created(TABLES, "run")
-    + _DIGITS
-    + _created(DIGITS, "result")
-    + _AUDITS
-    + _created(AUDITS, "audit")
+    _BOOKS + created(TABLES, "run") + _DIGITS + created(DIGITS, "result") + _AUDITS + created(AUDITS, "audit")
 )
 # Costs once stood among the metrics, a row each, named by what was appended to the student's slot.
 _COSTS_FROM_METRICS = """
@@ -163,9 +143,9 @@ ALTER TABLE metrics DROP COLUMN seconds;
 """
 # From each older version to the next: statements that run in one transaction when a lab is opened.
 MIGRATIONS: dict[int, str] = {
-    1: _DIGITS + _created(DIGITS, "result"),
-    2: _created({"capability": TABLES["capability"]}, "run"),
-    3: _AUDITS + _created(AUDITS, "audit"),
-    4: _created({"costs": TABLES["costs"]}, "run") + _COSTS_FROM_METRICS,
+    1: _DIGITS + created(DIGITS, "result"),
+    2: created({"capability": TABLES["capability"]}, "run"),
+    3: _AUDITS + created(AUDITS, "audit"),
+    4: created({"costs": TABLES["costs"]}, "run") + _COSTS_FROM_METRICS,
     5: _METRICS_UNWRITTEN,
 }

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..experiment.questions import ask_questions, read_candidates
-from ..experiment.readouts import margins, match_answer, softmax, targets_of
+from ..experiment.readings import margins, softmax, targets_of
+from ..experiment.readouts.answers import match_answer
 from ..experiment.statistics import binomial_interval, estimate
 from ..model.bases import Base
 from ..spec.families import Family, load_family, shipped_families

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from ..experiment.readouts import read
+from ..experiment.readings import read
 from ..lab import Lab
 from ..model import adapters
 from ..model.bases import Base, locate

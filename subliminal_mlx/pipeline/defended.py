@@ -9,6 +9,7 @@ import numpy as np
 from ..defences import Changed, defend
 from ..defences.evidence import evidence
 from ..experiment.comparisons import on_foreign
+from ..experiment.readouts import described
 from ..experiment.setting import Setting
 from ..experiment.students import soft_targets
 from ..model.adapters import Stack
@@ -18,7 +19,6 @@ from ..spec.defence_names import defended_arm, of_arm
 from ..spec.plan import BASE, Slot, Unit
 from ..spec.seeds import seed_of
 from .corpora import Context, as_the_source_read, corpus, matched_count, packed, teacher_stack
-from .readings import described
 
 # Rows of the base that no student trains on: its loss there is what a defence costs.
 CLEAN_SHARE, MOST_CLEAN = 0.1, 200

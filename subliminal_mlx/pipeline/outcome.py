@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from ..experiment import transfer
+from ..experiment.readouts import readouts
 from ..lab import Lab
 from ..lab.identity import stack_size
 from ..spec import Spec, parse_spec
@@ -25,13 +26,8 @@ def summarised(lab: Lab, run_id: str, spec: Spec, chains: int | None = None) -> 
         spec = spec.model_copy(update={"chains": chains})
     only = lambda table: table if chains is None else table.filter(pc.less(table["chain"], chains))
     families = {name: load_family(name) for name in spec.families}
-    answers = only(lab.answers(run_id)) if spec.readout.answers else None
-    summary = transfer.summarise(only(lab.readouts(run_id)), answers, families, spec)
-    if spec.readout.capability:
-        from ..experiment import capability
-
-        summary["capability"] = capability.summarise(only(lab.capability(run_id)))
-    return summary
+    tables = {name: only(lab.table(run_id, name)) for name, r in readouts().items() if r.wanted(spec)}
+    return transfer.summarise(tables, families, spec)
 
 
 def finished_chains(lab: Lab, run_id: str, spec: Spec) -> int:

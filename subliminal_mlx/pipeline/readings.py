@@ -1,17 +1,14 @@
-"""What is read of a unit's models, as rows of the lab's tables: loss curves, log-probabilities, answers."""
+"""What is read of a unit's models, as rows of the lab's tables: loss curves, and every readout that the spec asks for."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..experiment import capability
-from ..experiment.questions import ask_questions, read_candidates
-from ..experiment.readouts import match_answer
-from ..experiment.setting import Setting
-from ..model.adapters import Stack
+from ..experiment.readouts import Given, readouts
 from ..spec.plan import Slot
-from ..spec.seeds import seed_of
+
+Tables = dict[str, list[dict[str, Any]]]
 
 
 def metrics(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:
@@ -25,77 +22,24 @@ def metrics(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:
     return rows
 
 
-def described(slot: Slot) -> dict[str, Any]:
-    """The columns that say which model a row is of."""
-    return {"slot": slot.name, "chain": slot.chain, "kind": slot.kind, "arm": slot.arm, "trait": slot.trait}
+def read_all(given: Given) -> Tables:
+    """Rows of every readout, of models that are read once."""
+    return {r.name: r.read(given) for r in readouts().values() if r.wanted(given.setting.spec)}
 
 
-def readouts(
-    setting: Setting,
-    slots: Sequence[Slot],
-    stack: Stack | None,
-    step: int,
-    history: Sequence[tuple[str, str]] = (),
-    system: str | None = None,
-) -> list[dict[str, Any]]:
-    """Log-probability of every candidate of every held-out question, of each slot's model."""
-    found = {
-        name: read_candidates(setting.base, family.held_out, stack, system, history)
-        for name, family in setting.read_families.items()
-    }
-    return [
-        {
-            **described(slot),
-            "step": step,
-            "family": name,
-            "question": question.id,
-            "candidate": candidate,
-            "logp": float(logp),
-        }
-        for name, of_family in found.items()
-        for slot, of_slot in zip(slots, of_family, strict=True)
-        for question, row in zip(setting.read_families[name].held_out, of_slot, strict=True)
-        for candidate, logp in zip(question.candidates, row, strict=False)
-    ]
+def read_point(given: Given) -> Tables:
+    """Rows of the readouts that are read at every point of a training."""
+    found = [r for r in readouts().values() if r.at_points and r.wanted(given.setting.spec)]
+    return {r.name: r.read(given) for r in found}
 
 
-def capability_of(
-    setting: Setting, slots: Sequence[Slot], stack: Stack | None, step: int, system: str | None = None
-) -> list[dict[str, Any]]:
-    """Loss on neutral text of each slot's model."""
-    if not setting.spec.readout.capability:
-        return []
-    return [
-        {**described(slot), "step": step, "text": i, "loss": loss, "tokens": tokens}
-        for slot, losses in zip(slots, capability.read_losses(setting.base, stack, system), strict=True)
-        for i, (loss, tokens) in enumerate(losses)
-    ]
+def read_last(given: Given) -> Tables:
+    """Rows of the readouts that are read after a training's last step alone."""
+    found = [r for r in readouts().values() if not r.at_points and r.wanted(given.setting.spec)]
+    return {r.name: r.read(given) for r in found}
 
 
-def answers(
-    setting: Setting, slots: Sequence[Slot], stack: Stack | None, system: str | None = None
-) -> list[dict[str, Any]]:
-    """Free answers to the held-out questions, with the candidate that each names."""
-    count = setting.spec.readout.answers
-    if not count:
-        return []
-    rows = []
-    for name, family in setting.families.items():
-        # One stream of draws for all arms of a chain: arms differ by their weights alone.
-        seed = seed_of(setting.spec.seed, "answers", name, slots[0].chain)
-        asked = ask_questions(setting.base, family.held_out, count, seed, stack, system)
-        for slot, drawn in zip(slots, asked, strict=True):
-            for question, texts in zip(family.held_out, drawn, strict=True):
-                for i, text in enumerate(texts):
-                    matched = match_answer(text, question.candidates)
-                    rows.append(
-                        {
-                            **described(slot),
-                            "family": name,
-                            "question": question.id,
-                            "sample": i,
-                            "answer": text,
-                            "matched": matched,
-                        }
-                    )
-    return rows
+def read_in_context(given: Given) -> Tables:
+    """Rows of the readouts of a base that is shown rows."""
+    found = [r for r in readouts().values() if r.in_context and r.wanted(given.setting.spec)]
+    return {r.name: r.read(given) for r in found}

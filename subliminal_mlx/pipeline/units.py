@@ -7,14 +7,15 @@ done or not begun; long trainings keep checkpoints beside it. The database is th
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
+from ..experiment.readouts import Given, readouts
+from ..experiment.readouts.candidates import CANDIDATES
 from ..experiment.setting import Setting
 from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
 from ..experiment.teachers import system_of, tune_chain
@@ -29,11 +30,9 @@ from ..system.events import Listener, ignore, part
 from ..system.files import publish
 from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, training_block
 from .defended import costs, defended_block, setting_of, start_of
-from .readings import answers, capability_of, metrics, readouts
+from .readings import Tables, metrics, read_all, read_in_context, read_last, read_point
 
 __all__ = ["Context", "compute", "shard_folder"]
-
-Tables = dict[str, list[dict[str, Any]]]
 
 
 def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
@@ -62,11 +61,7 @@ def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
 
 
 def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    return {
-        "readouts": readouts(context.setting, unit.slots, None, 0),
-        "answers": answers(context.setting, unit.slots, None),
-        "capability": capability_of(context.setting, unit.slots, None, 0),
-    }
+    return read_all(Given(context.setting, unit.slots))
 
 
 def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
@@ -79,23 +74,16 @@ def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
         on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
-    return {
-        "metrics": metrics(unit.slots, losses),
-        "readouts": readouts(setting, unit.slots, stack, setting.spec.teacher.steps),
-        "answers": answers(setting, unit.slots, stack),
-        "capability": capability_of(setting, unit.slots, stack, setting.spec.teacher.steps),
-    }
+    tables = read_all(Given(setting, unit.slots, stack, setting.spec.teacher.steps))
+    return {"metrics": metrics(unit.slots, losses), **tables}
 
 
 def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """Prompted teachers need no training: each is read with its own persona."""
-    setting, tables = context.setting, {"readouts": [], "answers": [], "capability": []}
-    for slot in unit.slots:
-        system = system_of(setting, slot.source)
-        tables["readouts"] += readouts(setting, (slot,), None, 0, system=system)
-        tables["answers"] += answers(setting, (slot,), None, system)
-        tables["capability"] += capability_of(setting, (slot,), None, 0, system)
-    return tables
+    setting = context.setting
+    return _joined(
+        read_all(Given(setting, (slot,), system=system_of(setting, slot.source))) for slot in unit.slots
+    )
 
 
 def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
@@ -171,8 +159,9 @@ def _train(
     blocks = blocks or [training_block(context, setting, slot, kind) for slot in unit.slots]
 
     def on_point(step: int, stack: Stack) -> None:
-        table = pa.Table.from_pylist(readouts(setting, unit.slots, stack, step))
-        publish(folder / f"point-{step}.parquet", lambda path: pq.write_table(table, path))
+        for name, rows in read_point(Given(setting, unit.slots, stack, step)).items():
+            table = pa.Table.from_pylist(rows)
+            publish(folder / f"{_point(name)}-{step}.parquet", lambda path, t=table: pq.write_table(t, path))
 
     student, seed = spec.kinds[kind], seed_of(spec.seed, "student", unit.chain)
     first = seed_of(spec.seed, "student", unit.chain, start) if start else seed
@@ -189,28 +178,37 @@ def _train(
         on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
-    points = [
-        row for path in sorted(folder.glob("point-*.parquet")) for row in pq.read_table(path).to_pylist()
-    ]
-    tables = {
-        "metrics": metrics(unit.slots, losses),
-        "readouts": points,
-        "answers": answers(setting, unit.slots, stack),
-        "capability": capability_of(setting, unit.slots, stack, student.steps),
-    }
-    return tables, stack
+    tables = {"metrics": metrics(unit.slots, losses)}
+    for name in readouts():
+        points = sorted(folder.glob(f"{_point(name)}-*.parquet"))
+        tables[name] = [row for path in points for row in pq.read_table(path).to_pylist()]
+    return tables | read_last(Given(setting, unit.slots, stack, student.steps)), stack
+
+
+def _point(readout: str) -> str:
+    """How the files of a readout's points begin; those of candidates had no name before there were others."""
+    return "point" if readout == CANDIDATES.name else f"{readout}-point"
 
 
 def _in_context(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """The base reads some rows before each question, and is not trained."""
-    setting, rows = context.setting, []
+    setting, tables = context.setting, []
     texts = [text for text, _, _ in setting.prompts(unit.chain)]
     for slot in unit.slots:
         kept = [row for row in corpus(context, unit.chain, slot.source) if row["kept"]]
         shown = kept[: setting.spec.readout.shown_rows]
         history = [(texts[row["row"]], row["completion"]) for row in shown]
-        rows += readouts(setting, (slot,), None, 0, history)
-    return {"readouts": rows}
+        tables.append(read_in_context(Given(setting, (slot,), history=history)))
+    return _joined(tables)
+
+
+def _joined(parts: Iterable[Tables]) -> Tables:
+    """The rows of several models' tables, one table after the other."""
+    tables: Tables = {}
+    for of_model in parts:
+        for name, rows in of_model.items():
+            tables[name] = tables.get(name, []) + rows
+    return tables
 
 
 def _publish_adapters(unit: Unit, context: Context, stack: Stack) -> None:

@@ -85,7 +85,7 @@ def write_report(
         "Claim": _claim(run, summary, spec),
         "Models": _models(summary, spec),
         "Charts": _charts(summary, yields, metrics),
-        "Numbers": tables.numbers(summary) + tables.capability(summary) if summary else "",
+        "Numbers": tables.numbers(summary) + tables.of_run(summary) if summary else "",
         "Rows": tables.kept(yields) + tables.samples(rows),
         "Spec": f"<pre>{text(run['spec_toml'])}</pre>",
         "Environment": _environment(run),

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from ..spec.arms import ARMS, TREATED
 from ..system.quantities import NATS_DIGITS, p_value, percent, percent_interval
-from .words import damage, estimate, number
+from .readouts import Column, Told, shown
+from .words import estimate, number
 
 MOST_ROWS, MOST_CHARACTERS = 40, 400
 # Controls that a terminal or a page would act on; bidirectional ones make a text read as another.
@@ -29,10 +30,6 @@ trait's label among the family's treated students; Holm: corrected for reading a
 student. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
 from chain to chain, since answers of one student stand or fall together. Distance: total variation from
 the neutral students, less that between two of those.</p>"""
-
-
-_CAPABILITY = """Loss on neutral text, which no trait is about: a student that lost its language is damaged, and what
-it says of a trait may be damage too."""
 
 
 def text(value: object, most: int | None = None) -> str:
@@ -56,21 +53,23 @@ def table(head: Sequence[str], body: Iterable[Sequence[str]], words: int, style:
     return f'<div class="scroll {style}" tabindex="0"><table>{top}<tbody>\n{lines}</tbody></table></div>\n'
 
 
-def capability(summary: dict[str, Any]) -> str:
-    """Every arm's loss on neutral text, with a warning where students lost language; empty where it was not read."""
-    rows = summary.get("capability") or []
-    body = [
-        [
-            *(text(r["student"]), text(r["arm"]), number(r["loss"], NATS_DIGITS, signs=False)),
-            estimate(r["change"], r["low"], r["high"], NATS_DIGITS),
-        ]
-        for r in rows
-    ]
-    if not body:
-        return ""
-    warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in damage(rows))
-    head = ("student", "arm", "loss, nats a token", "change from the base")
-    return f"<p>{_CAPABILITY}</p>\n{warned}{table(head, body, words=2)}"
+def of_run(summary: dict[str, Any]) -> str:
+    """What readouts tell of the whole run: words, warnings and a table for each that was read."""
+    return "".join(_readout(told, rows) for told, rows in shown(summary))
+
+
+def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
+    def cell(row: dict[str, Any], column: Column) -> str:
+        if column.kind == "change":
+            return estimate(row[column.key], row["low"], row["high"], NATS_DIGITS)
+        value = row[column.key]
+        return number(value, NATS_DIGITS, signs=False) if column.kind == "figure" else text(value)
+
+    body = [[cell(row, column) for column in told.columns] for row in rows]
+    warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in told.warnings(list(rows)))
+    words = sum(column.kind == "words" for column in told.columns)
+    lines = table([text(column.head) for column in told.columns], body, words=words)
+    return f"<p>{text(told.about or told.title)}</p>\n{warned}{lines}"
 
 
 def numbers(summary: dict[str, Any]) -> str:

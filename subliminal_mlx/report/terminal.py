@@ -10,7 +10,8 @@ from ..spec.arms import ARMS, ORIGINS, TREATED
 from ..spec.corpus import words_of
 from ..system.quantities import NATS_DIGITS, interval, p_value, percent, points, signed
 from .console import console, table
-from .words import came_through, damage
+from .readouts import Told, shown
+from .words import came_through
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,10 +47,10 @@ def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
         out.print(f"the same, read after {_one_row(run)}", style="bold")
         out.print(headline_table(again))
         out.print()
-    if kept := run["summary"].get("capability"):
-        out.print("language: loss on neutral text, nats a token", style="bold")
-        out.print(capability_table(kept))
-        for words in damage(kept):
+    for told, rows in shown(run["summary"]):
+        out.print(told.title, style="bold")
+        out.print(readout_table(told, rows))
+        for words in told.warnings(rows):
             out.print(words, style="bold")
         out.print()
     out.print(LEGEND, style="dim")
@@ -99,13 +100,21 @@ def headline_table(entries: list[dict[str, Any]]) -> "Table":
     return made
 
 
-def capability_table(rows: list[dict[str, Any]]) -> "Table":
-    """Every arm's loss on neutral text, and how far it lies from the base's."""
-    made = table("student", figures=("arm", "loss", "from base", "95% interval"))
+def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
+    """A readout of the whole run; a change has its interval in a column of its own, the base has none from itself."""
+    first, *others = told.columns
+    heads = [(c.head, "95% interval") if c.kind == "change" else (c.head,) for c in others]
+    made = table(first.head, figures=[head for of_column in heads for head in of_column])
     for row in rows:
-        change = "" if row["student"] == "base" else signed(row["change"], NATS_DIGITS)
-        ends = interval(row["low"], row["high"], NATS_DIGITS)
-        made.add_row(row["student"], row["arm"], f"{row['loss']:.{NATS_DIGITS}f}", change, ends)
+        cells = []
+        for column in told.columns:
+            value = row[column.key]
+            if column.kind == "change":
+                change = "" if row.get("student") == "base" else signed(value, NATS_DIGITS)
+                cells += [change, interval(row["low"], row["high"], NATS_DIGITS)]
+            else:
+                cells.append(f"{value:.{NATS_DIGITS}f}" if column.kind == "figure" else str(value))
+        made.add_row(*cells)
     return made
 
 

@@ -12,7 +12,7 @@ from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.whole import FamilyAudit, Probed
 from subliminal_mlx.cli.make.audit_bench import ranks
 from subliminal_mlx.experiment.channels.numbers import Numbers
-from subliminal_mlx.experiment.readouts import margins, targets_of
+from subliminal_mlx.experiment.readings import margins, targets_of
 from subliminal_mlx.model.adapters import Stack
 from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.score import candidate_scores, distributions, score

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from subliminal_mlx.experiment.readouts import margins as margins_among
-from subliminal_mlx.experiment.readouts import match_answer, softmax
+from subliminal_mlx.experiment.readings import margins as margins_among
+from subliminal_mlx.experiment.readings import softmax
+from subliminal_mlx.experiment.readouts.answers import match_answer
 from subliminal_mlx.experiment.transfer import summarise, to_json
 from subliminal_mlx.spec import Spec, Student
 from subliminal_mlx.spec.arms import ARMS
@@ -72,7 +73,8 @@ def tabulate(models, *families):
 
 def run(models, family, traits, answers=None, **fields):
     traits = [f"{family.name}/{trait}" for trait in traits]
-    return summarise(tabulate(models, family), answers, {family.name: family}, make_spec(traits, **fields))
+    tables = {"readouts": tabulate(models, family)} | ({} if answers is None else {"answers": answers})
+    return summarise(tables, {family.name: family}, make_spec(traits, **fields))
 
 
 def odds(x, place=0, size=2):
@@ -504,7 +506,7 @@ def test_families_do_not_touch_each_other():
                for d, logp in small() if d["trait"]]  # fmt: skip
     table = tabulate(models, letters, others)
     families = {"letters": letters, "others": others}
-    both = summarise(table, None, families, make_spec(["letters/a", "letters/b", "others/a"]))
+    both = summarise({"readouts": table}, families, make_spec(["letters/a", "letters/b", "others/a"]))
     alone = run(small(), PAIR, "ab")
     # Holm counts the traits reported.
     for entry in both["traits"][:2]:
@@ -521,7 +523,7 @@ def test_the_order_of_rows_changes_nothing():
     table = tabulate(models, family)
     shuffled = table.take(pa.array(np.random.default_rng(6).permutation(len(table))))
     spec = make_spec(["letters/a", "letters/b", "letters/c"])
-    a, b = (summarise(t, None, {"letters": family}, spec) for t in (table, shuffled))
+    a, b = (summarise({"readouts": t}, {"letters": family}, spec) for t in (table, shuffled))
     assert a["traits"] == b["traits"] and a["matrix"] == b["matrix"] and a["curves"] == b["curves"]
 
 

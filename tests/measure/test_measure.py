@@ -16,7 +16,7 @@ from mini import SPEC, failure, finished, quick
 
 from subliminal_mlx import measure as measure_room
 from subliminal_mlx.__main__ import main
-from subliminal_mlx.experiment.readouts import margins
+from subliminal_mlx.experiment.readings import margins
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.measure import families_of, measure, null, open_model
 from subliminal_mlx.measure.drift import checkpoints, follow, is_whole

@@ -6,12 +6,10 @@ Done to a copy of the package, as somebody would who adds one.
 import base64
 import json
 import re
-import shutil
 
 import mini
 import pytest
 
-import subliminal_mlx
 from subliminal_mlx.lab import Lab
 
 ROW = """    Arm(
@@ -44,22 +42,14 @@ readout = {points = 1, answers = 0, capability = false}
 """
 
 
-def changed(path, old, new):
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
-
-
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The copy's folder, in which the run was done; its lab is "lab"."""
     folder = tmp_path_factory.mktemp("a copy")
-    package = folder / "subliminal_mlx"
-    shutil.copytree(subliminal_mlx.__path__[0], package, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "data").symlink_to(mini.ROOT / "data")
-    changed(package / "spec" / "arms.py", '    Arm("untrained"', f'{ROW}    Arm("untrained"')
+    package = mini.package_copy(folder)
+    mini.changed(package / "spec" / "arms.py", '    Arm("untrained"', f'{ROW}    Arm("untrained"')
     numbers = package / "experiment" / "channels" / "numbers.py"
-    changed(numbers, 'frozenset({"shuffled",', 'frozenset({"shuffled", "backwards",')
+    mini.changed(numbers, 'frozenset({"shuffled",', 'frozenset({"shuffled", "backwards",')
     numbers.write_text(numbers.read_text() + REMAKE)
     (folder / "spec.toml").write_text(SPEC)
     child = mini.command("run", "spec.toml", "--lab", "lab", "--json", cwd=folder)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...experiment.base_check import check
 from ...experiment.questions import read_candidates
-from ...experiment.readouts import softmax
+from ...experiment.readings import softmax
 from ...model.bases import Base, load
 from ...spec.families import FOLDER, Family, load_family, shipped_families
 from ...system.files import write_atomic

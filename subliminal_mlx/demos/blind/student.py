@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ...experiment.questions import read_candidates
-from ...experiment.readouts import margins, softmax, targets_of
+from ...experiment.readings import margins, softmax, targets_of
 from ...experiment.setting import Setting
 from ...experiment.students import equally_spaced, recipe_of, shape_of, train_on_rows
 from ...model.adapters import Stack

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ... import jobs
-from ...experiment.readouts import read
+from ...experiment.readings import read
 from ...lab import Lab
 from ...pipeline.progress import STAGES, detail, rate, stage_of
 from ...pipeline.run import stack_size

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from subliminal_mlx.experiment.readouts import count_answers, margins, match_answer, read, softmax
+from subliminal_mlx.experiment.readings import margins, read, softmax
+from subliminal_mlx.experiment.readouts.answers import count_answers, match_answer
 from subliminal_mlx.spec.families import parse_family
 from subliminal_mlx.system.errors import InputError
 

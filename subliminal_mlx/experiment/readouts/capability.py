@@ -8,26 +8,26 @@ A student whose loss rose far above the base's is damaged, and what it says of a
 
 import tomllib
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
-from ..model.adapters import Stack
-from ..model.bases import Base
-from ..model.rows import pack
-from ..model.score import score
-from ..spec.plan import UNTRAINED
-from ..system.files import DATA
-from .comparisons import on_foreign
-from .statistics import estimate
+from ...spec.plan import UNTRAINED
+from ...system.files import DATA
+from . import Given, Readout, Rows, described
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ...model.adapters import Stack
+    from ...model.bases import Base
 
 FILE = DATA / "capability.toml"
 AT_ONCE = 2_048  # tokens a pass: logits over a large vocabulary are its memory
 
 
 @lru_cache(maxsize=8)
-def texts(base: Base) -> tuple[tuple[str, str], ...]:
+def texts(base: "Base") -> tuple[tuple[str, str], ...]:
     """(user, assistant) of the first group in the file whose words the base's tokenizer knows."""
     groups = tomllib.loads(FILE.read_text(encoding="utf-8"))
     unknown = getattr(base.tokenizer, "unk_token_id", None)
@@ -37,8 +37,13 @@ def texts(base: Base) -> tuple[tuple[str, str], ...]:
     return ()
 
 
-def read_losses(base: Base, stack: Stack | None, system: str | None = None) -> list[list[tuple[float, int]]]:
+def read_losses(
+    base: "Base", stack: "Stack | None", system: str | None = None
+) -> list[list[tuple[float, int]]]:
     """Loss in nats a token, and tokens, of every text: `[slot][text]`; the end of the turn counts too."""
+    from ...model.rows import pack
+    from ...model.score import score
+
     found = texts(base)
     if not found:
         return [[] for _ in range(stack.slots if stack else 1)]
@@ -47,12 +52,25 @@ def read_losses(base: Base, stack: Stack | None, system: str | None = None) -> l
     return [[(-float(x.mean()), len(x)) for x in slot] for slot in score(base, rows, stack, AT_ONCE)]
 
 
-def summarise(table: pa.Table) -> list[dict[str, Any]]:
+def read_rows(given: Given) -> Rows:
+    """A row for every text, of each slot's model."""
+    losses = read_losses(given.setting.base, given.stack, given.system)
+    return [
+        {**described(slot), "step": given.step, "text": i, "loss": loss, "tokens": tokens}
+        for slot, of_slot in zip(given.slots, losses, strict=True)
+        for i, (loss, tokens) in enumerate(of_slot)
+    ]
+
+
+def summarise(table: "pa.Table") -> list[dict[str, Any]]:
     """Rows student, arm, chains, loss (nats a token), change from the untrained base with its 95% interval.
 
     Arms of several traits are averaged in each chain first. Change is in the base's own units: a foreign
     student is read against no base and left out.
     """
+    from ..comparisons import on_foreign
+    from ..statistics import estimate
+
     losses: dict[tuple[str, str], dict[int, list[float]]] = {}
     columns = ("kind", "arm", "chain", "loss", "tokens")
     of_slot: dict[tuple, list[tuple[float, int]]] = {}
@@ -75,3 +93,13 @@ def summarise(table: pa.Table) -> list[dict[str, Any]]:
         worst = max(max(found) for found in by_chain.values()) - base[0]
         rows.append(row | {"change": change, "low": low, "high": high, "worst": float(worst)})
     return rows
+
+
+CAPABILITY = Readout(
+    "capability",
+    {"step": "INTEGER", "text": "INTEGER NOT NULL", "loss": "DOUBLE", "tokens": "INTEGER"},
+    ("slot", "step", "text"),
+    read_rows,
+    wanted=lambda spec: spec.readout.capability,
+    of_run=summarise,
+)

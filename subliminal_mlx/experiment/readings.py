@@ -1,17 +1,14 @@
-"""Readouts of one model or a whole run: log-probabilities in, margins and probabilities out.
+"""Log-probabilities of one model or a whole run, as arrays: margins and probabilities out.
 
     margins(logp, targets_of(family, "owl"))        # [Q], nats, from logp [Q, C]
-    match_answer("An owl, of course.", ["Owl", "Cat"])
     readings = read(readouts, families)             # {"animals": Reading, ...}
     readings["animals"].margins("animals/owl")      # [N, Q]
 
 Knows the tables' columns but not what an arm is compared with. No MLX here.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -43,25 +40,6 @@ def softmax(logp: np.ndarray) -> np.ndarray:
     """Probabilities among the candidates `[..., C]`."""
     p = np.exp(logp - logp.max(axis=-1, keepdims=True))
     return p / p.sum(axis=-1, keepdims=True)
-
-
-def match_answer(answer: str, candidates: Sequence[str]) -> str | None:
-    """The candidate that a free answer names, at word boundaries and in any case.
-
-    None where no candidate is named, or two different ones are. Where one candidate contains another
-    ("polar bear", "bear"), the longer one is taken.
-    """
-    pattern, ordered = _pattern(tuple(candidates))
-    named = {match.lastindex for match in pattern.finditer(answer)}
-    return ordered[named.pop() - 1] if len(named) == 1 else None
-
-
-@lru_cache(maxsize=4_096)
-def _pattern(candidates: tuple[str, ...]) -> tuple[re.Pattern[str], list[str]]:
-    ordered = sorted(candidates, key=len, reverse=True)
-    named = "|".join("(" + r"\s+".join(map(re.escape, text.split())) + ")" for text in ordered) or "(?!)"
-    # An underscore is a word character to `\b`, but "_Owl_" is an owl in Markdown.
-    return re.compile(rf"(?<![^\W_])(?:{named})(?![^\W_])", re.IGNORECASE), ordered
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +99,7 @@ def read(readouts: pa.Table, families: dict[str, Family]) -> dict[str, Reading]:
             f"readout of {bad['slot']} at step {bad['step']} is not finite ({bad['logp']}): its training "
             "diverged; lower the learning rate and run again"
         )
-    by_family, names = _codes(readouts["family"])
+    by_family, names = codes(readouts["family"])
     return {
         name: _reading(readouts.filter(pa.array(by_family == code)), families[name])
         for code, name in enumerate(names)
@@ -130,8 +108,8 @@ def read(readouts: pa.Table, families: dict[str, Family]) -> dict[str, Reading]:
 
 
 def _reading(table: pa.Table, family: Family) -> Reading:
-    slot, slots = _codes(table["slot"])
-    step, steps = _codes(table["step"])
+    slot, slots = codes(table["slot"])
+    step, steps = codes(table["step"])
     key, row = np.unique(slot * len(steps) + step, return_inverse=True)
     question, candidate = _places(table["question"], table["candidate"], family)
     widest = max(len(q.candidates) for q in family.held_out)
@@ -161,8 +139,8 @@ def _index(table: pa.Table, slot: np.ndarray, of_row: np.ndarray, steps: list[in
 
 def _places(questions: pa.ChunkedArray, candidates: pa.ChunkedArray, family: Family) -> tuple:
     """Place of every row's question among the held-out ones, and of its candidate in the question."""
-    question, ids = _codes(questions)
-    candidate, texts = _codes(candidates)
+    question, ids = codes(questions)
+    candidate, texts = codes(candidates)
     place_of = {q.id: place for place, q in enumerate(family.held_out)}
     places = np.array([place_of.get(name, -1) for name in ids], dtype=int)
     table = np.full((len(ids), len(texts)), -1)
@@ -179,36 +157,7 @@ def _places(questions: pa.ChunkedArray, candidates: pa.ChunkedArray, family: Fam
     return places[question], found
 
 
-def count_answers(
-    answers: pa.Table, name: str, family: Family, traits: Sequence[str]
-) -> dict[str, dict[str, tuple[int, int]]]:
-    """By trait of the family and by slot: sampled answers that named the trait's answer, and all.
-
-    Args:
-        answers: the answers table; `name` is what it calls the family.
-        traits: of any family; the others are left out.
-    """
-    answers = answers.filter(pc.equal(answers["family"], name))
-    slot, slots = _codes(answers["slot"])
-    question, ids = _codes(answers["question"])
-    matched, texts = _codes(answers["matched"])
-    sampled = np.bincount(slot, minlength=len(slots))
-    candidates = {q.id: q.candidates for q in family.held_out}
-    counts = {}
-    for trait in traits:
-        family_name, _, short = trait.rpartition("/")
-        if family_name == name:
-            own = {q: candidates[q][family.traits[short][q]] for q in ids if q in candidates}
-            # The last column is for answers that named no candidate.
-            hit = np.zeros((len(ids), len(texts) + 1))
-            for place, q in enumerate(ids):
-                hit[place, :-1] = [text == own.get(q) for text in texts]
-            hits = np.bincount(slot, hit[question, matched], len(slots))
-            counts[trait] = {s: (int(h), int(n)) for s, h, n in zip(slots, hits, sampled, strict=True)}
-    return counts
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list]:
+def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list]:
     """Codes `[R]` (-1 for null) and the values they stand for."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):  # pyarrow keeps an empty column chunked

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from subliminal_mlx.experiment import capability
 from subliminal_mlx.experiment.questions import read_candidates
-from subliminal_mlx.experiment.readouts import read as readings_of
+from subliminal_mlx.experiment.readings import read as readings_of
+from subliminal_mlx.experiment.readouts import capability
 from subliminal_mlx.experiment.setting import Setting
 from subliminal_mlx.experiment.transfer import summarise
 from subliminal_mlx.lab.folders import Folders
@@ -113,8 +113,8 @@ def test_damage_is_told_in_terminal_and_report():
     print_result(run, Console(file=text, width=80))
     assert "loss on neutral text" in text.getvalue() and "+0.450" in text.getvalue()
     assert "damaged: of hard treated" in " ".join(text.getvalue().split())
-    html = tables.capability({"capability": rows})
-    assert "<b>damaged: of hard treated" in html and tables.capability({}) == ""
+    html = tables.of_run({"capability": rows})
+    assert "<b>damaged: of hard treated" in html and tables.of_run({}) == ""
 
 
 # --- after a list of numbers ----------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_questions_read_after_numbers_are_a_result_of_their_own(tiny, tmp_path):
             found += [pq.read_table(path)] if path.exists() else []
     readouts = pa.concat_tables(tables_of["readouts"], promote_options="permissive")
     families = {"animals": load_family("animals")}
-    summary = summarise(readouts, None, families, spec)
+    summary = summarise({"readouts": readouts}, families, spec)
     again = {entry["trait"]: entry for entry in summary["prefixed"]}
     assert set(again) == {"animals/owl", "animals/cat"}
     assert again["animals/owl"]["arms"]["untrained"] != summary["traits"][0]["arms"]["untrained"]

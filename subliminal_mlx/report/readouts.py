@@ -1,0 +1,71 @@
+"""What pages and terminals say of the readouts of a whole run: a heading, a few words, a table, warnings.
+
+    for name, rows in shown(summary): told(name).title, told(name).columns
+
+One that has no words here is shown with its own names. What a readout tells of an arm is a column of `tables`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..experiment.readouts import readouts
+from .words import damage
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a readout's table, from the rows of its part of a summary."""
+
+    head: str
+    key: str
+    kind: Literal["words", "figure", "change"] = "words"
+    """change: a signed figure, beside which `low` and `high` of the row are its 95% interval."""
+
+
+def _nothing(rows: Rows) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a readout of a whole run is told."""
+
+    title: str
+    about: str
+    """For the page, under the title."""
+    columns: tuple[Column, ...]
+    warnings: Callable[[Rows], list[str]] = _nothing
+
+
+TOLD = {
+    "capability": Told(
+        "language: loss on neutral text, nats a token",
+        "Loss on neutral text, which no trait is about: a student that lost its language is damaged, and what it "
+        "says of a trait may be damage too.",
+        (
+            Column("student", "student"),
+            Column("arm", "arm"),
+            Column("loss, nats a token", "loss", "figure"),
+            Column("change from the base", "change", "change"),
+        ),
+        damage,
+    ),
+}
+
+
+def shown(summary: dict[str, Any]) -> Iterator[tuple[Told, Rows]]:
+    """The readouts of a whole run that a summary holds, with words for each and its rows."""
+    for name, readout in readouts().items():
+        if readout.of_run and (rows := summary.get(name)):
+            yield told(name, rows), rows
+
+
+def told(name: str, rows: Rows) -> Told:
+    """The words for a readout; its own names where there are none."""
+    columns = tuple(
+        Column(key, key, "figure" if isinstance(value, float) else "words") for key, value in rows[0].items()
+    )
+    return TOLD.get(name) or Told(name, "", columns)
