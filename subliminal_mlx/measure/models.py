@@ -184,7 +184,8 @@ def _distance(model: str, base: Base, reference: Base) -> float:
         raise InputError(
             f"model {model!r}: its vocabulary is not that of {reference.name}: it is no model of that base"
         )
-    ours, theirs = (dict(tree_flatten(b.model.parameters())) for b in (base, reference))
+    # A reference that adapters were measured on before has its Linears wrapped.
+    ours, theirs = adapters.own_weights(base), adapters.own_weights(reference)
     for path in sorted(ours.keys() | theirs.keys()):
         one, other = (list(x[path].shape) if path in x else "none" for x in (ours, theirs))
         if one != other:

@@ -26,6 +26,7 @@ runtime.prepare()
 
 import mlx.core as mx  # noqa: E402
 import mlx.nn as nn  # noqa: E402
+from mlx.utils import tree_flatten  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,16 @@ def bind(base: Base, arrays: dict[str, dict[str, mx.array]], scale: float) -> No
 def arrays_of(block: nn.Module) -> list[_Arrays]:
     """What holds the arrays of a block's wrapped Linears; `bind` fills them."""
     return [module.lora for _, module in block.named_modules() if isinstance(module, _Adapted)]
+
+
+def own_weights(base: Base) -> dict[str, mx.array]:
+    """The base's own parameters by the paths that they were loaded under, wrapped or not."""
+    found = dict(tree_flatten(base.model.parameters()))
+    for path in _wrapped(base):
+        inside = f"{path}.linear."
+        for name in [name for name in found if name.startswith(inside)]:
+            found[f"{path}.{name.removeprefix(inside)}"] = found.pop(name)
+    return found
 
 
 def save_adapter(folder: Path, stack: Stack, slot: int) -> None:

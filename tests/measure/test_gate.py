@@ -19,7 +19,7 @@ from subliminal_mlx.measure.gate import Check, Decision, decide, load_policy, re
 from subliminal_mlx.measure.gate.formats import junit, markdown
 from subliminal_mlx.model import sources
 from subliminal_mlx.model.bases import load
-from subliminal_mlx.model.sources import locate
+from subliminal_mlx.model.sources import SHIPPED, locate
 from subliminal_mlx.report.export import export
 from subliminal_mlx.system.errors import InputError
 
@@ -97,6 +97,10 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
     assert loads == {"tiny-a": 1} and reads == {True: 1, False: 2} and set(nulls.values()) == {1}
     told = lambda decision, name: [check for check in decision.checks if check.subject == name]
     assert told(both, "owl") == told(alone[0], "owl") and told(both, "control") == told(alone[1], "control")
+    # A whole model after the adapters, by which the base's modules are wrapped by then.
+    copy = shutil.copytree(SHIPPED / "tiny-a", pipeline / "copy")
+    whole = _decide(pipeline, f'{POLICY}[[model]]\npath = "{copy.name}"\n')
+    assert whole.subject("copy") == "pass" and told(whole, "owl") == told(both, "owl")
 
 
 @pytest.mark.parametrize(

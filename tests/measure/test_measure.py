@@ -82,6 +82,10 @@ def test_a_whole_model_is_read_against_its_base(tmp_path, tiny, folder, bytewise
     mx.save_safetensors(str(tuned / "model.safetensors"), weights, metadata={"format": "mlx"})
     subject = open_model(str(tuned), "tiny-a")
     assert subject.sizes[0] == pytest.approx(float(mx.sqrt((change**2).sum())), rel=0.02)
+    # And against one that is loaded and has held an adapter.
+    with adapters.applied(tiny, adapters.load(folder)):
+        pass
+    assert open_model(str(tuned), tiny).sizes == subject.sizes
     one = {"animals": load_family("animals")}
     assert measure(subject, one)[0]["families"][0]["traits"][0]["change"] != 0
     alone = measure(open_model("tiny-a"), one)[0]
