@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..system.errors import InputError
-from .options import JsonOption, LabOption
+from .options import ChartOption, JsonOption, LabOption
 
 Row = dict[str, Any]
 
@@ -36,9 +36,7 @@ def defend(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Of a preset or spec: field=value, such as chains=2.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
-    ] = None,
+    output: ChartOption = None,
     lab: LabOption = Path("lab"),
     processes: Annotated[
         int | None, typer.Option(min=1, max=64, help="Worker processes; by default one a core.")
@@ -61,8 +59,6 @@ def defend(
     from ..report.bars import RunBars
     from ..spec import load_spec, parse_spec, presets
 
-    if output is not None and output.suffix not in (".html", ".png", ".svg"):
-        raise InputError(f"chart {output}: the name must end in .html, .png, .svg")
     store = Lab(lab)
     if run.endswith(".toml") or run in presets():
         spec = load_spec(run, set_ or [])

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..system.errors import InputError
-from .options import JsonOption, LabOption
+from .options import ChartOption, JsonOption, LabOption
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -28,9 +27,7 @@ def lineage(
         str,
         typer.Argument(help="An adapter folder, model folder, file of rows, base, or RUN/NAME in the lab."),
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
-    ] = None,
+    output: ChartOption = None,
     lab: LabOption = Path("lab"),
     as_json: JsonOption = False,
 ) -> None:
@@ -43,8 +40,6 @@ def lineage(
     from ..lab import Lab
     from ..lab.lineage import trace
 
-    if output is not None and output.suffix not in (".html", ".png", ".svg"):
-        raise InputError(f"chart {output}: the name must end in .html, .png, .svg")
     record = trace(what, Lab(lab))
     if output:
         from ..report import charts

@@ -13,7 +13,7 @@ import typer
 
 from ..system.errors import InputError
 from ..system.quantities import interval, p_value, percent, points, signed
-from .options import JsonOption
+from .options import ChartOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,9 +54,7 @@ def measure(
     nulls: Annotated[
         list[Path] | None, typer.Option("--null", help="A file of clean trainings, as `null` makes.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw a chart: .html, .png or .svg.")
-    ] = None,
+    output: ChartOption = None,
     every: Annotated[
         bool, typer.Option("--all", help="Print all traits, not each family's highest.")
     ] = False,
@@ -73,8 +71,6 @@ def measure(
     """
     from ..report.console import console
 
-    if output is not None and output.suffix not in (".html", ".png", ".svg"):
-        raise InputError(f"chart {output}: the name must end in .html, .png, .svg")
     out = console(stderr=as_json)
     settings = (against, family or [], answers, nulls or [], lab)
     if watch or drift:
