@@ -83,7 +83,7 @@ def test_a_whole_model_is_read_against_its_base(tmp_path, tiny, folder, bytewise
     subject = open_model(str(tuned), "tiny-a")
     assert subject.sizes[0] == pytest.approx(float(mx.sqrt((change**2).sum())), rel=0.02)
     # And against one that is loaded and has held an adapter.
-    with adapters.applied(tiny, adapters.load(folder)):
+    with adapters.applied(tiny, adapters.load_adapter(folder)):
         pass
     assert open_model(str(tuned), tiny).sizes == subject.sizes
     one = {"animals": load_family("animals")}
