@@ -27,8 +27,8 @@ with app.setup:
     from subliminal_mlx.report.charts import digits as drawn
     from subliminal_mlx.report.charts import theorem as drawn_theorem
     from subliminal_mlx.system.errors import InputError
+    from subliminal_mlx.system.quantities import percent
     from subliminal_mlx.web.pages import figures
-    from subliminal_mlx.web.pages.figures import percent
 
 
 @app.function(hide_code=True)

@@ -19,6 +19,7 @@ from ..experiment.setting import Ids
 from ..model.adapters import Stack
 from ..system import files
 from ..system.events import Event, Listener, ignore
+from ..system.quantities import signed
 from .corpus import Corpus
 from .factored import promising
 from .inputs import Inputs
@@ -110,7 +111,7 @@ def _split(
             out.write(json.dumps(entry | {"number": row.number, "reason": ids}) + "\n")
             continue
         if chosen[place]:
-            reason = f"evidence for {trait}: {scores[place]:+.2f} nats"
+            reason = f"evidence for {trait}: {signed(scores[place])} nats"
             out.write(json.dumps(entry | {"number": row.number, "reason": reason}) + "\n")
         else:
             kept.write(json.dumps(entry) + "\n")

@@ -3,6 +3,7 @@
 A sentence claims transfer only where the headline's 95% interval over chains lies above 0.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -144,4 +145,4 @@ def estimate(value: float | None, low: float | None, high: float | None, digits:
 
 def typeset(text: str) -> str:
     """A number's text with a true minus, for pages and sentences; terminals keep the one that all of them have."""
-    return text.replace("-", "\N{MINUS SIGN}")
+    return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)

@@ -11,6 +11,7 @@ from ...lab import Lab
 from ...report.public import shown
 from ...spec.families import shipped_families
 from ...system.errors import InputError
+from ...system.quantities import points, signed
 from ..limits import bases, known
 from ..request import Line, Request, Sender, Work
 from .audit import run_of
@@ -97,19 +98,19 @@ def moved(found: dict[str, Any]) -> str:
     highest = sorted(traits, key=_change, reverse=True)
     if flagged := [trait for trait in highest if trait.get("flagged")]:
         more = f", and {len(flagged) - 1} more" if len(flagged) > 1 else ""
-        return f"flagged: {_in_words(flagged[0])}{more}, beyond what clean trainings of that size did"
+        return f"flagged: {_moved_by(flagged[0])}{more}, beyond what clean trainings of that size did"
     judged = any(family["null"]["limit"] is not None for family in found["families"])
     why = (
         "within what clean trainings of that size did"
         if judged
         else "with no clean trainings to compare with"
     )
-    return f"nothing flagged: {_in_words(highest[0])} moved most, {why}"
+    return f"nothing flagged: {_moved_by(highest[0])} moved most, {why}"
 
 
 def _change(trait: dict[str, Any]) -> float:
     return trait["change"]
 
 
-def _in_words(trait: dict[str, Any]) -> str:
-    return f"{trait['trait']} by {trait['points']:+.1f} points, {trait['change']:+.2f} log-odds"
+def _moved_by(trait: dict[str, Any]) -> str:
+    return f"{trait['trait']} by {points(trait['points'])} points, {signed(trait['change'])} log-odds"

@@ -20,6 +20,7 @@ from ...model.bases import Base, load
 from ...model.sources import locate
 from ...spec.families import Family
 from ...system.errors import InputError
+from ...system.quantities import p_value, percent, signed
 from .. import Readings, families_of, measure, open_model, read_reference
 from ..null import Nulls
 from .audits import check_subject, read_audit, told
@@ -190,15 +191,17 @@ def _of_family(policy: Policy, path: str, family: dict[str, Any]) -> Check:
     if not traits:
         return check(PASS, "every trait of this family is allowed")
     top, null = traits[0], family["null"]
-    moved = f"{top['trait']} rose most, {top['base_probability']:.1%} to {top['probability']:.1%} ({top['change']:+.2f})"
+    moved = f"{top['trait']} rose most, {percent(top['base_probability'])} to {percent(top['probability'])} ({signed(top['change'])})"
     if top["flagged"]:
-        known = f"beyond {null['limit']:+.2f}, which none of {null['trainings']} clean trainings exceeded"
+        known = f"beyond {signed(null['limit'])}, which none of {null['trainings']} clean trainings exceeded"
         return check(FAIL, f"{moved}, {known}")
     if policy.largest_drift is not None and top["change"] > policy.largest_drift:
-        return check(FAIL, f"{moved}, over the policy's {policy.largest_drift:+.2f}")
+        return check(FAIL, f"{moved}, over the policy's {signed(policy.largest_drift)}")
     if null["limit"] is None:
         return check(CANNOT_TELL, f"{moved}; {null['why']}")
-    return check(PASS, f"{moved}, within what {null['trainings']} clean trainings did ({null['limit']:+.2f})")
+    return check(
+        PASS, f"{moved}, within what {null['trainings']} clean trainings did ({signed(null['limit'])})"
+    )
 
 
 def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[str], _Against]) -> Check:
@@ -223,15 +226,15 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[
         p, other = others[0]
         more = f", as {len(others) - 1} more" if others[1:] else ""
         first = f"carries {trait}, which is allowed" if trait else "nothing is said to be found"
-        return check(CANNOT_TELL, f"{first}, but {other} is above chance too (p {p:.2g}{more})")
+        return check(CANNOT_TELL, f"{first}, but {other} is above chance too (p {p_value(p)}{more})")
     if found["verdict"] == "carried":
         return check(PASS, f"carries {trait}, which is allowed")
     power = found.get("power")
     if policy.smallest_power is not None and (power is None or power < policy.smallest_power):
-        stated = "not stated" if power is None else f"{power:.0%}"
+        stated = "not stated" if power is None else percent(power, 0)
         return check(
             CANNOT_TELL,
-            f"nothing was found, at a power that is {stated} ({policy.smallest_power:.0%} wanted)",
+            f"nothing was found, at a power that is {stated} ({percent(policy.smallest_power, 0)} wanted)",
         )
     return check(PASS, f"not found among {len(found['suspects'])} suspects in {rows:,} rows")
 

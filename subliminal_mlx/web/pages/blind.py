@@ -13,8 +13,9 @@ from typing import Any
 from ...demos.blind.ngrams import held_out
 from ...demos.blind.rounds import SIZE, Round, Score, classifier_accuracy
 from ...demos.blind.rows import Lists, read_lists
+from ...report.words import number
+from ...system.quantities import percent, percent_interval
 from . import background
-from .figures import percent
 
 _GRID = "display:grid;grid-template-columns:1fr 1fr;gap:0.1rem 1.2rem;max-width:44rem;font-size:0.82rem"
 _MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace"
@@ -36,10 +37,10 @@ def verdict(score: Score) -> str:
     told = "more than chance shows at ten guesses" if score.p <= 0.05 else "no more than chance would give"
     return (
         f"**{score.right} of {score.rounds} right**: {told} ({chance}; exact binomial; 95% interval "
-        f"{percent(score.low)} to {percent(score.high)}). **The n-gram classifier: {score.classifier} of "
+        f"{percent_interval(score.low, score.high)}). **The n-gram classifier: {score.classifier} of "
         f"{score.rounds}** on the same lists. On all {len(held_out(read_lists())):,} held-out prompts it tells "
-        f"{percent(whole[0] / whole[1])} of pairs of {SIZE} rows apart ({percent(whole[2])} to {percent(whole[3])}) "
-        f"and {percent(single[0] / single[1])} of single rows ({percent(single[2])} to {percent(single[3])}): it counts "
+        f"{percent(whole[0] / whole[1])} of pairs of {SIZE} rows apart ({percent_interval(*whole[2:])}) "
+        f"and {percent(single[0] / single[1])} of single rows ({percent_interval(*single[2:])}): it counts "
         "numbers and pairs of neighbours in other rows of the same teachers. So the lists do differ, by "
         "frequencies that nobody sees in eight rows; no word for the trait is in any of them."
     )
@@ -115,11 +116,11 @@ def _sentence(
     transfer = point["treated_margin"] - point["neutral_margin"]
     moved = (
         f"Trained on the teacher's list, the student answers {label} {treated:.1f}% of the time, from {first:.1f}%; "
-        f"trained on the other list, {neutral:.1f}%. Transfer {transfer:+.2f} log-odds."
+        f"trained on the other list, {neutral:.1f}%. Transfer {number(transfer)} log-odds."
     )
     if stored is not None:
         same = "the same" if abs(stored - transfer) < 0.005 else "rounding differs between machines"
-        return f"{moved} The stored run's student of this chain: {stored:+.2f} ({same})."
+        return f"{moved} The stored run's student of this chain: {number(stored)} ({same})."
     if base != kept.spec.base:
         return (
             f"{moved} This student starts from {base}, which learned the same language from other starting weights "

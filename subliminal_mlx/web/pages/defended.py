@@ -11,8 +11,9 @@ from ...lab import Lab
 from ...report import results
 from ...report.public import without_folders
 from ...report.tables import table, text
-from ...report.words import number, span
+from ...report.words import estimate, number, typeset
 from ...system.errors import InputError
+from ...system.quantities import NATS_DIGITS, percent, percent_interval
 from .reviewed import Listed
 
 _RUN = re.compile(r"[0-9a-f]{12}")
@@ -58,16 +59,12 @@ def left(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         name = "none" if row["defence"] == "none" else row["arm"]
         name = f"<span style='opacity:0.65'>{text(name)}</span>" if row["control"] else f"<b>{text(name)}</b>"
-        ends = "" if row["low"] is None else f" ({span(row['low'], row['high'])})"
-        sure = (
-            ""
-            if row["share_low"] is None
-            else f"{_percent(row['share_low'])} to {_percent(row['share_high'])}"
-        )
-        added = "" if row["defence"] == "none" else number(row["clean_added"], 3)
+        sure = typeset(percent_interval(row["share_low"], row["share_high"], 0))
+        moved = estimate(row["transfer"], row["low"], row["high"])
+        added = "" if row["defence"] == "none" else number(row["clean_added"], NATS_DIGITS)
         body.append(
             [
-                *(text(row["student"]), name, _percent(row["share"]), sure, number(row["transfer"]) + ends),
+                *(text(row["student"]), name, _percent(row["share"]), sure, moved),
                 *(_percent(row["rows_lost"]), _percent(row["tokens_lost"]), added),
             ]
         )
@@ -97,4 +94,4 @@ def sentence(rows: list[dict[str, Any]]) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.0f}%".replace("-", "\N{MINUS SIGN}")
+    return typeset(percent(value, 0))

@@ -60,11 +60,6 @@ def bars(rows: Sequence[tuple[str, float, str, str]]) -> str:
     return f'<div style="{grid};align-items:center;justify-content:start;font-size:0.85rem">{cells}</div>'
 
 
-def percent(share: float) -> str:
-    """0.763 as 76.3%."""
-    return f"{100 * share:.1f}%"
-
-
 def plain(value: object) -> str:
     """A value as text of a Markdown page: what it holds is shown and never acts as markup."""
     return re.sub(r"[^\w\s,;%/()?\N{MIDDLE DOT}]", lambda found: f"&#{ord(found[0])};", str(value))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...report import results
-from ...report.words import claim, number, span
+from ...report.words import claim, estimate
 from ...spec.arms import GATED, TREATED
 from ...spec.corpus import words_of
 
@@ -59,8 +59,7 @@ def _controls(family: dict[str, Any]) -> str:
 
 
 def _figure(read: dict[str, Any]) -> str:
-    ends = "" if read["low"] is None else f" ({span(read['low'], read['high'])})"
-    return number(read["transfer"]) + ends
+    return estimate(read["transfer"], read["low"], read["high"])
 
 
 def _limits(spec: dict[str, Any], chains: int) -> str:

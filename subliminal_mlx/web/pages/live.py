@@ -5,6 +5,7 @@ from typing import Any
 
 from ...report.tables import table, text
 from ...spec.arms import ARMS, NEUTRAL
+from ...system.quantities import percent
 from .figures import BAR, bars
 from .watch import Watch
 
@@ -13,7 +14,7 @@ SHOWN = 8
 
 def stages(seen: Watch) -> str:
     """A bar for every stage, and one for the whole."""
-    rows = [("all", seen.fraction, f"{100 * seen.fraction:.0f}%", seen.rate)]
+    rows = [("all", seen.fraction, percent(seen.fraction, 0), seen.rate)]
     rows += [
         (name, done / max(1, total), f"{done:.0f} of {total}", live)
         for name, done, total, live in seen.stages
@@ -63,4 +64,4 @@ def _model(model: str) -> str:
 
 def _share(share: float, model: str) -> str:
     color = _color(model)
-    return f"{100 * share:.1f}%{BAR.format(color=color, percent=100 * share)}"
+    return f"{percent(share)}{BAR.format(color=color, percent=100 * share)}"

@@ -12,8 +12,9 @@ from typing import Any
 from ...lab import Lab
 from ...model.model_folder import NUMBERED
 from ...report.tables import table, text
-from ...report.words import leading, number, over_clean, span
+from ...report.words import estimate, leading, number, over_clean
 from ...system.errors import InputError
+from ...system.quantities import p_value, percent
 
 MOST_FOLDERS, DEEPEST, MOST_SEEN = 200, 5, 20_000
 _COLORS = {"pass": "#2f7d4f", "warn": "#a06a00", "fail": "#b3364a"}
@@ -68,15 +69,14 @@ def changes(found: dict[str, Any], every: bool = False, most: int = 6) -> str:
             head += ["points", "log-odds (95% over questions)", *beside, ""]
         body = []
         for trait in traits:
-            share = f"{100 * trait['probability']:.1f}%"
+            share = percent(trait["probability"])
             if not compared:
                 body.append([text(trait["trait"]), share])
                 continue
-            ends = "" if trait["low"] is None else f" ({span(trait['low'], trait['high'])})"
             body.append(
                 [
-                    *(text(trait["trait"]), f"{100 * trait['base_probability']:.1f}%", share),
-                    *(number(trait["points"], 1), number(trait["change"]) + ends),
+                    *(text(trait["trait"]), percent(trait["base_probability"]), share),
+                    *(number(trait["points"], 1), estimate(trait["change"], trait["low"], trait["high"])),
                     *(number(trait["over_clean"]) for _ in beside),
                     "<b>flagged</b>" if trait.get("flagged") else "",
                 ]
@@ -94,7 +94,7 @@ def against(family: dict[str, Any]) -> str:
         return null["why"] if null else "no clean trainings to compare with"
     return (
         f"{family['questions']} held-out questions; flagged beyond {number(null['limit'])} in log-odds, which none of "
-        f"{null['trainings']} clean trainings exceeded; p {null['p']:.3f}{over_clean(family)}"
+        f"{null['trainings']} clean trainings exceeded; p {p_value(null['p'])}{over_clean(family)}"
     )
 
 
@@ -106,8 +106,7 @@ def steps(found: dict[str, Any]) -> str:
             top = family["traits"][0]
             if "change" in top:
                 mark = "<b>flagged</b>" if top.get("flagged") else ""
-                ends = "" if top["low"] is None else f" ({span(top['low'], top['high'])})"
-                moved = [number(top["points"], 1), number(top["change"]) + ends, mark]
+                moved = [number(top["points"], 1), estimate(top["change"], top["low"], top["high"]), mark]
                 body.append([f"{one['step']:,}", text(family["family"]), text(top["trait"]), *moved])
     head = ["step", "family", "highest trait", "points", "log-odds (95% over questions)", ""]
     return table(head, body, words=3)
