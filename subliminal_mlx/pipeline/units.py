@@ -7,14 +7,16 @@ done or not begun; long trainings keep checkpoints beside it. The database is th
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
-from ..experiment.readouts import Given, readouts
+from ..experiment.readouts import Given, Readout, readouts
 from ..experiment.readouts.candidates import CANDIDATES
 from ..experiment.setting import Setting
 from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
@@ -24,15 +26,17 @@ from ..model.adapters import Stack
 from ..model.organisms import decode_width
 from ..model.rows import Rows
 from ..spec.arms import ARMS
-from ..spec.plan import BASE, Unit
+from ..spec.plan import BASE, Slot, Unit
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from ..system.files import publish
 from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, training_block
 from .defended import costs, defended_block, setting_of, start_of
-from .readings import Tables, metrics, read_all, read_in_context, read_last, read_point
 
 __all__ = ["Context", "compute", "shard_folder"]
+
+Tables = dict[str, list[dict[str, Any]]]
+MOST_POINTS = 200  # of a loss curve
 
 
 def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
@@ -61,7 +65,7 @@ def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
 
 
 def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    return read_all(Given(context.setting, unit.slots))
+    return _read(Given(context.setting, unit.slots))
 
 
 def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
@@ -74,15 +78,15 @@ def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
         on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
-    tables = read_all(Given(setting, unit.slots, stack, setting.spec.teacher.steps))
-    return {"metrics": metrics(unit.slots, losses), **tables}
+    tables = _read(Given(setting, unit.slots, stack, setting.spec.teacher.steps))
+    return {"metrics": _loss_curves(unit.slots, losses), **tables}
 
 
 def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """Prompted teachers need no training: each is read with its own persona."""
     setting = context.setting
     return _joined(
-        read_all(Given(setting, (slot,), system=system_of(setting, slot.source))) for slot in unit.slots
+        _read(Given(setting, (slot,), system=system_of(setting, slot.source))) for slot in unit.slots
     )
 
 
@@ -159,7 +163,9 @@ def _train(
     blocks = blocks or [training_block(context, setting, slot, kind) for slot in unit.slots]
 
     def on_point(step: int, stack: Stack) -> None:
-        for name, rows in read_point(Given(setting, unit.slots, stack, step)).items():
+        for name, rows in _read(
+            Given(setting, unit.slots, stack, step), lambda readout: readout.at_points
+        ).items():
             table = pa.Table.from_pylist(rows)
             publish(folder / f"{_point(name)}-{step}.parquet", lambda path, t=table: pq.write_table(t, path))
 
@@ -178,11 +184,13 @@ def _train(
         on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
-    tables = {"metrics": metrics(unit.slots, losses)}
+    tables = {"metrics": _loss_curves(unit.slots, losses)}
     for name in readouts():
         points = sorted(folder.glob(f"{_point(name)}-*.parquet"))
         tables[name] = [row for path in points for row in pq.read_table(path).to_pylist()]
-    return tables | read_last(Given(setting, unit.slots, stack, student.steps)), stack
+    return tables | _read(
+        Given(setting, unit.slots, stack, student.steps), lambda readout: not readout.at_points
+    ), stack
 
 
 def _point(readout: str) -> str:
@@ -198,8 +206,25 @@ def _in_context(unit: Unit, context: Context, on_event: Listener) -> Tables:
         kept = [row for row in corpus(context, unit.chain, slot.source) if row["kept"]]
         shown = kept[: setting.spec.readout.shown_rows]
         history = [(texts[row["row"]], row["completion"]) for row in shown]
-        tables.append(read_in_context(Given(setting, (slot,), history=history)))
+        tables.append(_read(Given(setting, (slot,), history=history), lambda readout: readout.in_context))
     return _joined(tables)
+
+
+def _read(given: Given, which: Callable[[Readout], bool] = lambda readout: True) -> Tables:
+    """Rows of those readouts that the spec asks for."""
+    wanted = (r for r in readouts().values() if which(r) and r.wanted(given.setting.spec))
+    return {readout.name: readout.read(given) for readout in wanted}
+
+
+def _loss_curves(slots: Sequence[Slot], losses: np.ndarray) -> list[dict[str, Any]]:
+    """Loss curves of at most MOST_POINTS points a slot; each is the mean of the steps up to it."""
+    stride = -(-len(losses) // MOST_POINTS)
+    rows = []
+    for first in range(0, len(losses), stride):
+        piece = losses[first : first + stride]
+        for k, slot in enumerate(slots):
+            rows.append({"slot": slot.name, "step": first + len(piece), "loss": float(piece[:, k].mean())})
+    return rows
 
 
 def _joined(parts: Iterable[Tables]) -> Tables:
