@@ -63,6 +63,7 @@ PRELOADED = [
     "transformers.models.auto.tokenization_auto",
     "subliminal_mlx.pipeline.run",
     "subliminal_mlx.experiment.transfer",
+    "subliminal_mlx.report.charts",
     "subliminal_mlx.report.terminal",
     "subliminal_mlx.__main__",
 ]
