@@ -122,7 +122,7 @@ def listed(names: Iterable[str], most: int = 6) -> str:
 
 def number(value: float, digits: int = 2, signs: bool = True) -> str:
     """With a true minus, and a plus where `signs`."""
-    return typeset(signed(value, digits) if signs else f"{value:.{digits}f}")
+    return typeset(signed(value, digits) if signs else f"{value:z.{digits}f}")
 
 
 def turn_words(others: int) -> str:

@@ -16,7 +16,7 @@ NATS_DIGITS = 3  # of losses and their changes, in nats a token
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as a percentage: "41.3%"."""
-    return NOT_KNOWN if share is None else f"{100 * share:.{digits}f}%"
+    return NOT_KNOWN if share is None else f"{100 * share:z.{digits}f}%"
 
 
 def percent_interval(low: float | None, high: float | None, digits: int = 1) -> str:
@@ -28,7 +28,7 @@ def percent_interval(low: float | None, high: float | None, digits: int = 1) -> 
 
 def signed(value: float | None, digits: int = 2) -> str:
     """A change or a log-odds: "+0.41"."""
-    return NOT_KNOWN if value is None else f"{value:+.{digits}f}"
+    return NOT_KNOWN if value is None else f"{value:+z.{digits}f}"
 
 
 def points(value: float | None) -> str:

@@ -24,6 +24,8 @@ from subliminal_mlx.system.quantities import (
 def test_shares_changes_and_intervals():
     assert percent(0.4129) == "41.3%" and percent(0.4129, 0) == "41%"
     assert percent_interval(0.201, 0.6) == "20.1% to 60.0%"
+    # What rounds to nothing has fallen no more than it has risen.
+    assert signed(-0.0012) == signed(-0.0) == "+0.00" and percent(-0.0001) == "0.0%"
     assert signed(0.4127) == "+0.41" and signed(-12.345, 1) == "-12.3" and points(-4.06) == "-4.1"
     assert interval(0.123, -0.456) == "+0.12 to -0.46"
 
