@@ -93,7 +93,10 @@ class Books:
 
     def alive(self, job_id: str) -> int | None:
         """Pid of the job's process."""
-        return locks.holder(self.folder(job_id) / "lock")
+        try:
+            return locks.holder(self.folder(job_id) / "lock")
+        except OSError:  # a link in a circle, or to what cannot be read: nobody of ours holds it
+            return None
 
     def dispatcher(self) -> int | None:
         """Pid of the process that takes the jobs."""
@@ -101,7 +104,11 @@ class Books:
 
     def read(self, job_id: str) -> Job | None:
         """The job of that id; None if there is none, or its file is none of ours."""
-        path = self.folder(job_id) / "job.json"
+        folder = self.folder(job_id)
+        # We make no links: what is written into one would land elsewhere.
+        if folder.is_symlink():
+            return None
+        path = folder / "job.json"
         try:
             if path.exists():
                 job = _JOB.validate_json(path.read_bytes())
@@ -142,7 +149,7 @@ class Books:
             return self.runs.read_progress(job_id)
         try:
             found = json.loads((self.folder(job_id) / "progress.json").read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         # Another shape is a review's of before, or none of ours.
         return found if isinstance(found, dict) and isinstance(found.get("stages"), dict) else None

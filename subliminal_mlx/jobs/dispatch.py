@@ -166,9 +166,13 @@ class _Dispatcher:
             held.append(locks.acquire(folder / "lock"))
             job = self.books.write(replace(job, state="running", attempts=job.attempts + 1))
             pid = _start([str(self.books.lab), job.id], folder / "log", held)
-        except BaseException:
+        except BaseException as error:
             for descriptor in held:
                 locks.release(descriptor)
+            if isinstance(error, OSError):
+                # Its folder is none that we made. The others go on.
+                self.books.write(replace(job, state="failed", message=f"its folder: {error.strerror}"))
+                return
             raise
         for descriptor in held:
             locks.hand_over(descriptor, pid)

@@ -136,7 +136,9 @@ class Lab(Audits, Glances):
             # A kill from here on leaves files that no row names: `sweep` removes them as well.
             self.sweep(run_id)
             with one_line_errors(self.path, run_id):
-                shutil.rmtree(self.run_folder(run_id))
+                folder = self.run_folder(run_id)
+                # Where somebody moved it elsewhere and left a link, the link is ours and the rest is theirs.
+                folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)
             return Freed(rows, len(folders), size - self._size(run_id))
 
     def rows(

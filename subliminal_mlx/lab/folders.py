@@ -103,9 +103,10 @@ class Folders:
     def read_progress(self, run_id: str) -> dict[str, Any] | None:
         """The last progress written, or None."""
         try:
-            return json.loads((self.run_folder(run_id) / "progress.json").read_text())
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            found = json.loads((self.run_folder(run_id) / "progress.json").read_text())
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
+        return found if isinstance(found, dict) else None
 
     def _size(self, run_id: str) -> int:
         """Bytes of a run's files, and of the adapters published under its name."""

@@ -4,12 +4,15 @@ A table that changes raises VERSION and adds a migration from the version before
 are there stay as they are. A readout declares its own table; a lab that has none of it yet gets it when it is opened.
 """
 
+import re
+
 from ..experiment.readouts import OF_MODEL, readouts
+from ..system.errors import InputError
 
 VERSION = 6
 
-# What a unit of work may yield; each of these tables starts with a column `run`.
-TABLES: dict[str, dict[str, str]] = {
+# What a unit of work yields beside readouts.
+_OWN: dict[str, dict[str, str]] = {
     "rows": {
         "chain": "INTEGER",
         "source": "VARCHAR NOT NULL",
@@ -33,8 +36,13 @@ TABLES: dict[str, dict[str, str]] = {
         "tokens_lost": "INTEGER",
         "clean_loss": "DOUBLE",
     },
-    **{name: OF_MODEL | readout.columns for name, readout in readouts().items()},
 }
+# Names that no readout's table may have: the lab's own, those below among them.
+_TAKEN = re.compile(f"{'|'.join(_OWN)}|meta|runs|units|adapters|(digits|audit).*")
+if taken := next((name for name in readouts() if _TAKEN.fullmatch(name)), None):
+    raise InputError(f"readout {taken!r}: a table of the lab is called so")
+# What a unit of work may yield; each of these tables starts with a column `run`.
+TABLES = _OWN | {name: OF_MODEL | readout.columns for name, readout in readouts().items()}
 # Columns by which rows of each are sorted.
 ORDER: dict[str, tuple[str, ...]] = {
     "rows": ("source", "chain", "row"),

@@ -8,6 +8,7 @@ repeated; a run that is done is answered from the lab.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -135,6 +136,7 @@ class _Run:
         files.sweep(self.lab.run_folder(self.name))
         self.before = (self.lab.read_progress(self.name) or {}).get("seconds", 0.0)
         self.committed = self.lab.units_done(self.name)
+        self._discard_shards_of_before()
         # A unit that is committed but whose shard is gone is computed again for the units that need it.
         self.done = {
             unit.name for unit in self.units if unit.name in self.committed and self._shard(unit).exists()
@@ -152,6 +154,19 @@ class _Run:
                 if state == "failed":
                     self.lab.finish_run(self.name, "failed", self._seconds(), self.peak_memory)
             raise
+
+    def _discard_shards_of_before(self) -> None:
+        """Remove what an older version published and a kill kept from the lab, where its tables were others.
+
+        Its units are computed again, and are the same.
+        """
+        for unit in self.units:
+            if unit.name in self.committed:
+                continue
+            for path in self._shard(unit).glob("*.parquet"):
+                if not set(pq.read_schema(path).names) <= set(TABLES.get(path.stem, ())):
+                    shutil.rmtree(self._shard(unit))
+                    break
 
     def _check_environment(self, force: bool) -> None:
         here = environment()

@@ -8,14 +8,14 @@ so that a spec may name it. This room imports none of them: it asks for the fold
 spec is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from ..system.modules import import_folder
+from ..system.modules import import_folder, register
 
 # What a spec that names no channel asks for.
 DEFAULT = "numbers"
@@ -67,8 +67,12 @@ class Corpus(Frozen):
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         names = get_args(cls.model_fields["channel"].annotation)
-        if names:
-            _known[names[0]] = cls
+        # Who does not narrow it says no more than the class it is made from, whose name is taken.
+        inherited = [
+            get_args(base.model_fields["channel"].annotation) for base in _channels_among(cls.__mro__[1:])
+        ]
+        if names and names not in inherited:
+            register(_known, names[0], cls, "channel")
 
     def tokens(self, word_by_word: bool) -> tuple[int, int]:
         """About how many tokens a prompt and a completion have, as time is estimated.
@@ -86,6 +90,10 @@ class Corpus(Frozen):
     def refused(self, wanted: str) -> str | None:
         """Why something that a channel may offer cannot be had; None where it can."""
         return None if wanted in self.offers else f"the {self.channel} channel has no {wanted}"
+
+
+def _channels_among(bases: Sequence[type]) -> list[type["Corpus"]]:
+    return [base for base in bases if issubclass(base, Corpus)]
 
 
 def channels() -> dict[str, type[Corpus]]:

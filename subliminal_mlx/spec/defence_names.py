@@ -17,7 +17,8 @@ from typing import Any
 
 from ..system import files
 from ..system.errors import InputError
-from ..system.modules import import_folder
+from ..system.modules import import_folder, register
+from .arms import ARMS
 
 FOLDER = "defences.methods"
 UNDONE = "-random"
@@ -53,7 +54,9 @@ class Defence:
     """Its names are paths of users' files, whose hashes are part of what a spec means."""
 
     def __post_init__(self) -> None:
-        _known[self.name] = self
+        if self.name.endswith(UNDONE) or self.name in ARMS:
+            raise InputError(f"defence {self.name!r}: an arm, or a random control, is called so")
+        register(_known, self.name, self, "defence")
 
     @property
     def shipped(self) -> tuple[str, ...]:

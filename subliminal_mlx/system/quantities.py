@@ -14,9 +14,13 @@ NOT_KNOWN = "-"
 NATS_DIGITS = 3  # of losses and their changes, in nats a token
 
 
+def _is_known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as a percentage: "41.3%"."""
-    return NOT_KNOWN if share is None else f"{100 * share:z.{digits}f}%"
+    return NOT_KNOWN if not _is_known(share) else f"{100 * share:z.{digits}f}%"
 
 
 def percent_interval(low: float | None, high: float | None, digits: int = 1) -> str:
@@ -28,7 +32,7 @@ def percent_interval(low: float | None, high: float | None, digits: int = 1) -> 
 
 def signed(value: float | None, digits: int = 2) -> str:
     """A change or a log-odds: "+0.41"."""
-    return NOT_KNOWN if value is None else f"{value:+z.{digits}f}"
+    return NOT_KNOWN if not _is_known(value) else f"{value:+z.{digits}f}"
 
 
 def points(value: float | None) -> str:
@@ -43,11 +47,11 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
 
 def p_value(p: float | None) -> str:
     """A p to two figures: "0.0099", or "<0.001"."""
-    return NOT_KNOWN if p is None else "<0.001" if p < 0.001 else f"{p:.2g}"
+    return NOT_KNOWN if not _is_known(p) else "<0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def gigabytes(size: float) -> str:
-    """Bytes of memory, rounded up: "0.6 GB", "31 GB"."""
+    """Bytes of memory: "0.6 GB", rounded up, and from ten on "31 GB", rounded."""
     billions = size / 1e9
     return f"{billions:.0f} GB" if billions >= 10 else f"{math.ceil(billions * 10) / 10:.1f} GB"
 

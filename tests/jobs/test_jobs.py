@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from subliminal_mlx import jobs
+from subliminal_mlx.jobs import dispatch, work
 from subliminal_mlx.jobs import limits as allowed
 from subliminal_mlx.jobs import line as turns
-from subliminal_mlx.jobs import work
 from subliminal_mlx.jobs.books import Books, open_books
 from subliminal_mlx.jobs.kinds import run as runs
 from subliminal_mlx.lab import Lab
@@ -477,6 +477,27 @@ def test_files_among_jobs_that_are_none_of_ours_are_no_jobs(tmp_path):
         text = "{" if change is None else json.dumps(old | ids | change)
         (tmp_path / "queue" / f"{name}.json").write_text(text)
     assert Books(tmp_path).jobs() == [good]
+
+
+def test_a_folder_that_leads_elsewhere_is_no_job_and_one_that_cannot_be_held_stops_no_other(tmp_path):
+    lab, elsewhere = tmp_path / "lab", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with open_books(lab) as books:
+        for number, name in enumerate(("a" * 24, "b" * 24)):
+            books.write(jobs.Job(name, "gate", "x", "queued", 1.0, ADA, number=number, is_long=False))
+    os.rename(lab / "jobs" / ("a" * 24) / "job.json", elsewhere / "job.json")
+    os.rmdir(lab / "jobs" / ("a" * 24))
+    (lab / "jobs" / ("a" * 24)).symlink_to(elsewhere)
+    assert [job.id for job in Books(lab).jobs()] == ["b" * 24]
+    held = lab / "jobs" / ("b" * 24) / "lock"
+    held.symlink_to(held)
+    with open_books(lab) as books:
+        assert dispatch._Dispatcher(books).step()
+    assert (
+        "its folder: " in Books(lab).read("b" * 24).message
+        and state(lab, jobs.Job("b" * 24, "gate", "", "queued", 1, "")) == "failed"
+    )
+    assert sorted(os.listdir(elsewhere)) == ["job.json"]
 
 
 def test_an_old_run_whose_family_is_gone_hides_no_base(tmp_path, monkeypatch):

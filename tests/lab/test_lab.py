@@ -246,6 +246,24 @@ def test_drop_run_takes_all_of_one_run(lab: Lab) -> None:
     assert start(lab) and lab.commit_unit(RUN, "u", 1, rows=corpus(), metrics=curve("s"))
 
 
+def test_drop_run_takes_a_link_and_leaves_what_it_leads_to(lab: Lab, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "another disk"
+    elsewhere.mkdir()
+    (elsewhere / "log").write_text("told")
+    lab.run_folder(RUN).parent.mkdir(parents=True, exist_ok=True)
+    lab.run_folder(RUN).symlink_to(elsewhere)
+    lab.drop_run(RUN)
+    assert lab.run(RUN) is None and not lab.run_folder(RUN).is_symlink()
+    assert (elsewhere / "log").read_text() == "told"
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"\xff", b"[" * 100_000, b"{"])
+def test_progress_that_is_none_is_none(lab: Lab, content: bytes) -> None:
+    lab.run_folder(RUN).mkdir(parents=True, exist_ok=True)
+    (lab.run_folder(RUN) / "progress.json").write_bytes(content)
+    assert lab.read_progress(RUN) is None
+
+
 def test_progress_is_whole_and_rare(lab: Lab) -> None:
     for done in range(50):
         lab.write_progress(RUN, {"done": done})

@@ -16,6 +16,8 @@ from typing import Any
 
 import mini
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from subliminal_mlx.lab import TABLES, Lab
@@ -201,6 +203,18 @@ def test_a_fault_at_any_commit_changes_nothing(done, tmp_path):
         same_but_times(out, done.printed)
         assert not mini.differing(mini.contents(lab, done.run_id), done.contents)
         assert_tidy(lab, done.run_id)
+
+
+def test_what_an_older_version_published_and_never_committed_is_computed_again(done, tmp_path):
+    """Its tables had other columns: a defence's costs, among the losses."""
+    lab = Lab(tmp_path / "lab")
+    shard = shard_folder(lab, done.run_id, "untrained")
+    shard.mkdir(parents=True)
+    old = pa.table({"slot": ["base"], "step": [0], "loss": [0.5], "tokens": [3]})
+    pq.write_table(old, shard / "metrics.parquet")
+    child = mini.quick("run", done.file, "--lab", lab.path, "--json")
+    assert child.returncode == 0, child.stderr
+    assert not mini.differing(mini.contents(lab.path, done.run_id), done.contents)
 
 
 def test_the_finished_chains_of_an_unfinished_run_are_an_experiment_of_their_own(tmp_path):

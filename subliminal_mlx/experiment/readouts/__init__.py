@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...spec.plan import Slot
-from ...system.modules import import_folder
+from ...system.modules import import_folder, register
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,7 @@ class Readout:
     """What a summary holds under its name."""
 
     def __post_init__(self) -> None:
-        _known[self.name] = self
+        register(_known, self.name, self, "readout")
 
 
 def readouts() -> dict[str, Readout]:
