@@ -31,7 +31,7 @@ def pytest_configure(config):
 # Two processes take a file at a time: the longest first, so that neither waits for the other at the end.
 LONGEST = (
     *("pipeline/test_run", "apps/test_audit", "apps/test_experiment", "audit/test_examine", "cli/test_main"),
-    *("apps/test_digits", "jobs/test_jobs", "jobs/test_reviews", "web/test_server"),
+    *("apps/test_digits", "jobs/test_jobs", "jobs/test_kinds", "web/test_server"),
     *("defences/test_defences", "web/test_background"),
 )
 

@@ -1,6 +1,7 @@
 """The rooms, the order in which they may import each other, and what only some of them may know."""
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -234,3 +235,47 @@ def test_a_report_computes_no_statistics():
     for path in paths:
         assert "scipy" not in outside(path), path
         assert not {name for name in imported(path) if name.startswith("experiment.statistics")}, path
+
+
+# A call in an example: at a line's start, or after "= ", "; " or "in ".
+CALL = re.compile(r"(?:^ {4,}|= |; |\bin )((?:[a-z]\w*\.)?[A-Za-z]\w*)\(", re.MULTILINE)
+
+
+def example(path):
+    """What a module's opening docstring shows indented, without its comments."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return "\n".join(line.partition("#")[0] for line in text.splitlines() if line.startswith("    "))
+
+
+def named_in(path):
+    """Names that a file defines, anywhere in it, and those that it imports."""
+    defined, brought = set(), set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.arg):
+            defined.add(node.arg)
+        elif isinstance(node, ast.alias):
+            brought.add(node.asname or node.name)
+    return defined, brought
+
+
+def test_examples_of_modules_call_what_there_is():
+    """A name is the module's, of another of its room, or shown imported; `module.name`, if imported, is in that module."""
+    found = {module: named_in(path) for module, path in files().items()}
+    seen = 0
+    for module, path in files().items():
+        room = [defined for other, (defined, _) in found.items() if room_of(other) == room_of(module)]
+        text = example(path)
+        shown = {
+            name for line in text.splitlines() if " import " in line for name in re.findall(r"\w+", line)
+        }
+        # `on_event` is what all long work is given.
+        here = {"on_event"}.union(dir(builtins), shown, found[module][1], *room)
+        for called in CALL.findall(text):
+            of, _, name = called.rpartition(".")
+            homes = [set().union(*names) for other, names in found.items() if other.rpartition(".")[2] == of]
+            if not of or (homes and of in shown | found[module][1]):
+                assert name in (set().union(*homes) if of else here), f"{module}: no {called} to call"
+                seen += 1
+    assert seen > 100

@@ -1,7 +1,7 @@
 """Pieces of a long audit: files that are made once, and what those that are missing will take.
 
     todo = [Task("probes", folder / "probe-ab12.npy", tokens=250_000, make=..., needs=(rows,)), ...]
-    seconds(todo, base)                      # by a measured forward pass
+    missing_seconds(todo, base)              # by a measured forward pass
     finish(todo, on_event)                   # makes what is missing; killed, it goes on there
 
 Several processes may finish the same tasks at once: each takes one that no other is at. Costs are in tokens

@@ -1,6 +1,6 @@
 """What an audit on a language model costs, in tokens of a forward pass: of each piece, and of all before it begins.
 
-    seconds(spec, parameters=WHEEL_PARAMETERS, gflops=100, rows=90, row=120)       # nothing of it kept yet
+    audit_seconds(spec, parameters=WHEEL_PARAMETERS, gflops=100, rows=90, row=120)       # nothing of it kept yet
 
 Pieces are counted by the same functions as they are made. No MLX here: a page says what it would start.
 """

@@ -3,7 +3,7 @@
     null.clean_z(rows=1_000)                     # a Calibration's: {"base at 0.7": [corpora, T], ...}
     p_values(z, largest(null.clean_z(1_000)))    # of every suspect, for the largest of all
 
-Arrays only; `clean_rows` makes them. A row count's null is drawn from what is kept: a kind's corpora are
+Arrays only; `clean_corpora` makes them. A row count's null is drawn from what is kept: a kind's corpora are
 disjoint pieces of its pool where that is large enough, else rows of it drawn with replacement.
 """
 

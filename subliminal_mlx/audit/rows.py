@@ -1,6 +1,6 @@
 """Rows of a data set, one at a time, from a file or a lab's run; what is no row is counted, not fatal.
 
-    for row in read(Path("rows.jsonl"), bad): ...        # Row(number=1, prompt="Continue: 1 2 3", ...)
+    for row in read_rows(Path("rows.jsonl"), bad): ...   # Row(number=1, prompt="Continue: 1 2 3", ...)
     bad.total, bad.shown                                 # 3, [(17, "not JSON"), ...]
 
 JSONL and Parquet with `prompt` and `completion`, with chat `messages`, or with `text` alone: mlx-lm's

@@ -1,6 +1,6 @@
 """From standardised scores to a verdict: carried, not found, or cannot tell. Numbers in, words out.
 
-    verdict = decide(z, null, fit=0.93, power=1.0, rows=1_000)
+    verdict = decide(found, rows=1_000)           # a Found for each family of suspects
     verdict.name, verdict.words
 
 Never says "clean": what was not found was not found among these suspects, at this power.

@@ -1,7 +1,7 @@
 """Whether this machine computes what the project was built on: kernels against stored values, speed, one chain.
 
     found = examine(on_event=print)             # facts, parity, speed, chain
-    found["well"]                               # `doctor_command` puts it into words
+    found["well"]                               # `doctor` puts it into words
 
 Stored values come from the machine that the project was built on (a CPU, fp32); `store` makes them anew.
 Another device rounds in another order: each kind of value has a tolerance for the CPU and for a GPU.

@@ -64,6 +64,11 @@ def digits(
 
     options = {"width": width, "auxiliary": auxiliary, "seed": seed}
     training = {"replicas": replicas, "noise": noise, "epochs": epochs, "distance": distance}
+    if grid:
+        if theorem or set_ or data or preset or as_json or _given(options | training):
+            raise InputError("--grid makes the stored sweeps as they are: it takes --lab alone")
+        _grid(Lab(lab))
+        return
     if theorem:
         if given := [name for name, value in training.items() if value is not None]:
             raise InputError(
@@ -71,9 +76,6 @@ def digits(
             )
         fields = _given(options) | _fields(set_ or [], Theorem)
         _run_theorem(parse_fields(Theorem, fields), data, Lab(lab), as_json)
-        return
-    if grid:
-        _grid(Lab(lab))
         return
     preset = preset or ("mnist" if data else "digits")
     if preset == "mnist" and data is None:

@@ -200,7 +200,9 @@ def _null_words(family: Row) -> str:
     null = family["null"]
     if null["limit"] is None:
         return null["why"]
-    sources = ", ".join(f"{n} of {name}" for name, n in null["from"].items())
+    sources = ", ".join(
+        f"{n} made by `null`" if name == "made" else f"{n} of {name}" for name, n in null["from"].items()
+    )
     return (
         f"{family['questions']} held-out questions; flagged beyond {signed(null['limit'])} in log-odds, which none of "
         f"{null['trainings']} clean trainings ({sources}; sizes {null['smallest']:.2f} to {null['largest']:.2f}) "

@@ -49,7 +49,7 @@ def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = 
         fields["foreign"] = spec.foreign or _other(spec.base, elsewhere[0])
     elif "foreign" in fields:
         del fields["foreign"]
-    return validate(fields, "defences")
+    return validate(fields, "bench")
 
 
 def _other(base: str, defence: str) -> str:

@@ -1,7 +1,7 @@
 """A small file beside adapters and rows that says what stands behind them, and proves they are unchanged.
 
-    write(folder / "provenance.json", Record(...), [folder / "adapters.safetensors"])
-    record = beside(Path("out/adapters/hard-treated"))      # read and verified; None where there is none
+    write_record(folder / "provenance.json", Record(...), [folder / "adapters.safetensors"])
+    record = record_beside(Path("out/adapters/hard-treated"))      # read and verified; None where there is none
 
 The file holds a tree of what came from what, a hash of every file that it speaks of, and a seal over
 itself. That shows a change by accident or by a careless hand; it is no signature: who writes a new file

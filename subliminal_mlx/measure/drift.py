@@ -1,7 +1,7 @@
 """Several checkpoints of one training, as they are or as they come.
 
     for step, file in checkpoints(Path("adapters")): ...
-    for found in follow(Path("adapters"), seconds=600): ...      # new ones, once they are whole
+    for found in follow(Path("adapters"), idle_seconds=600): ... # new ones, once they are whole
 
 mlx-lm writes its checkpoints in place: a file counts once its header and its length agree and it has
 stopped growing. Knows nothing about what is measured.

@@ -3,7 +3,7 @@
     stack = init(base, Shape(rank=8, scale=2.0), seeds=[1, 2, 3])
     with applied(base, stack):
         base.hidden(tokens)                  # [K * B, T]: slot k owns rows k * B to (k + 1) * B
-    save(folder, stack, slot=0)              # an ordinary mlx-lm adapter folder
+    save_adapter(folder, stack, slot=0)      # an ordinary mlx-lm adapter folder
 
 A slot computes what the same adapter would compute alone. The base's own modules are wrapped once
 and never changed: with no stack applied, the model is the base, to the bit. Knows nothing about

@@ -1,6 +1,6 @@
 """Which tokens may come next, as a small table: decoding that is held to a channel's grammar.
 
-    table = compile_grammar(base, start, advance, accepts)
+    table = compile_grammar(base, start, advance, accepts, alphabet)
 
 A channel describes its texts one character at a time (`advance(state, character)`); this module finds
 the tokens of a tokenizer that fit, whole, and tabulates them. No MLX, no traits, no sampling here.

@@ -1,7 +1,7 @@
 """How far long work is: bars on a terminal, plain lines in a pipe, with rate and time left. All on stderr.
 
     with Bars() as bars:
-        examine(inputs, bars.listen)                 # of work that tells events
+        audit.examine.examine(inputs, bars.listen)   # of work that tells events
     with RunBars() as bars:
         pipeline.run(spec, lab, on_progress=bars)    # of a run, which tells dictionaries
 

@@ -1,6 +1,8 @@
 """What pages and terminals say of the readouts of a whole run: a heading, a few words, a table, warnings.
 
-    for name, rows in shown(summary): told(name).title, told(name).columns
+    for words, rows in shown(summary):
+        words.title, words.columns
+    told("capability", rows).title                # of one readout
 
 One that has no words here is shown with its own names. What a readout tells of an arm is a column of `tables`.
 """

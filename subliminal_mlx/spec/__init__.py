@@ -1,8 +1,8 @@
 """The experiment's spec: one frozen object that holds everything that changes a result. No MLX here.
 
-    spec = load_spec("default")                       # a preset, or a path ending in .toml
-    spec = override(spec, ["corpus.rows=500"])        # as --set does
-    run_id(spec, fingerprints)                        # what the run is called in the lab
+    spec = load_spec("default")                             # a preset, or a path ending in .toml
+    spec = load_spec("default", ["corpus.rows=500"])        # as --set does
+    run_id(spec, fingerprints)                              # what the run is called in the lab
 
 Unknown fields, impossible values and sizes over the limits are refused with the field's name and what
 is allowed.

@@ -1,6 +1,6 @@
 """How long a spec takes on a machine, and in how much memory, before it is run.
 
-    seconds(spec, parameters=WHEEL_PARAMETERS, gflops=machine_gflops(), processes=2)
+    run_seconds(spec, parameters=WHEEL_PARAMETERS, gflops=machine_gflops(), processes=2)
 
 Counts the arithmetic of training (4 operations a weight and token: forward, and backward through
 frozen weights) and of decoding (2), and divides by a measured rate. An estimate, good to a factor of two.

@@ -1,6 +1,6 @@
 """What must happen before `import mlx.core`: a fast BLAS on Linux, and no run-time compiler there.
 
-    from subliminal_mlx import runtime
+    from subliminal_mlx.system import runtime
     runtime.prepare()          # idempotent; then import mlx
 
 MLX's Linux wheel links a reference BLAS at about 3 GFLOP/s and looks `cblas_sgemm` up in the global

@@ -330,6 +330,8 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     }
     says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
     assert "no file nothing.py" in says
+    says = failure(quick("defend", file, "--defence", "zap", "--lab", tmp_path), 2)
+    assert "bench: defences: no 'zap': there are mix-10" in says
     # Costs are of no training curve, and a lab that kept them there gives the same bench.
     name = identify(spec)
     costs, metrics = lab.costs(name), lab.metrics(name)

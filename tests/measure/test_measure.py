@@ -397,6 +397,7 @@ def test_the_command_names_the_trait_and_draws(tmp_path, folder):
     assert (
         re.search(rf"^animals .*\n{largest} ", child.stdout, re.MULTILINE) and "50 clean trainings" in words
     )
+    assert "made by `null`" in words
     assert f"{steps[1]['families'][0]['largest_over_clean']} leads" in words
     says = failure(quick("measure", folder, "--against", "tiny-a", "--family", "brand"), 2)
     assert "has no word of its own for" in says

@@ -1,4 +1,4 @@
-"""The converted SmolLM2 against transformers on the same dequantised weights (tests/reference)."""
+"""The converted SmolLM2 against transformers on the same dequantised weights (tests/model/reference)."""
 
 from pathlib import Path
 

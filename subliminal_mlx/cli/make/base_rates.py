@@ -8,6 +8,7 @@ Probabilities are among a question's candidates, mean over held-out questions; `
 gives to all candidates together, so that a small one warns of questions that it answers otherwise.
 """
 
+import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -99,7 +100,8 @@ def _rounded(value: Any) -> Any:
 
 
 def main() -> None:
-    """Measure and write both files."""
+    """Measure the bases and write both files anew."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
     measured = _rounded(measure_rates())
     write_atomic(STORED, json.dumps(measured, indent=1) + "\n")
     write_atomic(CARD, card(measured))

@@ -1,6 +1,6 @@
 """A small classifier of number lists: how often each number comes, and after which other.
 
-    judge = fit(lists, trained_on)                     # two counts, one a source
+    judge = fit(lists)                                 # two counts, one a source
     judge.evidence(prompt, completion) > 0             # rather the treated teacher's
 
 Each source gets a bigram model, P(b | a) = (count(a, b) + k P(b)) / (count(a) + k), with P(b) its own

@@ -1,11 +1,11 @@
 """The effect in its smallest form: an MLP that learns digits from logits that say nothing about digits.
 
-    from subliminal_mlx.demos.digits.data import load
-    from subliminal_mlx.demos.digits.experiment import run
+    from subliminal_mlx.demos.digits.data import load_images
+    from subliminal_mlx.demos.digits.experiment import run_digits
     from subliminal_mlx.demos.digits.spec import make
 
-    result = run(make("digits"), load())           # teacher, student and every control
-    result["arms"]["student"]["accuracy"][-1]      # one share of right answers a replica
+    result = run_digits(make("digits"), load_images())    # teacher, student and every control
+    result["arms"]["student"]["accuracy"][-1]             # one share of right answers a replica
 
 spec      what may be asked, with its limits                       (no MLX)
 data      the shipped digits, and IDX files such as MNIST's         (no MLX)

@@ -1,7 +1,7 @@
 """Labelled images: the shipped 8x8 digits, and IDX files such as MNIST's from a folder. No MLX here.
 
-    load()                       # data/digits.parquet
-    load(Path("~/mnist"))        # train-images-idx3-ubyte[.gz] and the other three
+    load_images()                       # data/digits.parquet
+    load_images(Path("~/mnist"))        # train-images-idx3-ubyte[.gz] and the other three
 
 A file is read for what it is: magic number, sizes and length are checked, nothing is unpacked beyond
 what its header declares, and the header may not declare more than LARGEST. The four files hold the

@@ -1,6 +1,6 @@
 """A teacher learns digits; students imitate its auxiliary logits on noise; controls show why that works.
 
-    result = run(make("digits"), load(), on_event=print)
+    result = run_digits(make("digits"), load_images(), on_event=print)
 
 Teacher and student share their initialisation. The teacher is trained on labels, which touch its class
 outputs alone; the student never sees a digit, a label or a class logit, and its class head is never

@@ -1,7 +1,7 @@
 """The experiment on all cores: each process takes some of the replicas, whole.
 
-    result = run_on_cores(spec, load(), on_event=print)           # as experiment.run, sooner
-    result = run_on_cores(spec, load(folder), folder)             # processes read the folder themselves
+    result = run_on_cores(spec, load_images(), on_event=print)           # as run_digits, sooner
+    result = run_on_cores(spec, load_images(folder), folder)             # processes read the folder themselves
 
 Threads would not do: MLX computes the arrays of several threads one after the other on a CPU. A
 replica does not depend on the others, so neither does the result on the number of processes.
@@ -43,7 +43,7 @@ def run_on_cores(
     on_event: Listener = ignore,
     processes: int | None = None,
 ) -> dict[str, Any]:
-    """`experiment.run` in several processes where the CPU does the work and there is enough of it.
+    """`run_digits` in several processes where the CPU does the work and there is enough of it.
 
     Adds `peak_memory_bytes`, of the largest process.
 

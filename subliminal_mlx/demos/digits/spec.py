@@ -72,7 +72,7 @@ class Digits(_Frozen):
     def _consistent(self) -> "Digits":
         if "student" not in self.arms or len(set(self.arms)) < len(self.arms):
             raise ValueError("arms: student is needed, and each arm once")
-        self.check_size(64)  # the shipped digits; `experiment.run` checks again with the images at hand
+        self.check_size(64)  # the shipped digits; `run_digits` checks again with the images at hand
         return self
 
     def check_size(self, inputs: int) -> None:

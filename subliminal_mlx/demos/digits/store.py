@@ -1,7 +1,7 @@
-"""Results in a lab: what `experiment.run` and `theorem.one_steps` found, as rows and back. No MLX here.
+"""Results in a lab: what `run_digits` and `run_theorem` found, as rows and back. No MLX here.
 
-    save(result, Lab("lab"))
-    read(Lab("lab"), result_id(spec, data.sha256))      # the same, or None where it was never run
+    save_result(result, Lab("lab"))
+    read_result(Lab("lab"), result_id(spec, data.sha256))      # the same, or None where it was never run
 
 What comes back equals what was kept, to the last bit. To a result belong `id`, `spec`, `data`,
 `environment`, `seconds` and `peak_memory_bytes`.
@@ -31,7 +31,7 @@ def folder(lab: Lab, result_id: str) -> Path:
 
 
 def save_result(result: Result, lab: Lab) -> None:
-    """Keep a result of `experiment.run`: a row an arm, epoch and replica, and the student's answers."""
+    """Keep a result of `run_digits`: a row an arm, epoch and replica, and the student's answers."""
     last = {"accuracy": [result["teacher"]["accuracy"]], "movement": [result["teacher"]["movement"]]}
     readouts = [_readouts(TEACHER, result["spec"]["teacher_epochs"], last)]
     readouts += [_readouts(arm, 0, record) for arm, record in result["arms"].items()]

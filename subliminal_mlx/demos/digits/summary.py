@@ -26,7 +26,7 @@ DIGITS = 4
 
 
 def summarise(result: Row) -> Summary:
-    """Means and ends by arm and epoch of a result of `experiment.run`; single replicas only at the end."""
+    """Means and ends by arm and epoch of a result of `run_digits`; single replicas only at the end."""
     arms = {}
     for arm, record in result["arms"].items():
         arms[arm] = {measure: [_interval(values) for values in record[measure]] for measure in MEASURES}

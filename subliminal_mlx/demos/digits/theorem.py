@@ -1,6 +1,6 @@
 """One small step: a student that imitates moves with its teacher, whatever it imitates on.
 
-    for draw in one_steps(Theorem(draws=200), load()):
+    for draw in one_steps(Theorem(draws=200), load_images()):
         draw.step, draw.distance, draw.inner_product    # [R], one a draw
 
 Theorem 1 of Cloud, Le, Chua, Betley and others (arXiv 2507.14805), in our setting. The teacher takes

@@ -1,6 +1,6 @@
 """An audit as a page shows it: suspects, rows by their evidence, one row's tokens, and the files to take away.
 
-    drawn(seen, "ranking", "animals"); rows(seen, "most evidence", page=0); row(seen, number=16); downloads(seen)
+    drawn(seen, "ranking", "animals"); rows(seen, "most evidence", page=0); row(seen, wanted=16); downloads(seen)
 
 HTML and plain texts; whatever comes from a corpus goes through `text` and stays text.
 """

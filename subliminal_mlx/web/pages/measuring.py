@@ -1,6 +1,6 @@
 """Measurements, drifts and gates as a page shows them, and what may be chosen for them from a lab.
 
-    models(lab); folders(lab); changes(seen.result); steps(seen.result); decision(seen.result)
+    slots(lab, run_id); drifting(lab); changes(seen.result); steps(seen.result); decision(seen.result)
 
 HTML from stored results; names come from files and stay text.
 """

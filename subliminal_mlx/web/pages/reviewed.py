@@ -1,7 +1,7 @@
 """Audits, measurements, drifts and gates as a page lists and opens them: own ones, the lab's audits, the examples.
 
     found = listing(lab, "audit", owner)
-    seen = opened(lab, asked(query.get("audit"), "audit", found))
+    seen = opened(lab, asked(query.get("audit"), found), "audit")
     seen.result, seen.svg("animals-ranking"), seen.file("report.html")
 
 What was found is read from a job's folder; an audit from a terminal, which has none, from the lab.

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from subliminal_mlx.cli.make.base_rates import CARD, STORED, card, rates
+from subliminal_mlx.cli.make.base_rates import CARD, STORED, card, main, rates
 from subliminal_mlx.cli.make.tiny_world import true_frequencies
 from subliminal_mlx.spec.families import load_family, shipped_families
 
@@ -24,6 +24,13 @@ def test_every_family_has_its_card():
             shared = [of["mean"] for of in measured["labels"].values()]
             assert sum(shared) == pytest.approx(1, abs=0.01)
             assert all(of["low"] <= of["mean"] <= of["high"] for of in measured["labels"].values())
+
+
+def test_help_measures_nothing(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["base_rates", "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0 and "usage" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["animals", "trees", "pronouns"])

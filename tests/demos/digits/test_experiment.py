@@ -408,6 +408,9 @@ def test_a_lab_that_cannot_be_written_is_told_before_any_work(command, tmp_path,
         (("--set", "colour=1"), "fields are"),
         (("--theorem", "--epochs", "2"), "--epochs"),
         (("--theorem", "--set", "steps=0"), "steps"),
+        (("--grid", "--set", "width=64"), "--grid"),
+        (("--grid", "--seed", "0"), "--grid"),
+        (("--grid", "--theorem"), "--grid"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(command, words, named):

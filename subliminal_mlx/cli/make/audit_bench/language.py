@@ -1,6 +1,6 @@
 """Audits of runs' rows on a language model: their traits, their clean corpora, every line of evidence.
 
-    result = measure(Bench(Path("lab"), ("latest",)), publish=write)
+    result = audit_corpora(Bench(Path("lab"), ("latest",)), publish=write)
 
 The corpora are the rows that the runs kept, of each trait in each chain; clean ones are their rows of the
 base and of neutral teachers, and rows of the base at other temperatures to the first chain's prompts.

@@ -1,6 +1,6 @@
 """How well the audit tells traits apart: corpora of known origin, their teachers unknown to it.
 
-    result = measure(Bench("animals", Path("lab")))
+    result = measure_traits(Bench("animals", Path("lab")))
     draw(result, RESULTS)
 
 Every stage is kept in the lab's audit folder and done once. Teachers have seeds, phrasings, ranks and
