@@ -122,7 +122,7 @@ def test_a_real_result_is_printed_whole(done):
             assert chains == str(figures["chains"])
             assert (
                 probability == f"{100 * figures['probability']:.1f}%"
-                and margin == f"{figures['margin']:+.2f}"
+                and margin == f"{figures['margin']:+z.2f}"
             )
             reference = arm == "neutral" or arm.endswith("-neutral")
-            assert transfer == ("reference" if reference else f"{figures['transfer']:+.2f}")
+            assert transfer == ("reference" if reference else f"{figures['transfer']:+z.2f}")
