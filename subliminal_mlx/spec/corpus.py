@@ -8,7 +8,7 @@ so that a spec may name it. This room imports none of them: it asks for the fold
 spec is read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -68,10 +68,8 @@ class Corpus(Frozen):
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         names = get_args(cls.model_fields["channel"].annotation)
         # Who does not narrow it says no more than the class it is made from, whose name is taken.
-        inherited = [
-            get_args(base.model_fields["channel"].annotation) for base in _channels_among(cls.__mro__[1:])
-        ]
-        if names and names not in inherited:
+        above = getattr(cls.__base__, "model_fields", {}).get("channel")
+        if names and (above is None or names != get_args(above.annotation)):
             register(_known, names[0], cls, "channel")
 
     def tokens(self, word_by_word: bool) -> tuple[int, int]:
@@ -90,10 +88,6 @@ class Corpus(Frozen):
     def refused(self, wanted: str) -> str | None:
         """Why something that a channel may offer cannot be had; None where it can."""
         return None if wanted in self.offers else f"the {self.channel} channel has no {wanted}"
-
-
-def _channels_among(bases: Sequence[type]) -> list[type["Corpus"]]:
-    return [base for base in bases if issubclass(base, Corpus)]
 
 
 def channels() -> dict[str, type[Corpus]]:

@@ -1,4 +1,4 @@
-"""How long a spec takes on a machine, and in how much memory, before it is run.
+"""How long a spec takes on a machine, before it is run; in how much memory, `pipeline.forecast` says.
 
     run_seconds(spec, parameters=WHEEL_PARAMETERS, gflops=machine_gflops(), processes=2)
 

@@ -20,7 +20,7 @@ def _is_known(value: float | None) -> bool:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share as a percentage: "41.3%"."""
-    return NOT_KNOWN if not _is_known(share) else f"{100 * share:z.{digits}f}%"
+    return f"{100 * share:z.{digits}f}%" if _is_known(share) else NOT_KNOWN
 
 
 def percent_interval(low: float | None, high: float | None, digits: int = 1) -> str:
@@ -32,7 +32,7 @@ def percent_interval(low: float | None, high: float | None, digits: int = 1) -> 
 
 def signed(value: float | None, digits: int = 2) -> str:
     """A change or a log-odds: "+0.41"."""
-    return NOT_KNOWN if not _is_known(value) else f"{value:+z.{digits}f}"
+    return f"{value:+z.{digits}f}" if _is_known(value) else NOT_KNOWN
 
 
 def points(value: float | None) -> str:
@@ -47,7 +47,9 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
 
 def p_value(p: float | None) -> str:
     """A p to two figures: "0.0099", or "<0.001"."""
-    return NOT_KNOWN if not _is_known(p) else "<0.001" if p < 0.001 else f"{p:.2g}"
+    if not _is_known(p):
+        return NOT_KNOWN
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def gigabytes(size: float) -> str:
