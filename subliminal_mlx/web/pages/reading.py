@@ -5,7 +5,7 @@ drawn(seen, "transfer", kind="hard", family="animals")      # an Altair chart, i
 rows(seen, Picked(...), page=0)                             # an HTML table, and how many rows there are
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -237,8 +237,3 @@ def said(seen: Opened, picked: Picked) -> str:
         for row in found
     ]
     return table(["question", "sampled answer", "names", "times"], body, words=3) if body else ""
-
-
-def without_pick(seen: Opened) -> Picked:
-    """The rows that are shown before anything is picked."""
-    return replace(whose(seen, seen.sources[0], None), caption=f"rows of {seen.sources[0]}")
