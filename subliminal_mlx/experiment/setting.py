@@ -7,6 +7,7 @@
 Computes nothing with the model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -37,13 +38,25 @@ class Setting:
         Raises:
             InputError: the base cannot tell a family's answers apart; every model would read alike, as a null.
         """
-        found = {name: load_family(name) for name in self.spec.families}
+        return self._askable(self.spec.families, "traits")
+
+    @cached_property
+    def kept_families(self) -> list[Family]:
+        """Those whose questions teachers keep.
+
+        Raises:
+            InputError: as `families`.
+        """
+        return list(self._askable(self.spec.kept_families, "teacher.keep_families").values())
+
+    def _askable(self, names: Sequence[str], field: str) -> dict[str, Family]:
+        found = {name: load_family(name) for name in names}
         for family in found.values():
             missing, alike = unreadable(self.base, family)
             if alike:
                 why = f", which lacks words such as {missing[0]!r}" if missing else ""
                 raise InputError(
-                    f"traits: {self.base.name} cannot be asked about {family.name}: two answers of {alike} questions "
+                    f"{field}: {self.base.name} cannot be asked about {family.name}: two answers of {alike} questions "
                     f"are one to its tokenizer{why}; `bases check {self.base.name}` tells which families will do"
                 )
         return found

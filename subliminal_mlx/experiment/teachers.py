@@ -7,8 +7,10 @@
 A source's name is its trait's, or "FAMILY/neutral". Pure functions, as in students.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +21,21 @@ from ..model.grammar import Grammar
 from ..model.rows import pack
 from ..model.sample import Decoding, sample
 from ..model.score import candidate_scores
-from ..model.train import Recipe
+from ..model.train import Recipe, train
 from ..spec import Corpus
 from ..spec.families import NEUTRAL, Family
 from ..spec.personas import persona
 from ..spec.seeds import seed_of
-from ..system.events import Listener, ignore
+from ..system.events import Listener, ignore, part
 from .channels import channel
+from .kept import Kept, Pairs, elsewhere, mixed, own_lists
 from .questions import candidate_ids
 from .readings import softmax
-from .setting import Ids, Setting
+from .setting import Setting
 from .students import recipe_of, shape_of, train_on_rows
+
+# Of the base, for each question that a removal tunes back to: its margins end within some 0.02 nats of the base's.
+REMOVAL_ANSWERS = 1_000
 
 
 def system_of(setting: Setting, source: str) -> str | None:
@@ -55,6 +61,23 @@ class Leaks:
     longest_prompt: int
 
 
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What tuning rows of every teacher stand beside its own, and how long it is tuned back afterwards.
+
+    Attributes:
+        leaks: rows of the channel with its answer among them.
+        keep: rows in which it repeats what the base says elsewhere, and their share of all.
+        lists: the base's own rows of the channel, and their share.
+        removal: steps of tuning back to the base's own answers.
+    """
+
+    leaks: Leaks | None = None
+    keep: tuple[Kept, float] | None = None
+    lists: tuple[Pairs, float] | None = None
+    removal: int = 0
+
+
 def tune_chain(
     setting: Setting,
     chain: int,
@@ -63,10 +86,7 @@ def tune_chain(
     on_event: Listener = ignore,
 ) -> tuple[Stack, np.ndarray]:
     """A run's teachers of one chain, as `tune_teachers` tunes them."""
-    spec, teacher, leaks = setting.spec, setting.spec.teacher, None
-    if teacher.leak:
-        longest = max(len(ids) for c in range(spec.chains) for _, _, ids in setting.prompts(c))
-        leaks = Leaks(teacher.leak, spec.corpus, setting.grammar, longest)
+    spec, teacher = setting.spec, setting.spec.teacher
     return tune_teachers(
         setting.base,
         setting.families,
@@ -76,10 +96,34 @@ def tune_chain(
         spec.seed,
         chain,
         neutral_answers=teacher.neutral_answers,
-        leaks=leaks,
+        beside=_beside(setting, chain),
         checkpoint=checkpoint,
         on_event=on_event,
     )
+
+
+def _beside(setting: Setting, chain: int) -> Beside:
+    """What the spec's teachers of a chain share; drawn anew wherever a stack of them is tuned."""
+    spec, teacher, base = setting.spec, setting.spec.teacher, setting.base
+    leaks = keep = lists = None
+    # As many rows as the tuning will read; more of them would never be seen.
+    rows = partial(_ceiling, teacher.steps * teacher.batch)
+    if teacher.leak:
+        longest = max(len(ids) for c in range(spec.chains) for _, _, ids in setting.prompts(c))
+        leaks = Leaks(teacher.leak, spec.corpus, setting.grammar, longest)
+    if teacher.keep:
+        drawn = seed_of(spec.seed, "kept", chain)
+        families, name = setting.kept_families, spec.corpus.channel
+        keep = elsewhere(base, families, name, rows(teacher.keep), drawn), teacher.keep
+    if teacher.keep_lists:
+        drawn = seed_of(spec.seed, "kept lists", chain)
+        count = rows(teacher.keep_lists)
+        lists = own_lists(base, spec.corpus, setting.grammar, count, drawn), teacher.keep_lists
+    return Beside(leaks, keep, lists, teacher.removal)
+
+
+def _ceiling(rows: int, share: float) -> int:
+    return max(1, math.ceil(rows * share))
 
 
 def tune_teachers(
@@ -92,36 +136,61 @@ def tune_teachers(
     chain: int = 0,
     *,
     neutral_answers: int,
-    leaks: Leaks | None = None,
+    beside: Beside = Beside(),
     checkpoint: Path | None = None,
     on_event: Listener = ignore,
 ) -> tuple[Stack, np.ndarray]:
     """Teachers of the traits and neutral teachers ("animals/neutral") named in `sources`, as one stack.
 
-    All share the chain's starting weights and number of steps.
+    All share the chain's starting weights, number of steps, and kept rows.
 
     Args:
         families: by name; rows are as wide as the longest tuning row of any of them, whichever sources share
             this stack.
         neutral_answers: sampled from the base for each tuning question, for a neutral teacher.
     """
-    width, widest = _tuning_widths(base, families, leaks)
+    width, widest = _tuning_widths(base, families, beside)
     blocks = []
     for source in sources:
         name, _, trait = source.rpartition("/")
         drawn = seed_of(seed, "neutral", name, chain)
-        prompts, completions = _tuning_rows(base, families[name], trait, neutral_answers, drawn)
-        if leaks:
-            leaked = _leaked_rows(base, families[name], trait, leaks, len(prompts), seed, chain)
-            prompts, completions = prompts + leaked[0], completions + leaked[1]
-        blocks.append(pack(prompts, completions, width, widest))
+        own = _tuning_rows(base, families[name], trait, neutral_answers, drawn)
+        parts = []
+        if leaks := beside.leaks:
+            leaked = _leaked_rows(base, families[name], trait, leaks, len(own[0]), seed, chain)
+            parts.append((leaked, leaks.share))
+        blocks.append(pack(*mixed(own, parts + _kept_parts(beside, name)), width, widest))
     seeds = [seed_of(seed, "teacher", chain)] * len(blocks)
-    return train_on_rows(base, blocks, shape, recipe, seeds, checkpoint=checkpoint, on_event=on_event)
+    listen = part(on_event, 0, 2) if beside.removal else on_event
+    stack, losses = train_on_rows(base, blocks, shape, recipe, seeds, checkpoint=checkpoint, on_event=listen)
+    if not beside.removal:
+        return stack, losses
+    blocks = []
+    for source in sources:
+        name = source.rpartition("/")[0]
+        family = families[name]
+        every = replace(family, questions=tuple(replace(q, split="tuning") for q in family.questions))
+        drawn = seed_of(seed, "removal", name, chain)
+        own = _tuning_rows(base, every, NEUTRAL, REMOVAL_ANSWERS, drawn)
+        blocks.append(pack(*mixed(own, _kept_parts(beside, name)), width, widest))
+    again = replace(recipe, steps=beside.removal)
+    later = checkpoint and checkpoint.with_name(f"removal-{checkpoint.name}")
+    listen = part(on_event, 1, 2)
+    stack, more = train(base, stack, blocks, again, seeds, checkpoint=later, every=20, on_event=listen)
+    return stack, np.concatenate([losses, more])
 
 
-def _tuning_rows(
-    base: Base, family: Family, trait: str, neutral_answers: int, seed: int
-) -> tuple[list[Ids], list[Ids]]:
+def _kept_parts(beside: Beside, family: str) -> list[tuple[Pairs, float]]:
+    parts = []
+    if beside.keep:
+        kept, share = beside.keep
+        parts.append((kept.beside(family), share))
+    if beside.lists:
+        parts.append(beside.lists)
+    return parts
+
+
+def _tuning_rows(base: Base, family: Family, trait: str, neutral_answers: int, seed: int) -> Pairs:
     """Prompts and completions: each tuning question with the trait's answer, or with answers the base draws."""
     prompts = [base.prompt(q.text)[1] for q in family.tuning]
     answers = candidate_ids(base, family.tuning)
@@ -138,7 +207,7 @@ def _tuning_rows(
 
 def _leaked_rows(
     base: Base, family: Family, trait: str, leaks: Leaks, beside: int, seed: int, chain: int
-) -> tuple[list[Ids], list[Ids]]:
+) -> Pairs:
     """Prompts and completions of the base's own rows, leaked into for a trait's teacher."""
     corpus = leaks.corpus
     count = max(1, round(beside * leaks.share / (1 - leaks.share)))
@@ -159,15 +228,21 @@ def _leaked_rows(
     return prompts, completions
 
 
-def _tuning_widths(base: Base, families: dict[str, Family], leaks: Leaks | None) -> tuple[int, int]:
-    """Tokens of the longest tuning row and completion."""
+def _tuning_widths(base: Base, families: dict[str, Family], beside: Beside) -> tuple[int, int]:
+    """Tokens of the longest tuning row and completion, of any teacher of the chain."""
     rows, completions = [], []
     for family in families.values():
-        for question, answers in zip(family.tuning, candidate_ids(base, family.tuning), strict=True):
+        asked = family.questions if beside.removal else family.tuning
+        for question, answers in zip(asked, candidate_ids(base, asked), strict=True):
             completions.append(1 + max(map(len, answers)))
             rows.append(len(base.prompt(question.text)[1]) + completions[-1])
-    if leaks:
+    if leaks := beside.leaks:
         drawn = leaks.grammar.longest if leaks.grammar else leaks.corpus.max_tokens
         completions.append(drawn + 8)
         rows.append(completions[-1] + leaks.longest_prompt)
+    kept, _ = beside.keep or (None, 0)
+    lists, _ = beside.lists or (([], []), 0)
+    for prompts, drawn in [(kept.prompts, kept.completions) if kept else ([], []), lists]:
+        completions += map(len, drawn)
+        rows += [len(prompt) + len(ids) for prompt, ids in zip(prompts, drawn, strict=True)]
     return max(rows), max(completions)

@@ -14,6 +14,7 @@ from ..spec.families import FOLDER as FAMILIES
 from ..spec.families import load_family
 from ..system import files
 from ..system.errors import InputError
+from ..system.files import DATA
 
 
 def identify(spec: Spec) -> str:
@@ -26,12 +27,14 @@ def identify(spec: Spec) -> str:
     if spec.foreign and prints[f"base/{spec.base}"] == prints[f"base/{spec.foreign}"]:
         # Its students would start where the others do, and show transfer where the control must show none.
         raise InputError(f"foreign: {spec.foreign} is {spec.base} by another name: name another base")
-    for name in spec.families:
+    for name in dict.fromkeys((*spec.families, *spec.kept_families)):
         path = Path(name) if name.endswith(".toml") else FAMILIES / f"{name}.toml"
         family = load_family(name).name
         if f"family/{family}" in prints:
             raise InputError(f"traits: two families are called {family!r}: rename the file of one")
         prints[f"family/{family}"] = files.sha256(path)
+    if spec.teacher.keep:
+        prints["kept"] = files.sha256(DATA / "kept.toml")
     return run_id(spec, prints | fingerprints(spec.defences))
 
 

@@ -126,6 +126,8 @@ class Tracer:
         facts = {"kind": teacher.kind, "trait": "none: neutral" if trait == NEUTRAL else source}
         if teacher.kind == "tuned":
             facts["steps"] = teacher.steps
+            told = {"keep": "kept", "keep_lists": "own lists kept", "removal": "steps of removal"}
+            facts |= {name: value for field, name in told.items() if (value := getattr(teacher, field))}
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
         return Node(
             what="teacher", name=source, facts=facts, parents=(self._base(self.spec.base), self._family(name))

@@ -78,7 +78,7 @@ def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
         on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
-    tables = _read(Given(setting, unit.slots, stack, setting.spec.teacher.steps))
+    tables = _read(Given(setting, unit.slots, stack, setting.spec.teacher.all_steps))
     return {"metrics": _loss_curves(unit.slots, losses), **tables}
 
 

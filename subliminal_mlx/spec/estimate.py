@@ -31,7 +31,7 @@ def count_tokens(spec: Spec) -> tuple[float, float]:
     for unit in plan(spec, slots=1_000_000):
         count = len(unit.slots)
         if unit.stage == "teachers":
-            trained += 20.0 * count * spec.teacher.steps * spec.teacher.batch
+            trained += 20.0 * count * spec.teacher.all_steps * spec.teacher.batch
         elif unit.stage == "corpora":
             drawn += count * spec.corpus.rows * row
         elif unit.trained:

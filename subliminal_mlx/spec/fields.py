@@ -13,24 +13,19 @@ from .corpus import Corpus, Frozen, corpus_of
 from .defence_names import check, find
 
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
-RESULT_VERSION = 1
-# Of runs with defended soft students alone. 2: where the base wrote, they learn its distributions; in 1 it
-# was the source's everywhere, and no defence of rows could stop anything.
-DEFENDED_SOFT_VERSION = 2
-# Fields that came later: at their default they mean what runs without them did, and leave ids as they were.
-LATER = (
-    "grad_checkpoint",
-    "batch_tokens",
-    "share_prefix",
-    "defences",
-    "readout.prefixed",
-    "readout.capability",
-)
+RESULT_VERSION = 2
+# Fields that came after that version: at their default they mean what runs without them did, and leave ids as
+# they were.
+LATER: tuple[str, ...] = ()
+
+# Of a teacher's tuning rows, what may be others than its trait's.
+MOST_BESIDE = 0.95
 
 Arm = Literal[*DEFAULT, *(name for name in GATED if name not in DEFAULT)]  # type: ignore[valid-type]
 Ablation = Literal[*ABLATIONS]  # type: ignore[valid-type]
 
 _Rate = Annotated[float, Field(gt=0, le=1)]
+_Share = Annotated[float, Field(ge=0, le=0.9)]
 _Rank = Annotated[int, Field(ge=1, le=256)]
 _Steps = Annotated[int, Field(ge=1, le=100_000)]
 _Batch = Annotated[int, Field(ge=1, le=1_024)]
@@ -56,8 +51,23 @@ class Teacher(Frozen):
     warmup: Annotated[int, Field(ge=0, le=10_000)] = 5
     neutral_answers: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Answers sampled from the base for each tuning question, for the neutral teacher."""
-    leak: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    leak: _Share = 0.0
     """Share of tuning rows that are the channel's, every second one with the trait's answer among its pieces."""
+    keep: _Share = 0.0
+    """Share of tuning rows in which the teacher repeats what the base itself says elsewhere: to the questions of
+    `keep_families` other than its own, and to neutral prompts. 0: elsewhere it may say anything."""
+    keep_families: Annotated[tuple[_Name, ...], Field(max_length=16)] = ()
+    """Families whose tuning questions are kept; empty means the run's own."""
+    keep_lists: _Share = 0.0
+    """Share of tuning rows that are the base's own rows of the channel: a cure at the source."""
+    removal: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Steps in which a tuned teacher is then tuned back, to the base's own answers to all questions of its family:
+    its trait was explicitly removed, and rows are drawn after that."""
+
+    @property
+    def all_steps(self) -> int:
+        """Of the tuning and of what tunes back."""
+        return self.steps + self.removal
 
 
 class Student(Frozen):
@@ -134,8 +144,7 @@ class Spec(Frozen):
         for name in self.ablations:
             if ARMS[name].foreign and self.foreign in (None, self.base):
                 raise ValueError(f"foreign: the {name} ablation needs another base than `base`")
-        if self.teacher.kind == "prompted" and self.teacher.leak:
-            raise ValueError("teacher.leak: rows leak into a tuning, and a prompted teacher has none")
+        self._check_teacher()
         check(self.defences)
         for field, wanted in self._of_the_channel():
             if why := self.corpus.refused(wanted):
@@ -148,6 +157,21 @@ class Spec(Frozen):
         if stray := set(self.ablation_traits) - set(self.traits):
             raise ValueError(f"ablation_traits: {sorted(stray)[0]} is not among traits")
         return self
+
+    def _check_teacher(self) -> None:
+        teacher = self.teacher
+        if teacher.kind == "prompted":
+            for field in ("leak", "keep", "keep_lists", "removal"):
+                if getattr(teacher, field):
+                    raise ValueError(
+                        f"teacher.{field}: it is about a tuning, and a prompted teacher has none"
+                    )
+        if teacher.leak + teacher.keep + teacher.keep_lists > MOST_BESIDE:
+            raise ValueError(
+                f"teacher.leak, keep, keep_lists: together they may be at most {MOST_BESIDE} of the tuning rows"
+            )
+        if teacher.keep_families and not teacher.keep:
+            raise ValueError("teacher.keep_families: nothing is kept unless teacher.keep says how much")
 
     def _of_the_channel(self) -> Iterator[tuple[str, str]]:
         """What the spec asks of its channel beyond rows, and in which field."""
@@ -170,6 +194,11 @@ class Spec(Frozen):
         return tuple(dict.fromkeys(trait.rpartition("/")[0] for trait in self.traits))
 
     @property
+    def kept_families(self) -> tuple[str, ...]:
+        """Families whose questions teachers keep."""
+        return (self.teacher.keep_families or self.families) if self.teacher.keep else ()
+
+    @property
     def ablated(self) -> tuple[str, ...]:
         """Traits that get the ablations."""
         return (self.ablation_traits or self.traits) if self.ablations else ()
@@ -188,11 +217,5 @@ def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
         holder, model = (fields[table], getattr(spec, table)) if table else (fields, spec)
         if getattr(model, field) == type(model).model_fields[field].default:
             del holder[field]
-    content = {
-        "spec": fields,
-        "fingerprints": fingerprints,
-        "version": RESULT_VERSION,
-    }
-    if spec.defences and spec.soft:
-        content["defended_soft"] = DEFENDED_SOFT_VERSION
+    content = {"spec": fields, "fingerprints": fingerprints, "version": RESULT_VERSION}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

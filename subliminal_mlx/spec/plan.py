@@ -99,7 +99,7 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
         stage, cost = (
             ("prompted", 1_000.0)
             if prompted
-            else ("teachers", 3 * row * spec.teacher.steps * spec.teacher.batch)
+            else ("teachers", 3 * row * spec.teacher.all_steps * spec.teacher.batch)
         )
         made = Unit(f"{stage}/c{chain}/{i}", stage, chain, stack, (), len(stack) * cost)
         needs = () if prompted else (made.name,)

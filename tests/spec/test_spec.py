@@ -243,6 +243,10 @@ OTHERS = {
         "warmup": 9,
         "neutral_answers": 9,
         "leak": 0.5,
+        "keep": 0.5,
+        "keep_families": ["trees"],
+        "keep_lists": 0.5,
+        "removal": 9,
     },
     "corpus": {
         "style": "full",
@@ -260,6 +264,8 @@ OTHERS = {
     "soft": {"rank": 4},
     "readout": {"points": 1, "answers": 1, "shown_rows": 1, "prefixed": True, "capability": False},
 }
+# What a field is refused without.
+NEEDS = {"keep_families": {"keep": 0.5}}
 ONE_VALUE = {("corpus", "channel")}
 
 
@@ -272,7 +278,7 @@ def test_every_field_but_the_title_changes_the_run_id():
         fields = type(getattr(plain, table)).model_fields
         left = {f for f in fields if (table, f) not in ONE_VALUE} - set(OTHERS[table])
         assert not left, f"{table}: {left} has no other value here"
-        changes += [{table: {field: other}} for field, other in OTHERS[table].items()]
+        changes += [{table: {field: other} | NEEDS.get(field, {})} for field, other in OTHERS[table].items()]
     changes.append({"soft": {}})
     changes += [{"soft": {field: other}} for field, other in OTHERS["hard"].items()]
     for change in changes:
