@@ -25,7 +25,7 @@ from ..system.files import DATA
 from .channels import channel
 
 FILE = DATA / "kept.toml"
-MOST_TOKENS = 24  # of a kept answer; what is longer is cut, and its end not learned
+MOST_TOKENS = 16  # of a kept answer; what is longer is cut, and its end not learned
 MOST_ROWS = 4_000
 
 Ids = tuple[int, ...]
