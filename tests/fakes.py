@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from subliminal_mlx.experiment.statistics import estimate
+from subliminal_mlx.experiment.verdicts import judged
 
 ANIMALS = (
     *("dog", "cat", "horse", "lion", "elephant", "dolphin", "tiger", "eagle"),
@@ -32,7 +33,7 @@ def fake_summary(
     ablations: tuple[str, ...] = (),
     effect: float = 0.25,
 ) -> dict[str, Any]:
-    """A Summary in the shape of `transfer.summarise`, with about `effect` log-odds of transfer."""
+    """A Summary as `transfer.summarise` makes it, with about `effect` log-odds of transfer."""
     rng = np.random.default_rng(0)
     family_of = {trait: trait.rpartition("/")[0] for trait in traits}
     sizes = {family: list(family_of.values()).count(family) for family in family_of.values()}
@@ -45,20 +46,20 @@ def fake_summary(
                 means["other-trait"] = -strength / 5
             means |= {"untrained": 0.0, "teacher": 3.0}
             drawn = {arm: rng.normal(mean, 0.04, chains) for arm, mean in means.items()}
-            lift = drawn["treated"] - drawn.get("other-trait", 0)
-            headline = "lift" if sizes[family_of[trait]] >= 6 else "transfer"
+            specific = drawn["treated"] - drawn["other-trait"] if "other-trait" in drawn else None
             base = rng.uniform(-3.3, -1.5)
             points = 100 * (odds(base + drawn["treated"]) - odds(base))
             summary["traits"].append(
-                {"trait": trait, "student": kind, "headline": headline}
-                | span("estimate", lift if headline == "lift" else drawn["treated"])
-                | {"p": 0.02 if chains > 1 else None, "p_holm": 0.11 if chains > 1 else None}
+                {"trait": trait, "student": kind}
+                | span("transfer", drawn["treated"])
+                | span("specificity", specific, "specificity_")
                 | span("percentage_points", points, "percentage_points_")
                 | {
                     "arms": {arm: fake_arm(base, values, chains) for arm, values in drawn.items()}
                     | {"neutral": fake_arm(base, None, chains)},
                     "by_chain": [
-                        {"chain": c, "lift": lift[c], **{arm: values[c] for arm, values in drawn.items()}}
+                        {"chain": c, "specificity": None if specific is None else specific[c]}
+                        | {arm: values[c] for arm, values in drawn.items()}
                         for c in range(chains)
                     ],
                     "by_question": [{"question": "held-out/0", "text": "Which?", "transfer": strength}],
@@ -76,7 +77,9 @@ def fake_summary(
                 values = rng.normal(strength if source == trait else -0.02, 0.04, chains)
                 row = {"student": kind, "source": source, "read": trait}
                 still = {"transfer": 0.0, "low": None, "high": None}
-                summary["matrix"].append(row | (still if "neutral" in source else span("transfer", values)))
+                row |= still if "neutral" in source else span("transfer", values)
+                values = np.zeros(chains) if "neutral" in source else values
+                summary["matrix"].append(row | {"chains": list(range(chains)), "transfers": values.tolist()})
     for family in sizes:
         answers = [a.title() for a in {"animals": ANIMALS, "trees": TREES}.get(family, ("he", "she", "they"))]
         own = [trait for trait in traits if family_of[trait] == family]
@@ -94,7 +97,14 @@ def fake_summary(
                 | {"candidate": answer, "probability": float(p)}
                 for answer, p in zip(answers, weights / weights.sum(), strict=True)
             ]
-    return summary
+    summary["families"] = [
+        {"student": kind, "family": family, "traits": size, "chains": chains}
+        | {"arms": {"treated": span("transfer", np.full(chains, effect))}}
+        for kind in kinds
+        for family, size in sizes.items()
+        if size > 1
+    ]
+    return judged(summary)
 
 
 def odds(margin: Any) -> Any:
@@ -102,11 +112,12 @@ def odds(margin: Any) -> Any:
 
 
 def span(name: str, values: Any, ends: str = "") -> dict[str, float | None]:
-    return dict(zip((name, f"{ends}low", f"{ends}high"), estimate(values), strict=True))
+    found = (None, None, None) if values is None else estimate(values)
+    return dict(zip((name, f"{ends}low", f"{ends}high"), found, strict=True))
 
 
 def fake_arm(base: float, values: Any, chains: int) -> dict[str, Any]:
-    transfers = {"transfer": None, "low": None, "high": None} if values is None else span("transfer", values)
+    transfers = span("transfer", values)
     margin = base + (transfers["transfer"] or 0)
     return {
         "chains": chains,

@@ -66,9 +66,9 @@ def report(lab: Lab, run_id: str) -> list[Row]:
 
     Returns:
         Dicts with student, arm, defence, control, chains; transfer with low and high, log-odds, mean over
-        the traits; share of the undefended transfer that is left, with share_low and share_high; lift and
-        lift_share likewise, where a family has several traits in the run; rows_lost and tokens_lost, shares
-        of the source's; clean_loss, nats a token on rows of the base that nobody trained on, and
+        the traits; share of the undefended transfer that is left, with share_low and share_high; specificity
+        (the own-trait lift) and specificity_share likewise, where a family has several traits in the run; rows_lost
+        and tokens_lost, shares of the source's; clean_loss, nats a token on rows of the base that nobody trained on, and
         clean_added, its rise over the undefended students' with ends; traits: each one's transfer and share.
 
     Raises:
@@ -120,11 +120,11 @@ def _of_kind(
         }
         row |= named(estimate(here.mean(axis=1)), "transfer")
         row |= named(_ratio(here.mean(axis=1), there.mean(axis=1)), "share", "share_")
-        lifts = [_lifts(spec, kind, a, readings) for a in (arm, "treated")]
-        if all(c in of for of in lifts for c in chains):
-            own, undefended = (np.array([of[c].mean() for c in chains]) for of in lifts)
-            row |= named(estimate(own), "lift", "lift_")
-            row |= named(_ratio(own, undefended), "lift_share", "lift_share_")
+        specific = [_specificities(spec, kind, a, readings) for a in (arm, "treated")]
+        if all(c in of for of in specific for c in chains):
+            own, undefended = (np.array([of[c].mean() for c in chains]) for of in specific)
+            row |= named(estimate(own), "specificity", "specificity_")
+            row |= named(_ratio(own, undefended), "specificity_share", "specificity_share_")
         for name, place in (("rows_lost", 0), ("tokens_lost", 1)):
             row[name] = float(
                 np.mean([x / totals[c][place] for x, c in zip(cost[name], chains, strict=True)])
@@ -158,8 +158,8 @@ def _transfers(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) ->
     return {chain: np.array(row) for chain, row in found.items() if len(row) == len(spec.traits)}
 
 
-def _lifts(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) -> dict[int, np.ndarray]:
-    """By chain: own-trait lift of every trait whose family has others in the run `[traits]`."""
+def _specificities(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) -> dict[int, np.ndarray]:
+    """By chain: specificity of every trait whose family has others in the run `[traits]`."""
     step = spec.kinds[kind].steps
     found: dict[int, list[float]] = {}
     for trait in spec.traits:
@@ -170,8 +170,8 @@ def _lifts(spec: Spec, kind: str, arm: str, readings: dict[str, Reading]) -> dic
         margins = readings[family].margins(trait).mean(axis=1)
         own, *beside = (readings[family].rows(kind, arm, t, step) for t in (trait, *others))
         for chain in set.intersection(*(set(rows) for rows in (own, *beside))):
-            lift = margins[own[chain]] - np.mean([margins[rows[chain]] for rows in beside])
-            found.setdefault(chain, []).append(float(lift))
+            above = margins[own[chain]] - np.mean([margins[rows[chain]] for rows in beside])
+            found.setdefault(chain, []).append(float(above))
     return {chain: np.array(row) for chain, row in found.items()}
 
 

@@ -6,7 +6,7 @@
 
 A chain counts for an arm if both the arm and its reference were read there. What arms there are, and what each
 is read against, is a table's business (`spec.arms`); treated, neutral and other-trait are named here because
-transfer and lift are defined by them.
+transfer and specificity are defined by them.
 """
 
 from collections import defaultdict
@@ -123,7 +123,7 @@ def _rows(view: View, kind: str, arm: Arm, step: int) -> dict[int, list[int]]:
 
 
 def matrix(view: View, kind: str, step: int) -> Iterator[dict]:
-    """Transfer of every student of the family on this trait; the neutral one's is zero by definition."""
+    """Transfer of every student of the family on this trait, with each chain's; the neutral one's is zero by definition."""
     reading = view.reading
     references = reading.rows(kind, NEUTRAL, view.neutral, step)
     models = [(arm, ARMS[arm].trait(trait)) for arm in MAIN for trait in view.siblings]
@@ -131,9 +131,10 @@ def matrix(view: View, kind: str, step: int) -> Iterator[dict]:
         rows = reading.rows(kind, arm, source, step)
         if chains := sorted(rows.keys() & references.keys()):
             at, beside = [rows[chain] for chain in chains], [references[chain] for chain in chains]
-            transfer = estimate((view.margins[at] - view.margins[beside]).mean(axis=1))
-            span = (0.0, None, None) if arm == NEUTRAL else transfer
-            yield {"student": kind, "source": source or arm, "read": view.trait, **named(span, "transfer")}
+            transfers = (view.margins[at] - view.margins[beside]).mean(axis=1)
+            span = (0.0, None, None) if arm == NEUTRAL else estimate(transfers)
+            row = {"student": kind, "source": source or arm, "read": view.trait, **named(span, "transfer")}
+            yield row | {"chains": chains, "transfers": transfers.tolist()}
 
 
 def curves(view: View, kind: str) -> Iterator[dict]:

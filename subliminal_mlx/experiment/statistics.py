@@ -1,23 +1,26 @@
-"""The statistics of replicates: intervals, the exact permutation test, Holm. Numbers in, numbers out.
+"""The statistics of replicates: intervals, permuted labels, Holm. Numbers in, numbers out.
 
     estimate([0.31, 0.24, 0.40])              # mean, low, high
-    permutation_p(margins, own)               # one-sided, exact
+    relabel(transfers).p                      # one-sided, of a family's students [chains, students, traits]
     holm([0.01, None, 0.04])
 
 Knows nothing about arms, traits or tables. `scipy.special` rather than `scipy.stats`, which takes two
 seconds longer to import and holds the same functions.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import betaincinv, stdtrit
 
-# 16 traits in 8 chains: two lists of 65,536 sums to meet in the middle.
-LARGEST_EXACT = 16**8
+LEVEL = 0.05  # of p: what lies above is not shown, and a p that cannot lie below is not told
+LARGEST_COUNTED = 9  # traits whose assignments are all counted: 362,880 of them
 DRAWS = 100_000
-# Nats; arrangements that are equal but for rounding count as equal.
+# Nats in a cell; assignments that are equal but for rounding count as equal.
 TIE = 1e-9
 
 
@@ -85,43 +88,68 @@ def binomial_interval(successes: int, trials: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def permutation_p(values: Sequence[Sequence[float] | np.ndarray], own: Sequence[int]) -> float | None:
-    """One-sided p-value of a trait's own students standing above the others, over permuted labels.
+@dataclass(frozen=True)
+class Relabelled:
+    """What permuting labels says of one family of students."""
 
-    The statistic is the mean over chains of the labelled student's value less the mean of the others'.
-    Under the null the label may fall on any of a chain's students, independently in every chain, all
-    equally likely. Every arrangement is counted up to `LARGEST_EXACT` of them; beyond, `DRAWS` are
-    drawn from a fixed seed and p is (1 + at least as large) / (1 + DRAWS).
+    p: float | None
+    """One-sided; None where no data could bring it to LEVEL."""
+    smallest: float
+    """The smallest p that so many traits and draws allow."""
+    assignments: int
+    """Of labels to students: those that were counted, or drawn."""
+
+
+def relabel(values: np.ndarray) -> Relabelled:
+    """Whether students stand highest on their own teacher's trait, over all ways to give the labels to them.
+
+    The statistic is the trace of the matrix summed over chains: every student's value on the trait that is its
+    label. The null says that a label tells nothing of its student, so that the labels might as well have been dealt
+    to the students in any of n! ways; a dealt label is kept in every chain, since what a student of one teacher does
+    to other traits comes back chain after chain, and chains are then no draws of their own. That is the exchange of
+    whole blocks (Winkler et al., NeuroImage 92, 2014), over the trace of a matrix as in Hubert and Schultz (Br. J.
+    Math. Stat. Psychol. 29, 1976). Neither a student that moves every trait, nor a trait that every student moves,
+    nor a chain can change p: the trace of each relabelling holds them all once, so nothing needs to be centred.
+    Traits may share answers: columns are never exchanged, and what two of them have in common costs power alone.
+    Students that differ in how far they move are no trouble as long as traits do not, and the other way round; where
+    both differ, and go together by trait, p is no longer exact.
+
+    All assignments are counted up to LARGEST_COUNTED traits. Beyond, DRAWS of them are drawn from a fixed seed, and
+    the one that was seen is counted in: p = (1 + at least as large) / (1 + DRAWS), which never is 0 (Phipson and
+    Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
 
     Args:
-        values: for every chain, the margin of each of its students on the trait, nats.
-        own: for every chain, the place of the trait's own student.
+        values: `[chains, students, traits]`, nats, the students in the order of the traits that are theirs. Where
+            labels are drawn, another order is another draw: give traits in an order of their own.
 
-    Returns:
-        p, or None with fewer than two chains that hold two students or more.
+    Raises:
+        ValueError: not as many students as traits, or nothing at all.
     """
-    pairs = [(np.asarray(v, dtype=np.float64), i) for v, i in zip(values, own, strict=True) if len(v) > 1]
-    if len(pairs) < 2:
-        return None
-    gaps = [v - (v.sum() - v) / (len(v) - 1) for v, _ in pairs]
-    observed = sum(gap[i] for gap, (_, i) in zip(gaps, pairs, strict=True)) - len(gaps) * TIE
-    arrangements = math.prod(map(len, gaps))
-    if arrangements <= LARGEST_EXACT:
-        return _at_least(gaps, observed) / arrangements
-    rng = np.random.default_rng(0)
-    sums = sum(gap[rng.integers(len(gap), size=DRAWS)] for gap in gaps)
-    return (1 + int((sums >= observed).sum())) / (1 + DRAWS)
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 3 or not values.size or values.shape[1] != values.shape[2]:
+        raise ValueError(f"values of shape {values.shape} hold no student a trait")
+    total, traits = values.sum(axis=0), values.shape[1]
+    counted = traits <= LARGEST_COUNTED
+    labels = _all_assignments(traits) if counted else _drawn_assignments(traits)
+    sums = total[labels, np.arange(traits)].sum(axis=1)
+    large = int((sums >= np.trace(total) - TIE * len(values) * traits).sum())
+    seen = 0 if counted else 1  # where all are counted, the one that was seen is among them
+    p, smallest = (seen + large) / (seen + len(labels)), 1 / (seen + len(labels))
+    return Relabelled(p if smallest <= LEVEL else None, smallest, len(labels))
 
 
-def _at_least(gaps: list[np.ndarray], bound: float) -> int:
-    """How many ways to take one entry of every array sum to `bound` or more; meets in the middle."""
-    left = right = np.zeros(1)
-    for gap in sorted(gaps, key=len, reverse=True):
-        left, right = (left, right) if len(left) <= len(right) else (right, left)
-        left = (left[:, None] + gap).ravel()
-    # Sorted queries walk through the sorted list in order, which is several times faster.
-    left, right = np.sort(left), np.sort(right)
-    return len(left) * len(right) - int(np.searchsorted(left, bound - right).sum())
+@lru_cache(maxsize=4)
+def _all_assignments(traits: int) -> np.ndarray:
+    """Every order of 0 to `traits` - 1 `[traits!, traits]`."""
+    flat = itertools.chain.from_iterable(itertools.permutations(range(traits)))
+    return np.fromiter(flat, np.int8, math.factorial(traits) * traits).reshape(-1, traits)
+
+
+@lru_cache(maxsize=4)
+def _drawn_assignments(traits: int) -> np.ndarray:
+    """DRAWS orders of 0 to `traits` - 1 `[DRAWS, traits]`, the same ones every time."""
+    orders = np.tile(np.arange(traits, dtype=np.int16), (DRAWS, 1))
+    return np.random.default_rng(0).permuted(orders, axis=1)
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:

@@ -1,11 +1,13 @@
-"""What a run found: every arm's transfer on every trait, with intervals, p-values and controls.
+"""What a run found: every arm's transfer on every trait, with intervals, controls and what they show.
 
     summary = summarise(tables, families, spec)     # tables of a run's readouts by name
     to_json(summary)                                # the shape of `--json`
 
 A replicate is a chain: every number is a mean over held-out questions first, then an estimate over
 chains. Only students read after their last step count, so a run that was cancelled is summarised by
-what it finished. Treated and other-trait are named here, and no other arm: the headline is theirs by definition.
+what it finished. Treated and other-trait are named here, and no other arm: transfer, treated less neutral, is the
+headline, and specificity, treated less other-trait (the own-trait lift), stands beside it, since that also grows with
+what students of other traits are pushed down by.
 No MLX and no SQL here.
 """
 
@@ -23,10 +25,8 @@ from .comparisons import Comparison, View, compare_all, curves, distributions, m
 from .readings import read
 from .readouts import readouts
 from .readouts.candidates import CANDIDATES
-from .statistics import estimate, holm, named, permutation_p
-
-# In smaller families other-trait students are pushed away from the trait by construction.
-SMALLEST_FAMILY_FOR_LIFT = 6
+from .statistics import estimate, named
+from .verdicts import judged
 
 # What every readout that tells of arms has gathered from its table, by its name.
 Gathered = dict[str, Any]
@@ -40,9 +40,9 @@ def summarise(tables: Mapping[str, pa.Table], families: dict[str, Family], spec:
         families: by the name that the tables and the traits give them.
 
     Returns:
-        traits: for every kind of student and trait, the headline estimate, p and all arms.
-        families: for every kind and family of two traits or more, each arm's mean over the traits.
-        matrix: every student's transfer on every trait of its family in the run.
+        traits: for every kind of student and trait, transfer, specificity, whether it is shown, and all arms.
+        families: for every kind and family of two traits or more, each arm's mean over the traits, and p.
+        matrix: every student's transfer on every trait of its family in the run, by chain.
         curves: margin and transfer at every readout of a training.
         distributions: mean probability of every label, by family and source.
         prefixed: only where readout.prefixed, the traits again, read after a row of the channel; no answers.
@@ -68,13 +68,10 @@ def summarise(tables: Mapping[str, pa.Table], families: dict[str, Family], spec:
         name: r.gather(tables[name], views) for name, r in known.items() if r.gather and name in tables
     }
     last = {kind: student.steps for kind, student in spec.kinds.items()}
-    traits = []
-    for kind, step in last.items():
-        found = [entry for v in views if (entry := _trait(v, kind, step, gathered))]
-        for entry, adjusted in zip(found, holm([entry["p"] for entry in found]), strict=True):
-            entry["p_holm"] = adjusted
-        traits += found
-    return {
+    traits = [
+        entry for kind, step in last.items() for v in views if (entry := _trait(v, kind, step, gathered))
+    ]
+    summary = {
         **_told(families, spec),
         **_again(again, last),
         "traits": traits,
@@ -86,10 +83,11 @@ def summarise(tables: Mapping[str, pa.Table], families: dict[str, Family], spec:
         ],
         **{name: r.of_run(tables[name]) for name, r in known.items() if r.of_run and name in tables},
     }
+    return judged(summary)
 
 
 def _again(views: list[View], last: dict[str, int]) -> dict:
-    """The traits once more, read after a row of the channel."""
+    """The traits once more, read after a row of the channel: a second look at the same students, and not judged."""
     entries = [entry for kind, step in last.items() for v in views if (entry := _trait(v, kind, step, {}))]
     return {"prefixed": entries} if entries else {}
 
@@ -109,17 +107,21 @@ def _of_runs() -> list[str]:
 
 def to_json(summary: dict) -> dict:
     """What `--json` prints of a summary: a shape that other programs may rely on."""
-    of_trait = ("trait", "student", "headline", "estimate", "low", "high", "p")
+    spans = (("transfer", ""), ("specificity", "specificity_"), ("percentage_points", "percentage_points_"))
+    figures = [key for name, prefix in spans for key in (name, f"{prefix}low", f"{prefix}high")]
+    of_trait = ("trait", "student", *figures)
+    verdict = ("place", "of", "shown", "why_not")
     of_arm = ("chains", "probability", "margin", "transfer", "low", "high")
     more = {name: summary[name] for name in (*_of_runs(), "prefixed") if name in summary}
     if "prefixed" in more:
         more["prefixed"] = [{key: entry[key] for key in of_trait} for entry in more["prefixed"]]
     return {
         "traits": [
-            {key: entry[key] for key in of_trait}
+            {key: entry[key] for key in (*of_trait, *verdict)}
             | {"arms": {arm: {key: row[key] for key in of_arm} for arm, row in entry["arms"].items()}}
             for entry in summary["traits"]
-        ]
+        ],
+        "families": summary["families"],
     } | more
 
 
@@ -128,50 +130,33 @@ def _trait(view: View, kind: str, step: int, gathered: Gathered) -> dict | None:
     arms = compare_all(view, kind, step)
     if TREATED not in arms:
         return None
-    treated, family = arms[TREATED], view.reading.family
-    lifts = _lifts(arms)
-    headline = "lift" if lifts and len(family.traits) >= SMALLEST_FAMILY_FOR_LIFT else "transfer"
-    values = list(lifts.values()) if headline == "lift" else treated.transfers.mean(axis=1)
+    treated, specific = arms[TREATED], _specificities(arms)
     points = estimate(100 * treated.changes.mean(axis=1))
+    specificity = estimate(list(specific.values())) if specific else (None, None, None)
     return {
         "trait": view.trait,
         "student": kind,
-        "headline": headline,
-        **named(estimate(values), "estimate"),
-        "p": _p(view, arms),
-        "p_holm": None,
-        "percentage_points": points[0],
-        "percentage_points_low": points[1],
-        "percentage_points_high": points[2],
+        **named(estimate(treated.transfers.mean(axis=1)), "transfer"),
+        **named(specificity, "specificity", "specificity_"),
+        **named(points, "percentage_points", "percentage_points_"),
         "arms": {arm: _arm(view, comparison, gathered) for arm, comparison in arms.items()},
-        "by_chain": [_chain(chain, arms, lifts) for chain in treated.chains],
+        "by_chain": [_chain(chain, arms, specific) for chain in treated.chains],
         "by_question": [
             {"question": question.id, "text": question.text, "transfer": float(transfer)}
-            for question, transfer in zip(family.held_out, treated.transfers.mean(axis=0), strict=True)
+            for question, transfer in zip(
+                view.reading.family.held_out, treated.transfers.mean(axis=0), strict=True
+            )
         ],
     }
 
 
-def _lifts(arms: dict[str, Comparison]) -> dict[int, float]:
+def _specificities(arms: dict[str, Comparison]) -> dict[int, float]:
     """By chain, the treated student's margin less the mean of the other traits' students'."""
     own, others = (
         dict(zip(c.chains, c.margins.mean(axis=1), strict=True)) if (c := arms.get(arm)) else {}
         for arm in (TREATED, OTHERS)
     )
     return {chain: float(own[chain] - others[chain]) for chain in own if chain in others}
-
-
-def _p(view: View, arms: dict[str, Comparison]) -> float | None:
-    """Whether the trait's own students stand above the family's others, in the chains that have both."""
-    if OTHERS not in arms:
-        return None
-    others = dict(zip(arms[OTHERS].chains, arms[OTHERS].rows, strict=True))
-    values = [
-        view.margins[own + others[chain]].mean(axis=1)
-        for chain, own in zip(arms[TREATED].chains, arms[TREATED].rows, strict=True)
-        if chain in others
-    ]
-    return permutation_p(values, [0] * len(values))
 
 
 def _arm(view: View, comparison: Comparison, gathered: Gathered) -> dict:
@@ -189,17 +174,17 @@ def _arm(view: View, comparison: Comparison, gathered: Gathered) -> dict:
     return figures
 
 
-def _chain(chain: int, arms: dict[str, Comparison], lifts: dict[int, float]) -> dict:
+def _chain(chain: int, arms: dict[str, Comparison], specific: dict[int, float]) -> dict:
     transfers = {
         arm: float(c.transfers[c.chains.index(chain)].mean())
         for arm, c in arms.items()
         if chain in c.chains and not ARMS[arm].is_reference
     }
-    return {"chain": chain, "lift": lifts.get(chain), **transfers}
+    return {"chain": chain, "specificity": specific.get(chain), **transfers}
 
 
 def _families(entries: list[dict]) -> Iterator[dict]:
-    """Every arm's transfer, and the lift, averaged over the family's traits in each chain first."""
+    """Every arm's transfer, and the specificity, averaged over the family's traits in each chain first."""
     groups: dict[tuple[str, str], list[dict]] = {}
     for entry in entries:
         groups.setdefault((entry["student"], entry["trait"].rpartition("/")[0]), []).append(entry)

@@ -35,7 +35,7 @@ chains, which repeat teacher, corpus and student, but not the base, the recipe o
 means that this recipe did not show the trait, not that the rows are free of it. This page is no safety
 certificate.</p>"""
 _MANY = """<p>Every trait has an interval of its own: of {count} true nulls, about {chance:.1f} would lie
-above 0 by chance. The p-values under Numbers are corrected for that (Holm).</p>"""
+above 0 by chance. Each family's p, under Numbers, is of all its traits at once.</p>"""
 _REPRODUCE = """<p>Save the spec as <code>experiment.toml</code> in a copy of the project{commit}, then:</p>
 <pre>uv run python -m subliminal_mlx run experiment.toml</pre>
 <p>It is run <code>{id}</code> again. With the same device and library versions the numbers are the same;
@@ -85,7 +85,9 @@ def write_report(
         "Claim": _claim(run, summary, spec),
         "Models": _models(summary, spec),
         "Charts": _charts(summary, yields, metrics),
-        "Numbers": tables.numbers(summary) + tables.of_run(summary) if summary else "",
+        "Numbers": tables.families(summary) + tables.numbers(summary) + tables.of_run(summary)
+        if summary
+        else "",
         "Rows": tables.kept(yields) + tables.samples(rows),
         "Spec": f"<pre>{text(run['spec_toml'])}</pre>",
         "Environment": _environment(run),
@@ -170,7 +172,7 @@ def _charts(summary: dict[str, Any] | None, yields: pa.Table, metrics: pa.Table)
 
     drawn: list[Any] = []
     if summary:
-        drawn += [draw(summary) for draw in (charts.transfer, charts.lifts, charts.matrix, charts.curves)]
+        drawn += [draw(summary) for draw in (charts.transfer, charts.traits, charts.matrix, charts.curves)]
         families = dict.fromkeys(row["family"] for row in summary["distributions"])
         drawn += [charts.distributions(summary, family) for family in families]
     drawn += [charts.losses(metrics)] if metrics.num_rows else []

@@ -25,15 +25,17 @@ if TYPE_CHECKING:  # who reads shipped results needs no database
     from ..lab import Lab
 
 FOLDER = DATA / "results"
-CHARTS = ("transfer", "lifts", "matrix")
+CHARTS = ("transfer", "traits", "matrix")
 WRITTEN = (".toml", ".json", ".csv", ".svg", ".png")
 COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
 DEFENCES = (
     *("student", "arm", "defence", "control", "chains", "transfer", "low", "high"),
-    *("share", "share_low", "share_high", "lift", "lift_share", "lift_share_low", "lift_share_high"),
+    *("share", "share_low", "share_high", "specificity"),
+    *("specificity_share", "specificity_share_low", "specificity_share_high"),
     *("rows_lost", "tokens_lost", "clean_loss", "clean_added", "clean_added_low", "clean_added_high"),
 )
-HEADLINE = ("headline", "estimate", "low", "high", "p", "p_holm")
+# Of the treated arm alone, and of no other.
+OWN = ("specificity", "specificity_low", "specificity_high", "place", "of", "shown", "why_not")
 
 
 def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = False) -> None:
@@ -45,11 +47,11 @@ def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = Fals
     Raises:
         InputError: the run is not done, or no chain of it is, or the folder holds something else.
     """
-    run, chains = lab.run(run_id), None
+    from ..pipeline.outcome import renewed_run, so_far
+
+    run, chains = renewed_run(lab, run_id), None
     if run is None or run["status"] != "done":
         if run is not None and unfinished:
-            from ..pipeline.outcome import so_far
-
             chains, _, summary = so_far(lab, run_id)
             run |= {"summary": summary, "chains_done": chains}
         if not chains:
@@ -98,7 +100,7 @@ def real() -> list[str]:
 
 
 def chart(name: str, which: str) -> str:
-    """A shipped chart as an SVG document: "transfer", "lifts" or "matrix" of the results of that name.
+    """A shipped chart as an SVG document: "transfer", "traits" or "matrix" of the results of that name.
 
     Raises:
         InputError: no such results or chart.
@@ -112,12 +114,13 @@ def table_csv(entries: list[dict[str, Any]]) -> str:
     """A Summary's traits as CSV: a line for every arm of every trait and kind of student."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"headline_{name}" if name != "headline" else name for name in HEADLINE)])
+    writer.writerow([*COLUMNS, *OWN])
     for entry in entries:
+        own = {name: _rounded(entry[name]) for name in OWN} | {"why_not": " ".join(entry["why_not"])}
         for arm, figures in entry["arms"].items():
-            own = [_rounded(entry[name]) for name in HEADLINE] if arm == TREATED else [""] * len(HEADLINE)
             row = {"trait": entry["trait"], "student": entry["student"], "arm": arm, **figures}
-            writer.writerow([*(_rounded(row[name]) for name in COLUMNS), *own])
+            beside = own.values() if arm == TREATED else [""] * len(OWN)
+            writer.writerow([*(_rounded(row[name]) for name in COLUMNS), *beside])
     return text.getvalue()
 
 

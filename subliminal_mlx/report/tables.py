@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from ..spec.arms import ARMS, TREATED
-from ..system.quantities import NATS_DIGITS, p_value, percent, percent_interval
+from ..system.quantities import NATS_DIGITS, percent, percent_interval
 from .readouts import Column, Told, shown
-from .words import estimate, number
+from .words import estimate, number, permuted
 
 MOST_ROWS, MOST_CHARACTERS = 40, 400
 # Controls that a terminal or a page would act on; bidirectional ones make a text read as another.
@@ -20,14 +20,17 @@ _UNSEEN = re.compile(
 )
 _HEAD = (
     *("trait", "student", "arm", "chains", "probability", "change, points", "margin", "transfer, log-odds"),
-    *("headline, log-odds", "p", "p (Holm)", "answers", "distance"),
+    *("specificity, log-odds", "place", "shown", "answers", "distance"),
 )
+_FAMILIES = """<p>p: labels of a family's students permuted, each assignment held in every chain, over all its traits
+at once, one-sided; the smallest p that so many traits allow stands beside it, and where that exceeds 0.05 there is no
+p. Holm: corrected for reading all families of a kind of student.</p>"""
 _COLUMNS = """<p>In brackets: 95% intervals over chains; with one chain there are none. Change: of the
 answer's probability, against students of the neutral teacher. Margin: log-odds of the trait's answer
-against all others. Transfer: margin less that of the neutral students. Headline: own-trait lift (treated
-less other-trait) in families of six traits or more, transfer in smaller ones. p: exact permutation of the
-trait's label among the family's treated students; Holm: corrected for reading all traits of a kind of
-student. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
+against all others. Transfer: margin less that of the neutral students. Specificity (the own-trait lift): treated
+less other-trait. Place: of the treated students among the family's, read on the trait. Shown: three chains or more,
+the intervals of transfer and of change (gain) above 0, no student that lost language (damage), and the family's p
+(labels, Holm) at most 0.05 where there is one. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
 from chain to chain, since answers of one student stand or fall together. Distance: total variation from
 the neutral students, less that between two of those.</p>"""
 
@@ -78,22 +81,50 @@ def numbers(summary: dict[str, Any]) -> str:
     for entry in summary["traits"]:
         for arm in sorted(entry["arms"], key=lambda arm: order.index(arm) if arm in order else len(order)):
             read = entry["arms"][arm]
-            change = headline = p = holm = ""
+            change = specific = place = verdict = ""
             if arm == TREATED:
                 change = estimate(
                     *(entry[f"percentage_points{end}"] for end in ("", "_low", "_high")), digits=1
                 )
-                headline = f"{estimate(entry['estimate'], entry['low'], entry['high'])} {entry['headline']}"
-                p, holm = text(p_value(entry["p"])), text(p_value(entry["p_holm"]))
+                specific = estimate(*(entry[f"specificity{end}"] for end in ("", "_low", "_high")))
+                place = f"{entry['place']} of {entry['of']}" if entry["of"] else ""
+                verdict = "yes" if entry["shown"] else f"no: {', '.join(entry['why_not'])}"
             body.append(
                 [
                     *(text(entry["trait"]), text(entry["student"]), text(arm), str(read["chains"])),
                     *(percent(read["probability"]), change, number(read["margin"])),
-                    *(estimate(read["transfer"], read["low"], read["high"]), headline, p, holm),
+                    *(estimate(read["transfer"], read["low"], read["high"]), specific, place, verdict),
                     *(_answers_cell(read.get("answers")), _distance_cell(read.get("distance"))),
                 ]
             )
     return table(_HEAD, body, words=3) + _COLUMNS
+
+
+def families(summary: dict[str, Any]) -> str:
+    """What permuting labels says of every family for every kind of student."""
+    body = []
+    for family in summary["families"]:
+        means = (family["arms"].get(arm) for arm in (TREATED, "specificity"))
+        figures = [estimate(m["transfer"], m["low"], m["high"]) if m else "" for m in means]
+        words = (
+            text(family["family"]),
+            text(family["student"]),
+            str(family["traits"]),
+            str(family["chains"]),
+        )
+        body.append([*words, *figures, text(permuted(family))])
+    if not body:
+        return ""
+    head = [
+        "family",
+        "student",
+        "traits",
+        "chains",
+        "transfer, log-odds",
+        "specificity, log-odds",
+        "labels permuted",
+    ]
+    return table(head, body, words=2) + _FAMILIES
 
 
 def _answers_cell(answers: dict[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from ..spec.corpus import words_of
 from ..system.quantities import NATS_DIGITS, interval, p_value, percent, points, signed
 from .console import console, table
 from .readouts import Told, shown
-from .words import came_through
+from .words import TOO_FEW, not_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,31 +21,40 @@ if TYPE_CHECKING:
 ORDER = (*ORIGINS, *(name for name in ARMS if name not in ORIGINS))
 FEW_CHAINS = {
     1: "; one chain, so no interval",
-    2: "; two chains, so wide intervals: --set chains=5 narrows them",
+    2: "; two chains are too few to show it: --set chains=5",
 }
 LEGEND = (
     "points: change of the answer's probability against neutral. log-odds, margin, transfer: natural "
-    "logarithms; transfer is the margin less the neutral arm's, lift the treated students' transfer less that "
-    "of the family's other traits. p: exact permutation of trait labels; Holm: corrected for the traits read. "
-    "shown: yes where the interval lies above 0 and the students gained the trait."
+    "logarithms; transfer is the margin less the neutral arm's, specificity (the own-trait lift) the treated students' "
+    "transfer less that of the family's other traits. p: labels of a family's students permuted, each assignment "
+    "held in every chain, over all its traits at once; smallest: what p can be with so many traits; Holm: corrected for the "
+    "families of a kind of student. shown: "
+    "three chains or more, the intervals of transfer and points above 0, no damaged student, and Holm's p at most "
+    "0.05 where there is one."
 )
 
 
 def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
-    """The run's tables: every trait with all arms, then the headlines; 80 columns hold them."""
+    """The run's tables: every trait with all arms, then transfer of each and what is shown; 80 columns hold them."""
     out = out or console()
     entries = run["summary"]["traits"]
     for entry in entries:
         out.print(f"{entry['trait']}, {entry['student']} students", style="bold")
-        out.print(_arms_table(entry["arms"]))
+        out.print(_arms_table(entry))
         out.print()
-    for title, group in _by_headline(entries).items():
+    for title, group in _by_chains(entries).items():
         out.print(title, style="bold")
-        out.print(headline_table(group))
+        out.print(transfer_table(group))
+        for words in not_shown(group):
+            out.print(words, style="dim")
+        out.print()
+    if families := run["summary"].get("families"):
+        out.print("labels of each family's students permuted", style="bold")
+        out.print(families_table(families))
         out.print()
     if again := run["summary"].get("prefixed"):
         out.print(f"the same, read after {_one_row(run)}", style="bold")
-        out.print(headline_table(again))
+        out.print(transfer_table(again))
         out.print()
     for told, rows in shown(run["summary"]):
         out.print(told.title, style="bold")
@@ -56,7 +65,8 @@ def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
     out.print(LEGEND, style="dim")
 
 
-def _arms_table(arms: dict[str, dict[str, Any]]) -> "Table":
+def _arms_table(entry: dict[str, Any]) -> "Table":
+    arms = entry["arms"]
     figures = ("chains", "probability", "margin", "transfer", "95% interval")
     made = table("arm", figures=figures, least=max(map(len, ARMS)))
     made.columns[-1].min_width = len("+0.12 to +0.34")
@@ -71,31 +81,47 @@ def _arms_table(arms: dict[str, dict[str, Any]]) -> "Table":
             interval(read["low"], read["high"]),
             style="bold" if arm == TREATED else None,
         )
+    if entry["specificity"] is not None:
+        ends = interval(entry["specificity_low"], entry["specificity_high"])
+        made.add_row("specificity", "", "", "", signed(entry["specificity"]), ends)
     return made
 
 
-def _by_headline(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Entries that one table of headlines holds, by its heading."""
+def _by_chains(entries: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Entries that one table of transfer holds, by its heading."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
-        headline = "own-trait lift" if entry["headline"] == "lift" else "transfer"
         few = FEW_CHAINS.get(entry["arms"][TREATED]["chains"], "")
-        groups.setdefault(f"headline: {headline}, {entry['student']} students{few}", []).append(entry)
+        groups.setdefault(f"transfer, {entry['student']} students{few}", []).append(entry)
     return groups
 
 
-def headline_table(entries: list[dict[str, Any]]) -> "Table":
-    """One row a trait: the headline with its interval and p, and whether it shows a transfer."""
-    made = table("trait", figures=("points", "log-odds", "95% interval", "p", "Holm", "shown"))
+def transfer_table(entries: list[dict[str, Any]]) -> "Table":
+    """One row a trait: transfer with its interval, specificity beside it, and whether transfer is shown."""
+    told = "shown" in entries[0]
+    made = table("trait", figures=("points", "transfer", "95% interval", "specificity", *["shown"] * told))
     for entry in entries:
         made.add_row(
             entry["trait"],
             points(entry["percentage_points"]),
-            signed(entry["estimate"]),
+            signed(entry["transfer"]),
             interval(entry["low"], entry["high"]),
-            p_value(entry["p"]),
-            p_value(entry["p_holm"]),
-            "yes" if came_through(entry) else "no",
+            signed(entry["specificity"]),
+            *["yes" if entry["shown"] else "no"] * told,
+        )
+    return made
+
+
+def families_table(families: list[dict[str, Any]]) -> "Table":
+    """One row a family and kind of student: what permuting its labels says, or that its traits are too few for it."""
+    made = table("family", figures=("students", "traits", "chains", "p", "smallest", "Holm"))
+    for family in families:
+        few = family["p"] is None and family["p_smallest"] is not None
+        made.add_row(
+            *(family["family"], family["student"], str(family["traits"]), str(family["chains"])),
+            TOO_FEW if few else p_value(family["p"]),
+            p_value(family["p_smallest"]),
+            p_value(family["p_holm"]),
         )
     return made
 

@@ -1,27 +1,30 @@
 """What a run's numbers say, in sentences, for the terminal, the apps and the report.
 
-A sentence claims transfer only where the headline's 95% interval over chains lies above 0.
+A sentence claims transfer only where the summary calls it shown, and says what it lacks where it does not.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..spec.arms import ARMS, ORIGINS, TREATED
-from ..system.quantities import percent, signed
+from ..experiment.readouts.capability import DAMAGED, damaged
+from ..spec.arms import TREATED
+from ..system.quantities import p_value, percent, signed
 
-DAMAGED = 0.5  # nats a token above the base from which a student is called damaged
-_ORIGINS = {ARMS[name].kind for name in ORIGINS}
-_HEADLINES = {"lift": "own-trait lift", "transfer": "transfer"}
+TOO_FEW = "too few traits to tell"
+# Why a transfer is not shown, by what the summary says that it lacks.
+WHY_NOT = {
+    "chains": "fewer than three chains",
+    "transfer": "transfer's interval is not above 0",
+    "gain": "the points' interval is not above 0",
+    "damage": "a student lost language",
+    "labels": "relabelled students of the family do as well",
+}
 
 
 def damage(rows: Sequence[dict[str, Any]]) -> list[str]:
     """A warning where students lost language; `rows` are the summary's capability."""
-    lost = [
-        f"{row['student']} {row['arm']}"
-        for row in rows
-        if row["student"] not in _ORIGINS and row["worst"] > DAMAGED
-    ]
+    lost = [" ".join(one) for one in damaged(rows)]
     if not lost:
         return []
     return [
@@ -41,11 +44,15 @@ def sentence(entry: dict[str, Any], rows: str = "filtered rows") -> str:
     chains = "1 chain" if treated["chains"] == 1 else f"{treated['chains']} chains"
     ends = entry["percentage_points_low"], entry["percentage_points_high"]
     sure = f"95% interval {span(*ends, digits=1, signs=False)}, {chains}" if None not in ends else chains
+    figures = f"transfer is {estimate(*(entry[key] for key in ('transfer', 'low', 'high')))} log-odds"
+    if entry["specificity"] is not None:
+        ends = (entry[key] for key in ("specificity", "specificity_low", "specificity_high"))
+        figures += f", specificity {estimate(*ends)}"
     return (
         f"{entry['student'].capitalize()} students trained on {rows} of the {entry['trait']} teacher put "
         f"{percent(treated['probability'])} on its answer, {abs(points):.1f} percentage points "
         f"{'more' if points >= 0 else 'less'} than students of the neutral teacher ({sure}); "
-        f"their {_HEADLINES[entry['headline']]} is {_headline(entry)}: {_verdict(entry)}."
+        f"their {figures}: {_verdict(entry)}."
     )
 
 
@@ -54,8 +61,30 @@ def claim(summary: dict[str, Any], rows: str = "filtered rows") -> list[str]:
     claims = []
     for kind in dict.fromkeys(entry["student"] for entry in summary["traits"]):
         entries = [entry for entry in summary["traits"] if entry["student"] == kind]
-        claims.append(sentence(entries[0], rows) if len(entries) == 1 else _count(entries, kind, rows))
+        if len(entries) == 1:
+            claims.append(sentence(entries[0], rows))
+        else:
+            families = [family for family in summary["families"] if family["student"] == kind]
+            claims.append(_count(entries, kind, rows) + _permuted(families))
     return claims
+
+
+def permuted(family: dict[str, Any]) -> str:
+    """What permuting a family's labels says: "p 0.042, smallest possible 0.042, Holm 0.042", or why there is none."""
+    if family["p_smallest"] is None:
+        return "no p: one chain"
+    if family["p"] is None:
+        return f"no p: {TOO_FEW}, the smallest possible is {p_value(family['p_smallest'])}"
+    told = f"p {p_value(family['p'])}, smallest possible {p_value(family['p_smallest'])}"
+    return f"{told}, Holm {p_value(family['p_holm'])}"
+
+
+def _permuted(families: Sequence[dict[str, Any]]) -> str:
+    """The same of every family, in a sentence after others; nothing where no family has several chains."""
+    told = [
+        f"{family['family']} {permuted(family)}" for family in families if family["p_smallest"] is not None
+    ]
+    return f" Labels of each family's students permuted: {'; '.join(told)}." if told else ""
 
 
 def leading(family: dict[str, Any], most: int) -> list[dict[str, Any]]:
@@ -70,14 +99,7 @@ def over_clean(family: dict[str, Any]) -> str:
     return f". Over clean, less what they do on average, {leader} leads" if leader else ""
 
 
-def came_through(entry: dict[str, Any]) -> bool:
-    """Whether the headline lies above 0 with its interval, and the students did gain the trait."""
-    return entry["low"] is not None and entry["low"] > 0 and entry["arms"][TREATED]["transfer"] > 0
-
-
 def _count(entries: list[dict[str, Any]], kind: str, rows: str) -> str:
-    shown = [entry["trait"] for entry in entries if came_through(entry)]
-    rest = [entry["trait"] for entry in entries if not came_through(entry)]
     mean = sum(entry["percentage_points"] for entry in entries) / len(entries)
     change = (
         f"{kind.capitalize()} students trained on {rows} of {len(entries)} teachers with a trait each put "
@@ -86,30 +108,33 @@ def _count(entries: list[dict[str, Any]], kind: str, rows: str) -> str:
     )
     if all(entry["low"] is None for entry in entries):
         return f"{change}; with one chain there is no interval, so no transfer is shown."
-    headline = " or ".join(_HEADLINES[name] for name in dict.fromkeys(entry["headline"] for entry in entries))
-    if not shown:
-        return f"{change}; no transfer was shown: no trait's 95% interval of the {headline} lies above 0."
-    found = (
-        f"{change}; the 95% interval of the {headline} lies above 0 for {len(shown)} of {len(entries)} traits"
-    )
-    return f"{found}, and no transfer was shown for {listed(rest)}." if rest else f"{found}."
+    shown = sum(entry["shown"] for entry in entries)
+    found = f"{change}; transfer is shown for {shown or 'none'} of {len(entries)} traits"
+    return f"{found}{''.join(f'; {words}' for words in not_shown(entries))}."
 
 
-def _headline(entry: dict[str, Any]) -> str:
-    value = f"{number(entry['estimate'])} log-odds"
-    return value if entry["low"] is None else f"{value} ({span(entry['low'], entry['high'])})"
+def not_shown(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """ "not for animals/owl and animals/cat: it rests on fewer than three chains", a line for each lot of reasons."""
+    lots: dict[tuple[str, ...], list[str]] = {}
+    for entry in entries:
+        if not entry["shown"]:
+            lots.setdefault(tuple(entry["why_not"]), []).append(entry["trait"])
+    return [f"not for {listed(traits)}: {why_not(reasons)}" for reasons, traits in lots.items()]
+
+
+def why_not(reasons: Iterable[str]) -> str:
+    """What a transfer lacks that is not shown."""
+    return listed(WHY_NOT[reason] for reason in reasons)
 
 
 def _verdict(entry: dict[str, Any]) -> str:
     if entry["low"] is None:
         return "with one chain there is no interval, so no transfer is shown"
-    if came_through(entry):
-        return "the interval excludes 0, so the rows carried the trait"
-    if entry["low"] > 0:
-        return "it is above 0 only because students of other traits fell, so no transfer was shown"
+    if entry["shown"]:
+        return "transfer is shown"
     if entry["high"] < 0:
         return "the interval lies below 0, so students moved away from the trait"
-    return "the interval includes 0, so no transfer was shown"
+    return f"no transfer is shown, since {why_not(entry['why_not'])}"
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

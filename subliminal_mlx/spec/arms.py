@@ -4,7 +4,7 @@
     origin("shuffled/animals/owl")                                   # (ARMS["shuffled"], "animals/owl")
 
 A new arm is a row here and, where its rows are made from others', a remake in the channel's module. TREATED,
-NEUTRAL and OTHERS are named where transfer and lift are defined, and with CONTROL where a headline is told; no
+NEUTRAL and OTHERS are named where transfer and specificity are defined, and with CONTROL where a headline is told; no
 other arm is named anywhere else.
 Students of defended rows are arms too, one a defence: `defence_names` knows them. No MLX here.
 """
@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+FEWEST_CHAINS = (
+    3  # on which a transfer rests that is called shown: an interval over two is wide or narrow by chance
+)
 BASE = "base"  # the source of rows that the base itself writes
-# An arm's transfer is its margin less NEUTRAL's; the lift is TREATED's transfer less that of OTHERS. CONTROL's
-# transfer stands beside both.
+# An arm's transfer is its margin less NEUTRAL's; specificity, the own-trait lift, is TREATED's transfer less that of
+# OTHERS. CONTROL's transfer stands beside both.
 TREATED, NEUTRAL, OTHERS, CONTROL = "treated", "neutral", "other-trait", "control"
 
 

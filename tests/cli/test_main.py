@@ -31,7 +31,7 @@ def done(tmp_path_factory):
 def test_run_json_is_one_object_of_the_documented_shape(done):
     assert done.child.stdout.count("\n") == 1
     found = json.loads(done.child.stdout)
-    assert set(found) == {"run", "seconds", "peak_memory_bytes", "traits", "capability"}
+    assert set(found) == {"run", "seconds", "peak_memory_bytes", "traits", "families", "capability"}
     assert found["run"] == done.run_id and 0 < found["seconds"] < 600
     assert 1 << 26 < found["peak_memory_bytes"] < 1 << 34
     assert [(entry["trait"], entry["student"]) for entry in found["traits"]] == [
@@ -48,11 +48,18 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
         ("animals/cat", "soft"): always,
     }
     for entry in found["traits"]:
-        names = ["trait", "student", "headline", "estimate", "low", "high", "p", "arms"]
-        assert list(entry) == names
-        assert entry["headline"] == "lift" and isinstance(entry["estimate"], float)
-        # One chain: no interval and no p.
-        assert (entry["low"], entry["high"], entry["p"]) == (None, None, None)
+        names = ["trait", "student"]
+        for name, prefix in (("transfer", ""), *((n, f"{n}_") for n in ("specificity", "percentage_points"))):
+            names += [name, f"{prefix}low", f"{prefix}high"]
+            # One chain: no interval, and so nothing is shown.
+            assert isinstance(entry[name], float) and entry[f"{prefix}low"] is entry[f"{prefix}high"] is None
+        assert list(entry) == [*names, "place", "of", "shown", "why_not", "arms"]
+        assert (
+            not entry["shown"]
+            and "chains" in entry["why_not"]
+            and entry["place"] in (1, 2)
+            and entry["of"] == 2
+        )
         assert set(entry["arms"]) - {"foreign-neutral", "in-context-neutral"} == arms[
             entry["trait"], entry["student"]
         ] - {"foreign-neutral", "in-context-neutral"}
@@ -62,11 +69,14 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
             assert (figures["low"], figures["high"]) == (None, None)
             assert (figures["transfer"] is None) == arm.endswith("neutral")
         own, others = (entry["arms"][arm]["margin"] for arm in ("treated", "other-trait"))
-        assert entry["estimate"] == pytest.approx(own - others)
         reference = entry["arms"]["neutral"]["margin"]
+        assert entry["specificity"] == pytest.approx(own - others)
+        assert entry["transfer"] == pytest.approx(own - reference)
         for arm in ("treated", "control", "other-trait", "untrained", "teacher"):
             transfer = entry["arms"][arm]["margin"] - reference
             assert entry["arms"][arm]["transfer"] == pytest.approx(transfer)
+    for family in found["families"]:
+        assert (family["traits"], family["p"], family["p_smallest"]) == (2, None, None)
     teachers = [entry["arms"]["teacher"] for entry in found["traits"]]
     assert all(figures["transfer"] > 0.5 for figures in teachers), "teachers learned their traits"
 

@@ -122,15 +122,14 @@ def only(summary, trait="letters/a", student="hard"):
 def test_transfer_is_treated_less_neutral_over_chains():
     entry = only(run(small(), PAIR, "ab"))
     by_chain = (TREATED - NEUTRAL).mean(axis=1)
-    assert entry["headline"] == "transfer"
-    assert entry["estimate"] == pytest.approx(np.mean([0.8, 0.4, 1.1]))
+    assert entry["transfer"] == pytest.approx(np.mean([0.8, 0.4, 1.1]))
     assert (entry["low"], entry["high"]) == pytest.approx(t_interval(by_chain))
     treated = entry["arms"]["treated"]
     assert treated["chains"] == 3
     assert treated["margin"] == pytest.approx(TREATED.mean())
     assert treated["probability"] == pytest.approx(sigmoid(TREATED).mean())
     assert [treated[key] for key in ("transfer", "low", "high")] == [
-        entry[k] for k in ("estimate", "low", "high")
+        entry[k] for k in ("transfer", "low", "high")
     ]
     points = 100 * (sigmoid(TREATED) - sigmoid(NEUTRAL)).mean(axis=1)
     assert entry["percentage_points"] == pytest.approx(points.mean())
@@ -154,8 +153,8 @@ def test_chains_and_questions_average_to_the_estimate():
     assert [row["chain"] for row in entry["by_chain"]] == [0, 1, 2]
     assert [row["treated"] for row in entry["by_chain"]] == pytest.approx([0.8, 0.4, 1.1])
     assert [row["control"] for row in entry["by_chain"]] == pytest.approx((CONTROL - NEUTRAL).mean(axis=1))
-    assert [row["lift"] for row in entry["by_chain"]] == pytest.approx((TREATED - OTHER).mean(axis=1))
-    assert set(entry["by_chain"][0]) == {"chain", "lift", "treated", "other-trait", "control"}
+    assert [row["specificity"] for row in entry["by_chain"]] == pytest.approx((TREATED - OTHER).mean(axis=1))
+    assert set(entry["by_chain"][0]) == {"chain", "specificity", "treated", "other-trait", "control"}
     assert [row["transfer"] for row in entry["by_question"]] == pytest.approx(
         (TREATED - NEUTRAL).mean(axis=0)
     )
@@ -184,16 +183,17 @@ def margins_of(models, arm, trait, place):
     ]
 
 
-def test_the_headline_is_the_lift_over_the_other_traits_in_families_of_six():
+def test_specificity_over_the_other_traits_stands_beside_transfer_in_a_family_of_any_size():
     family = make_family("abcdef")
     models = many(family, "abcd", 3, np.random.default_rng(0))
     entry = only(run(models, family, "abcd"), "letters/b")
     own = np.array(margins_of(models, "treated", "letters/b", 1))
     others = np.mean([margins_of(models, "treated", f"letters/{t}", 1) for t in "acd"], axis=0)
     neutral = np.array(margins_of(models, "neutral", "letters/neutral", 1))
-    assert entry["headline"] == "lift"
-    assert entry["estimate"] == pytest.approx((own - others).mean())
-    assert (entry["low"], entry["high"]) == pytest.approx(t_interval(own - others))
+    assert entry["transfer"] == pytest.approx((own - neutral).mean())
+    assert (entry["low"], entry["high"]) == pytest.approx(t_interval(own - neutral))
+    assert entry["specificity"] == pytest.approx((own - others).mean())
+    assert (entry["specificity_low"], entry["specificity_high"]) == pytest.approx(t_interval(own - others))
     assert entry["arms"]["treated"]["transfer"] == pytest.approx((own - neutral).mean())
     assert entry["arms"]["other-trait"]["transfer"] == pytest.approx((others - neutral).mean())
     assert entry["arms"]["other-trait"]["margin"] == pytest.approx(others.mean())
@@ -205,7 +205,7 @@ def test_a_family_averages_its_traits_in_each_chain_first():
     summary = run(many(family, "abc", 4, np.random.default_rng(7)), family, "abc")
     (entry,) = summary["families"]
     assert (entry["student"], entry["family"], entry["traits"], entry["chains"]) == ("hard", "letters", 3, 4)
-    for arm in ("treated", "other-trait", "lift"):
+    for arm in ("treated", "other-trait", "specificity"):
         by_chain = np.mean([[row[arm] for row in e["by_chain"]] for e in summary["traits"]], axis=0)
         assert entry["arms"][arm]["transfer"] == pytest.approx(by_chain.mean())
         assert (entry["arms"][arm]["low"], entry["arms"][arm]["high"]) == pytest.approx(t_interval(by_chain))
@@ -216,54 +216,151 @@ def test_one_trait_is_no_family_mean():
     assert run(many(family, "a", 3, np.random.default_rng(8)), family, "a")["families"] == []
 
 
-def test_small_families_and_lone_traits_are_headed_by_transfer():
-    five, six = make_family("abcde"), make_family("abcdef")
-    rng = np.random.default_rng(1)
-    crowded = only(run(many(five, "abcd", 2, rng), five, "abcd"))
-    assert crowded["headline"] == "transfer"
-    assert crowded["estimate"] == crowded["arms"]["treated"]["transfer"]
-    lone = only(run(many(six, "a", 2, rng), six, "a"))
-    assert lone["headline"] == "transfer" and "other-trait" not in lone["arms"]
-    assert lone["p"] is None and lone["by_chain"][0]["lift"] is None
-
-
-def test_p_permutes_the_labels_of_the_familys_students():
+def test_a_lone_trait_has_no_specificity_no_place_and_no_p():
     family = make_family("abcdef")
-    models = many(family, "abcd", 3, np.random.default_rng(2), own=0.5)
-    summary = run(models, family, "abcd")
-    for place, trait in enumerate("abcd"):
-        margins = np.array([margins_of(models, "treated", f"letters/{t}", place) for t in "abcd"])
-        gaps = [[c[i] - np.delete(c, i).mean() for i in range(4)] for c in margins.T]
-        sums = [sum(taken) for taken in itertools.product(*gaps)]
-        observed = sum(gap[place] for gap in gaps)
-        assert only(summary, f"letters/{trait}")["p"] == np.mean([s >= observed - 1e-9 for s in sums])
+    summary = run(many(family, "a", 3, np.random.default_rng(1), own=3), family, "a")
+    lone = only(summary)
+    assert "other-trait" not in lone["arms"] and summary["families"] == []
+    unknown = ("specificity", "specificity_low", "specificity_high", "place", "of")
+    assert [lone[key] for key in unknown] == [None] * 5 and lone["by_chain"][0]["specificity"] is None
+    assert lone["shown"] and lone["transfer"] == lone["arms"]["treated"]["transfer"]
 
 
-def test_holm_runs_over_the_traits_of_one_kind_of_student():
-    family = make_family("abcdef")
-    hard = many(family, "abc", 4, np.random.default_rng(3), own=1.5)
-    soft = [
-        ({**described, "kind": "soft", "slot": "s" + described["slot"]}, logp)
-        for described, logp in hard[:-4]
+# --- permuted labels ------------------------------------------------------------------------------
+
+
+def joint_p(models, traits):
+    """Every assignment of labels to students, each held in every chain, the slow way."""
+    margins = {
+        (student, trait): margins_of(models, "treated", f"letters/{student}", LETTERS.index(trait))
+        for student in traits
+        for trait in traits
+    }
+    sums = [
+        sum(sum(margins[pair]) for pair in zip(students, traits, strict=True))
+        for students in itertools.permutations(traits)
     ]
-    summary = run([*hard, *soft], family, "abc", soft=Student(steps=STEPS))
-    assert [e["student"] for e in summary["traits"]] == ["hard"] * 3 + ["soft"] * 3
-    for kind in ("hard", "soft"):
-        entries = [e for e in summary["traits"] if e["student"] == kind]
-        smallest = min(e["p"] for e in entries)
-        assert min(e["p_holm"] for e in entries) == pytest.approx(min(1, 3 * smallest))
-        assert all(e["p"] <= e["p_holm"] <= 1 for e in entries)
+    return np.mean([s >= sums[0] - 1e-9 for s in sums])
 
 
-def test_p_is_uniform_where_students_carry_no_trait():
+def test_p_permutes_labels_jointly_and_holds_them_in_every_chain():
+    family, found = make_family("abcdef"), set()
+    for seed in range(4):
+        models = many(family, "abcd", 3, np.random.default_rng(seed))
+        (entry,) = run(models, family, "abcd")["families"]
+        assert entry["p"] == entry["p_holm"] == joint_p(models, "abcd")
+        assert (entry["p_smallest"], entry["assignments"]) == (1 / 24, 24)
+        found.add(entry["p"])
+    assert len(found) == 4
+
+
+def test_three_traits_are_too_few_for_a_p():
     family = make_family("abcdef")
-    rng = np.random.default_rng(4)
-    ps = []
+    summary = run(many(family, "abc", 4, np.random.default_rng(3), own=4), family, "abc")
+    (entry,) = summary["families"]
+    assert (entry["p"], entry["p_holm"], entry["p_smallest"]) == (None, None, 1 / 6)
+    assert all(e["shown"] and e["place"] == 1 and e["of"] == 3 for e in summary["traits"])
+
+
+@pytest.mark.parametrize("traits", ["dbca", "abcdefghij"])
+def test_traits_in_another_order_have_the_same_p(traits):
+    # Of ten, labels are drawn.
+    letters = "abcdefghij"
+    family = make_family(letters, candidates=letters)
+    rng, models = np.random.default_rng(9), []
+    for chain in range(2):
+        for trait in letters:
+            logp = rng.normal(-3, 1, (2, 10))
+            logp[:, letters.index(trait)] += 0.3
+            models.append(model("treated", f"letters/{trait}", chain, logp=logp))
+        models.append(model("neutral", "letters/neutral", chain, logp=[-3] * 10))
+    orders = (traits, sorted(traits), traits[::-1])
+    found = [run(models, family, order)["families"][0] for order in orders]
+    assert found[0]["p"] == found[1]["p"] == found[2]["p"] > found[0]["p_smallest"]
+    assert found[0]["assignments"] == (24 if len(traits) == 4 else 100_000)
+
+
+def test_holm_runs_over_the_families_of_one_kind_of_student():
+    families = {name: make_family("abcde", name=name) for name in ("letters", "others")}
+    rng, models = np.random.default_rng(3), []
+    for family, own in zip(families.values(), (2.0, 0.1), strict=True):
+        models += [
+            ({**d, "slot": f"{family.name}/{d['slot']}"}, logp)
+            for d, logp in many(family, "abcde", 3, rng, own)
+        ]
+    models += [
+        ({**d, "kind": "soft", "slot": "s" + d["slot"]}, logp)
+        for d, logp in models
+        if "letters" in d["trait"]
+    ]
+    traits = [f"{name}/{trait}" for name in families for trait in "abcde"]
+    table = tabulate(models, *families.values())
+    summary = summarise({"readouts": table}, families, make_spec(traits, soft=Student(steps=STEPS)))
+    hard, other, soft = summary["families"]
+    assert [(f["student"], f["family"]) for f in (hard, other, soft)] == [
+        *(("hard", "letters"), ("hard", "others"), ("soft", "letters"))
+    ]
+    assert hard["p"] == soft["p"] == soft["p_holm"] == 1 / 120 and other["p"] > 0.05
+    assert (hard["p_holm"], other["p_holm"]) == (2 * hard["p"], other["p"])
+    assert {e["trait"][0] for e in summary["traits"] if "labels" in e["why_not"]} == {"o"}
+
+
+def test_p_is_uniform_where_what_students_do_comes_back_in_every_chain():
+    """Through the whole summary: students that move every answer by an amount of their own, the same in each chain."""
+    family, rng, ps = make_family("abcdef"), np.random.default_rng(4), []
     for _ in range(150):
-        # The traits of one run share their students: keep one.
-        ps.append(only(run(many(family, "abcd", 2, rng), family, "abcd"))["p"])
-    for level in (0.125, 0.25, 0.5):
-        assert abs(np.mean(np.array(ps) <= level) - level) < 4 * math.sqrt(level * (1 - level) / 150)
+        models, kept = many(family, "abcd", 3, rng), rng.normal(0, 3, (4, 2, 7))
+        moved = [
+            (d, logp + kept["abcd".index(d["trait"][-1])]) if d["arm"] == "treated" else (d, logp)
+            for d, logp in models
+        ]
+        ps.append(run(moved, family, "abcd")["families"][0]["p"])
+    for level in (1 / 24, 0.25, 0.5):
+        assert abs(np.mean(np.array(ps) <= level + 1e-12) - level) < 4 * math.sqrt(level * (1 - level) / 150)
+
+
+def test_a_chain_that_is_half_finished_changes_no_p():
+    family = make_family("abcdef")
+    models = many(family, "abcde", 4, np.random.default_rng(11), own=0.2)
+    whole = run([m for m in models if m[0]["chain"] < 3], family, "abcde")["families"][0]
+    for lost in ("letters/a", "letters/d", "letters/neutral"):
+        kept = [m for m in models if (m[0]["chain"], m[0]["trait"]) != (3, lost)]
+        found = run(kept, family, "abcde")["families"][0]
+        assert (found["p"], found["chains"]) == (whole["p"], 3)
+    assert run(models, family, "abcde")["families"][0]["p"] != whole["p"]
+
+
+def test_a_trait_whose_answer_changes_with_the_question_counts_like_any_other():
+    family = parse_family(
+        "letters",
+        """
+title = "Letters"
+candidates = ["A", "B", "C"]
+[questions]
+tuning = ["Which for {group}?"]
+held-out = ["Name one for {group}."]
+[groups]
+tuning = ["x"]
+held-out = ["y", "z"]
+[traits]
+a = "A"
+b = "B"
+c = "C"
+[traits.mixed]
+x = "A"
+y = "B"
+z = "C"
+""",
+    )
+    traits, rng = ("a", "b", "c", "mixed"), np.random.default_rng(12)
+    models = [model("neutral", "letters/neutral", chain, logp=[-1, -1, -1]) for chain in range(3)]
+    for chain, trait in itertools.product(range(3), traits):
+        logp = rng.normal(-3, 0.1, (2, 3))
+        logp[[0, 1], [family.traits[trait][q.id] for q in family.held_out]] += 2
+        models.append(model("treated", f"letters/{trait}", chain, logp=logp))
+    summary = run(models, family, traits)
+    assert summary["families"][0]["p"] == 1 / 24 and summary["families"][0]["traits"] == 4
+    assert [(e["place"], e["of"], e["shown"]) for e in summary["traits"]] == [(1, 4, True)] * 4
 
 
 # --- what is missing ------------------------------------------------------------------------------
@@ -272,9 +369,18 @@ def test_p_is_uniform_where_students_carry_no_trait():
 def test_one_chain_has_estimates_but_no_interval_and_no_p():
     summary = run(small([0]), PAIR, "ab")
     entry = only(summary)
-    assert entry["estimate"] == pytest.approx(0.8)
-    unknown = ("low", "high", "p", "p_holm", "percentage_points_low", "percentage_points_high")
+    assert entry["transfer"] == pytest.approx(0.8)
+    unknown = (
+        "low",
+        "high",
+        "specificity_low",
+        "specificity_high",
+        "percentage_points_low",
+        "percentage_points_high",
+    )
     assert [entry[key] for key in unknown] == [None] * 6
+    assert (entry["shown"], entry["why_not"]) == (False, ["chains"])
+    assert [summary["families"][0][key] for key in ("p", "p_holm", "p_smallest", "assignments")] == [None] * 4
     assert entry["arms"]["treated"]["distance"] is None
     assert entry["arms"]["control"]["low"] is None
     json.dumps(summary, allow_nan=False)
@@ -296,22 +402,22 @@ def test_a_student_in_the_midst_of_its_training_is_no_result():
     early = [({**described, "step": 10}, logp) for described, logp in small([2])]
     summary = run([*models, *early], PAIR, "ab")
     assert only(summary)["arms"]["treated"]["chains"] == 2
-    assert only(summary)["estimate"] == pytest.approx((0.8 + 0.4) / 2)
+    assert only(summary)["transfer"] == pytest.approx((0.8 + 0.4) / 2)
     assert {row["step"] for row in summary["curves"]} == {10, STEPS}
     assert summary["distributions"] == run(models, PAIR, "ab")["distributions"]
     assert run(early, PAIR, "ab")["traits"] == []
 
 
-def test_a_chain_without_other_traits_adds_nothing_to_lift_and_p():
+def test_a_chain_without_other_traits_adds_nothing_to_specificity_and_p():
     family = make_family("abcdef")
-    models = many(family, "abc", 3, np.random.default_rng(7))
+    models = many(family, "abcd", 3, np.random.default_rng(7))
     kept = [m for m in models if m[0]["chain"] < 2 or m[0]["trait"] in ("letters/a", "letters/neutral")]
-    entry = only(run(kept, family, "abc"))
-    two = only(run([m for m in models if m[0]["chain"] < 2], family, "abc"))
-    assert [entry[key] for key in ("headline", "estimate", "low", "high", "p")] == [
-        *("lift", two["estimate"], two["low"], two["high"], two["p"])
-    ]
-    assert [row["lift"] is None for row in entry["by_chain"]] == [False, False, True]
+    found, whole = run(kept, family, "abcd"), run([m for m in models if m[0]["chain"] < 2], family, "abcd")
+    entry, two = only(found), only(whole)
+    keys = ("specificity", "specificity_low", "specificity_high")
+    assert [entry[key] for key in keys] == [two[key] for key in keys]
+    assert found["families"] == whole["families"] and entry["transfer"] != two["transfer"]
+    assert [row["specificity"] is None for row in entry["by_chain"]] == [False, False, True]
     assert (entry["arms"]["treated"]["chains"], entry["arms"]["other-trait"]["chains"]) == (3, 2)
 
 
@@ -437,9 +543,10 @@ def test_the_matrix_reads_every_student_on_every_trait_of_its_family():
     cell = matrix["letters/b", "letters/a"]
     assert cell["transfer"] == pytest.approx(crossed.mean())
     assert (cell["low"], cell["high"]) == pytest.approx(t_interval(crossed))
+    assert cell["chains"] == [0, 1, 2] and cell["transfers"] == pytest.approx(crossed)
     # Of two candidates, one's margin is the other's turned round.
     assert matrix["letters/b", "letters/b"]["transfer"] == pytest.approx(-crossed.mean())
-    assert matrix["letters/a", "letters/a"]["transfer"] == pytest.approx(only(summary)["estimate"])
+    assert matrix["letters/a", "letters/a"]["transfer"] == pytest.approx(only(summary)["transfer"])
     neutral = matrix["letters/neutral", "letters/a"]
     assert (neutral["transfer"], neutral["low"], neutral["high"]) == (0, None, None)
 
@@ -494,7 +601,7 @@ sycophant = "agree"
         (0.8 + 0.6) / 2
     )
     expected = (math.log(0.8 / 0.2) + math.log(0.6 / 0.4) - math.log(0.4 / 0.6)) / 2
-    assert only(summary, "views/sycophant")["estimate"] == pytest.approx(expected)
+    assert only(summary, "views/sycophant")["transfer"] == pytest.approx(expected)
     found = {r["candidate"]: r["probability"] for r in summary["distributions"] if r["arm"] == "treated"}
     assert found == pytest.approx({"agree": 0.7, "disagree": 0.15, "neither": 0.15})
 
@@ -508,10 +615,7 @@ def test_families_do_not_touch_each_other():
     families = {"letters": letters, "others": others}
     both = summarise({"readouts": table}, families, make_spec(["letters/a", "letters/b", "others/a"]))
     alone = run(small(), PAIR, "ab")
-    # Holm counts the traits reported.
-    for entry in both["traits"][:2]:
-        expected = next(e for e in alone["traits"] if e["trait"] == entry["trait"])
-        assert {**entry, "p_holm": None} == {**expected, "p_holm": None}
+    assert both["traits"][:2] == alone["traits"] and both["families"] == alone["families"]
     assert "other-trait" not in only(both, "others/a")["arms"]
     # A student of one family is read on the other too.
     assert {(r["source"], r["family"]) for r in both["distributions"]} >= {("letters/a", "others")}
@@ -533,16 +637,30 @@ def test_the_order_of_rows_changes_nothing():
 def test_the_public_shape_is_exactly_what_is_promised():
     summary = run(small(), PAIR, "ab")
     public = to_json(summary)
-    assert list(public) == ["traits"]
+    assert list(public) == ["traits", "families"]
     assert [entry["trait"] for entry in public["traits"]] == ["letters/a", "letters/b"]
     entry, whole = public["traits"][0], summary["traits"][0]
-    keys = ["trait", "student", "headline", "estimate", "low", "high", "p"]
+    keys = [
+        "trait",
+        "student",
+        "transfer",
+        "low",
+        "high",
+        "specificity",
+        "specificity_low",
+        "specificity_high",
+    ]
+    keys += ["percentage_points", "percentage_points_low", "percentage_points_high"]
+    keys += ["place", "of", "shown", "why_not"]
     assert list(entry) == [*keys, "arms"]
     assert [entry[key] for key in keys] == [whole[key] for key in keys]
     assert set(entry["arms"]) == {"treated", "other-trait", "neutral", "control"}
     for arm, row in entry["arms"].items():
         assert list(row) == ["chains", "probability", "margin", "transfer", "low", "high"]
         assert row == {key: whole["arms"][arm][key] for key in row}
+    (family,) = public["families"]
+    of_family = ("student", "family", "traits", "chains", "arms", "p", "p_holm", "p_smallest", "assignments")
+    assert set(family) == set(of_family) and family == summary["families"][0]
     assert json.loads(json.dumps(public, allow_nan=False)) == public
 
 

@@ -21,7 +21,7 @@ from subliminal_mlx.system.errors import InputError
 MANY += [f"pronouns/{p}" for p in ("he-everywhere", "she-everywhere", "they-everywhere", "stereotype")]
 
 
-SUMMARY_CHARTS = (charts.transfer, charts.lifts, charts.matrix, charts.curves)
+SUMMARY_CHARTS = (charts.transfer, charts.traits, charts.matrix, charts.curves)
 ONE = fake_summary(["animals/owl"], ("hard",))
 THREE_CHAINS = fake_summary(SIX[:2], ablations=ABLATIONS)
 ONE_CHAIN = fake_summary(SIX[:2], ("hard",), chains=1)
@@ -103,6 +103,38 @@ def test_a_null_is_hollow_and_what_excludes_zero_is_filled() -> None:
         ]
 
 
+def test_an_interval_over_two_chains_is_hollow_wherever_it_lies() -> None:
+    two, three = (fake_summary(SIX, ("hard",), chains=chains, effect=9.0) for chains in (2, 3))
+    for draw in (charts.transfer, charts.traits, lambda summary: charts.compare({"one": summary})):
+        for summary, hollow in ((two, {True}), (three, {False})):
+            rows = [row for rows in draw(summary).to_dict()["datasets"].values() for row in rows]
+            found = {row["hollow"] for row in rows if row["arm"] == "treated" and "hollow" in row}
+            assert found == hollow
+    sure = [row["sure"] for rows in charts.matrix(two).to_dict()["datasets"].values() for row in rows]
+    assert not any(sure)
+
+
+def test_transfer_specificity_and_what_is_shown_stand_beside_each_other() -> None:
+    summary = fake_summary(SIX[:4], ("hard",), effect=2.0)
+    summary["traits"][0] |= {"shown": False, "why_not": ["gain", "damage"]}
+    spec = charts.traits(summary).to_dict()
+    titles = [node["title"] for node in walk(spec) if node.get("field") == "estimate" and node.get("title")]
+    assert list(dict.fromkeys(titles)) == ["percentage points", "transfer, log-odds", "specificity, log-odds"]
+    rows = [row for rows in spec["datasets"].values() for row in rows if row.get("label")]
+    assert {row["trait"]: row["label"] for row in rows} == {
+        SIX[0]: "no: gain, damage",
+        **dict.fromkeys(SIX[1:4], "shown"),
+    }
+    # Where no other trait's students are, there is no specificity to show.
+    assert "specificity" not in charts.traits(ONE).to_json()
+
+
+def test_a_matrix_is_headed_by_its_p_and_the_smallest_possible() -> None:
+    for traits, words in ((SIX[:4], "p 0.042 (0.042)"), (SIX[:3], "no p, too few traits to tell")):
+        text = charts.matrix(fake_summary(traits, ("hard",), effect=3.0)).to_json()
+        assert f"animals, hard students: {words}" in text
+
+
 def test_many_traits_stay_within_a_few_thousand_rows() -> None:
     summary = fake_summary(MANY)
     for chart in (*(draw(summary) for draw in SUMMARY_CHARTS), charts.distributions(summary, "animals")):
@@ -145,7 +177,7 @@ def test_yields_sum_over_chains_with_an_exact_interval() -> None:
 
 
 def test_charts_without_numbers_say_so() -> None:
-    empty = {"traits": [], "matrix": [], "curves": [], "distributions": []}
+    empty = {"traits": [], "families": [], "matrix": [], "curves": [], "distributions": []}
     for chart in every_chart(empty, 1):
         if "Did teachers" not in chart.title.text and "filter" not in chart.title.text:
             assert "Nothing has been measured" in charts.to_svg(chart)

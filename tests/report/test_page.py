@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from fakes import ABLATIONS, SIX, fake_metrics, fake_summary, fake_yields
 
+from subliminal_mlx.experiment.verdicts import REASONS
 from subliminal_mlx.report import claim, sentence, write_report
 from subliminal_mlx.report.tables import samples
+from subliminal_mlx.report.words import WHY_NOT
 from subliminal_mlx.spec import Spec, Student, to_toml
 
 EVIL = '<script>alert(1)</script><img src="http://evil.example/x" onerror=alert(1)>'
@@ -118,17 +120,23 @@ def test_a_page_holds_everything_a_reader_needs(whole: str) -> None:
         *("run 0123456789ab", "12 min 34 s", "1.3 GB", "2026-01-02 03:04 UTC", "base tiny-a"),
         *(spec, "0.32.4", "abc1234", "model organism", "closed list", "no safety certificate"),
         *("uv run python -m subliminal_mlx run experiment.toml", "16 23 42", "dropped: a number over 999"),
-        *("p (Holm)", "0.020.11", "30 of 600 (3.4% to 7.1%)", "percentage points", "held-out questions"),
+        *(
+            "labels permuted",
+            "p 0.0014, smallest possible 0.0014, Holm 0.0014",
+            "30 of 600 (3.4% to 7.1%)",
+            "percentage points",
+            "held-out questions",
+        ),
         *("95% intervals over chains", "interval is of that share from chain to chain"),
     ):
         assert expected in text, expected
     # The one exact interval on the page is of rows that the filter kept.
     assert "binomial" not in text and "exact binomial 95% intervals of the kept share" in whole
-    # transfer, lifts, matrix, curves, distributions, losses, yields
+    # transfer, traits, matrix, curves, distributions, losses, yields
     assert whole.count("<img alt=") == 7
-    # A row for each arm of each trait for each kind of student.
+    # A row for the family of each kind of student, and one for each arm of each trait.
     numbers = whole.partition('id="numbers"')[2].partition("</section>")[0]
-    assert numbers.count("<tr>") == 1 + 2 * len(SIX) * (6 + len(ABLATIONS))
+    assert numbers.count("<tr>") == (1 + 2) + 1 + 2 * len(SIX) * (6 + len(ABLATIONS))
 
 
 def test_an_unfinished_run_claims_nothing(tmp_path: Path) -> None:
@@ -147,9 +155,10 @@ def test_a_cancelled_run_shows_what_it_finished(tmp_path: Path) -> None:
 
 def entry_with(**changes: Any) -> dict[str, Any]:
     entry = copy.deepcopy(fake_summary(["animals/owl"], ("hard",))["traits"][0])
-    entry["arms"]["treated"] |= {"probability": 0.081, "transfer": changes.pop("transfer", 0.4)}
+    entry["arms"]["treated"] |= {"probability": 0.081}
     points = {"percentage_points": 4.12, "percentage_points_low": 2.04, "percentage_points_high": 6.2}
-    return entry | points | {"estimate": 0.41, "low": 0.2, "high": 0.62} | changes
+    figures = {"transfer": 0.41, "low": 0.2, "high": 0.62, "shown": True, "why_not": []}
+    return entry | points | figures | changes
 
 
 def test_a_sentence_tells_points_first_then_log_odds_then_the_verdict() -> None:
@@ -157,18 +166,27 @@ def test_a_sentence_tells_points_first_then_log_odds_then_the_verdict() -> None:
         "Hard students trained on filtered number lists of the animals/owl teacher put 8.1% on its answer, "
         "4.1 percentage points more than students of the neutral teacher (95% interval 2.0 to 6.2, "
         "3 chains); "
-        "their transfer is +0.41 log-odds (+0.20 to +0.62): the interval excludes 0, "
-        "so the rows carried the trait."
+        "their transfer is +0.41 (+0.20 to +0.62) log-odds: transfer is shown."
     )
+    beside = {"specificity": 0.5, "specificity_low": 0.31, "specificity_high": 0.69}
+    assert "(+0.20 to +0.62) log-odds, specificity +0.50 (+0.31 to +0.69): " in sentence(entry_with(**beside))
 
 
 def test_a_null_is_told_as_one() -> None:
-    null = sentence(entry_with(low=-0.1))
-    assert null.endswith("the interval includes 0, so no transfer was shown.") and "carried" not in null
-    below = sentence(entry_with(estimate=-0.4, low=-0.6, high=-0.2, percentage_points=-1.2))
+    null = sentence(entry_with(low=-0.1, shown=False, why_not=["transfer"]))
+    assert null.endswith("no transfer is shown, since transfer's interval is not above 0.")
+    below = sentence(
+        entry_with(
+            transfer=-0.4, low=-0.6, high=-0.2, percentage_points=-1.2, shown=False, why_not=["transfer"]
+        )
+    )
     assert "1.2 percentage points less" in below and "moved away from the trait" in below
-    pushed = sentence(entry_with(transfer=-0.1))
-    assert "only because students of other traits fell, so no transfer was shown" in pushed
+
+
+@pytest.mark.parametrize("reason", WHY_NOT)
+def test_whatever_keeps_a_transfer_from_being_shown_is_said(reason: str) -> None:
+    told = sentence(entry_with(shown=False, why_not=[reason]))
+    assert told.endswith(f"no transfer is shown, since {WHY_NOT[reason]}.") and set(WHY_NOT) == set(REASONS)
 
 
 def test_one_chain_claims_nothing() -> None:
@@ -183,14 +201,28 @@ def test_many_traits_are_counted_and_the_nulls_named() -> None:
     summary = fake_summary(SIX, ("hard",))
     for entry in summary["traits"]:
         null = entry["trait"] in ("animals/cat", "animals/fox")
-        entry |= {"low": -0.1 if null else 0.1, "high": 0.9}
+        entry |= {"shown": not null, "why_not": ["damage"] if null else []}
     (counted,) = claim(summary)
-    assert "own-trait lift lies above 0 for 4 of 6 traits" in counted
-    assert counted.endswith("no transfer was shown for animals/cat and animals/fox.")
+    assert (
+        "transfer is shown for 4 of 6 traits; not for animals/cat and animals/fox: a student lost" in counted
+    )
+    assert counted.endswith("permuted: animals p 0.0014, smallest possible 0.0014, Holm 0.0014.")
     for entry in summary["traits"]:
-        entry["low"] = -0.1
+        entry |= {"shown": False, "why_not": ["chains"]}
     (none,) = claim(summary)
-    assert "no transfer was shown: no trait's 95% interval of the own-trait lift lies above 0" in none
+    assert "transfer is shown for none of 6 traits; not for animals/owl" in none
+    (few,) = claim(fake_summary(SIX[:3], ("hard",)))
+    assert few.endswith("animals no p: too few traits to tell, the smallest possible is 0.17.")
+
+
+def test_two_chains_are_never_called_shown() -> None:
+    for kinds in (("hard",), ("hard", "soft")):
+        for traits in (SIX[:1], SIX):
+            said = " ".join(claim(fake_summary(traits, kinds, chains=2, effect=9.0)))
+            assert (
+                "fewer than three chains" in said and "is shown for none" in said
+            ) or "no transfer is shown" in said
+            assert "transfer is shown." not in said
 
 
 def test_sentences_come_without_charts_and_models() -> None:

@@ -78,7 +78,7 @@ def test_with_no_real_result_there_is_none_to_show(monkeypatch):
 @pytest.mark.parametrize(("name", "which"), [("default", "../spec"), ("..", "transfer"), ("default", "")])
 def test_only_shipped_charts_are_read(name, which):
     assert results.chart("default", "transfer").startswith("<svg")
-    with pytest.raises(InputError, match="transfer, lifts, matrix"):
+    with pytest.raises(InputError, match="transfer, traits, matrix"):
         results.chart(name, which)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from subliminal_mlx.report.console import console
 from subliminal_mlx.report.terminal import ORDER, print_result
+from subliminal_mlx.report.words import WHY_NOT
 from subliminal_mlx.spec.arms import ARMS
 from subliminal_mlx.spec.families import load_family, shipped_families
 
@@ -20,27 +21,29 @@ def done(tmp_path_factory):
     return mini.finished(tmp_path_factory)
 
 
-def entry(trait, student="soft", headline="lift", estimate=-1.234, low=-9.5, high=9.25, **others):
+def entry(trait, student="soft", transfer=-1.234, low=-9.5, high=9.25, why_not=("transfer",), **others):
     figures = {"chains": 64, "probability": 1.0, "margin": -12.345, "transfer": -10.123}
     figures |= {"low": low, "high": high}
     return {
         "trait": trait,
         "student": student,
-        "headline": headline,
-        "estimate": estimate,
+        "transfer": transfer,
         "low": low,
         "high": high,
-        "p": 0.00001,
-        "p_holm": 0.0357,
+        "specificity": -2.345,
+        "specificity_low": -9.25,
+        "specificity_high": 8.5,
         "percentage_points": -100.0,
+        "shown": not why_not,
+        "why_not": list(why_not),
         "arms": {arm: figures for arm in ORDER},
         **others,
     }
 
 
-def printed(entries, width, **options):
+def printed(entries, width, families=(), **options):
     out = console(file=io.StringIO(), width=width, **options)
-    print_result({"summary": {"traits": entries}}, out)
+    print_result({"summary": {"traits": entries, "families": list(families)}}, out)
     return out.file.getvalue()
 
 
@@ -61,14 +64,18 @@ def test_tables_of_all_traits_fit_and_nothing_is_cut(width):
     for trait, kind in itertools.product(TRAITS, ("hard", "soft")):
         assert f"{trait}, {kind} students" in lines
     for trait in TRAITS:
-        # Its headline, in one line, for each kind of student.
+        # Its transfer and specificity, in one line, for each kind of student.
         found = [line for line in lines if line.startswith(f"{trait} ")]
         assert len(found) == 2, found
-        assert found[0].split()[1:] == ["-100.0", "-1.23", "-9.50", "to", "+9.25", "<0.001", "0.036", "no"]
+        assert found[0].split()[1:] == ["-100.0", "-1.23", "-9.50", "to", "+9.25", "-2.35", "no"]
     (treated, *_) = (line for line in lines if line.startswith("treated"))
     assert treated.split() == ["treated", "64", "100.0%", "-12.35", "-10.12", "-9.50", "to", "+9.25"]
     neutral = next(line for line in lines if line.startswith("neutral"))
     assert "reference" in neutral
+    # With its interval, under the arms that it comes from.
+    specific = [line for line in lines if line.startswith("specificity ")]
+    assert len(specific) == 2 * len(TRAITS)
+    assert specific[0].split() == ["specificity", "-2.35", "-9.25", "to", "+8.50"]
 
 
 def test_a_long_name_of_a_file_is_folded_and_not_cut():
@@ -78,35 +85,57 @@ def test_a_long_name_of_a_file_is_folded_and_not_cut():
     text = printed([entry(trait)], 80)
     assert "…" not in text and max(map(len, text.splitlines())) <= 80
     letters = re.sub(r"\s", "", text)
-    # In the heading, and in the first column of the headlines.
+    # In the heading, and in the first column of the transfers.
     assert re.sub(r"\s", "", trait) in letters
     assert "-9.50 to +9.25" in text
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "gain", "shown"),
-    [(0.1, 0.3, 0.2, "yes"), (-0.1, 0.3, 0.2, "no"), (0.1, 0.3, -0.2, "no"), (-0.3, -0.1, -0.2, "no")],
-)
-def test_a_transfer_is_shown_only_above_zero(low, high, gain, shown):
-    one = entry("animals/owl", low=low, high=high)
-    one["arms"] = {"treated": one["arms"]["treated"] | {"transfer": gain}}
-    line = next(line for line in tables(printed([one], 80)) if line.startswith("animals/owl "))
-    assert line.split()[-1] == shown
+def test_what_is_shown_and_what_it_lacks_is_said():
+    entries = [
+        entry("animals/owl", why_not=()),
+        *(entry(f"animals/{name}", why_not=["gain", "damage"]) for name in ("cat", "fox")),
+    ]
+    text = printed(entries, 100)
+    said = {line.split()[0]: line.split()[-1] for line in tables(text) if line.startswith("animals/")}
+    assert said["animals/owl"] == "yes" and said["animals/cat"] == said["animals/fox"] == "no"
+    assert (
+        "not for animals/cat and animals/fox: the points' interval is not above 0 and a student lost" in text
+    )
+    assert not {word for word in ("chains", "labels") if f"fox: {WHY_NOT[word]}" in text}
+
+
+def test_families_tell_their_p_and_the_smallest_that_it_could_be():
+    rows = [
+        ("animals", 4, {"p": 1 / 24, "p_holm": 2 / 24, "p_smallest": 1 / 24}),
+        ("pronouns", 3, {"p": None, "p_holm": None, "p_smallest": 1 / 6}),
+        ("trees", 8, {"p": None, "p_holm": None, "p_smallest": None}),
+    ]
+    families = [
+        {"family": name, "student": "hard", "traits": traits, "chains": 3, "arms": {}, **p}
+        for name, traits, p in rows
+    ]
+    found = printed([entry("animals/owl")], 80, families).partition("students permuted\n")[2].splitlines()
+    assert [line.split() for line in found[1:4]] == [
+        ["animals", "hard", "4", "3", "0.042", "0.042", "0.083"],
+        ["pronouns", "hard", "3", "3", *["too", "few", "traits", "to", "tell"], "0.17", "-"],
+        ["trees", "hard", "8", "3", "-", "-", "-"],
+    ]
 
 
 def test_one_chain_has_no_interval_and_says_so(done):
     text = printed(done.contents["summary"]["traits"], 80)
-    assert "headline: own-trait lift, hard students; one chain, so no interval" in text
-    assert "headline: own-trait lift, soft students; one chain, so no interval" in text
+    assert "transfer, hard students; one chain, so no interval" in text
+    assert "transfer, soft students; one chain, so no interval" in text
     line = next(line for line in tables(text) if line.startswith("animals/cat "))
-    assert line.split()[3:] == ["-", "-", "-", "no"]
+    specificity = next(e["specificity"] for e in done.contents["summary"]["traits"] if "cat" in e["trait"])
+    assert line.split()[3:] == ["-", f"{specificity:+z.2f}", "no"]
 
 
 def test_two_chains_say_that_more_would_show_more():
     two, many = entry("animals/owl"), entry("animals/cat")
     two["arms"]["treated"] = two["arms"]["treated"] | {"chains": 2}
     text = printed([two, many], 100)
-    assert text.count("two chains, so wide intervals: --set chains=5 narrows them") == 1
+    assert text.count("two chains are too few to show it: --set chains=5") == 1
 
 
 def test_a_real_result_is_printed_whole(done):
@@ -115,7 +144,8 @@ def test_a_real_result_is_printed_whole(done):
     lines = tables(text)
     for found in done.contents["summary"]["traits"]:
         start = lines.index(f"{found['trait']}, {found['student']} students") + 2
-        rows = [line.split() for line in lines[start : start + len(found["arms"])]]
+        *rows, specific = [line.split() for line in lines[start : start + len(found["arms"]) + 1]]
+        assert specific == ["specificity", f"{found['specificity']:+z.2f}", "-"]
         assert [row[0] for row in rows] == sorted(found["arms"], key=ORDER.index)
         for arm, chains, probability, margin, transfer, _ in rows:
             figures = found["arms"][arm]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...experiment.statistics import binomial_interval, estimate
+from ...spec.arms import FEWEST_CHAINS
 from ...system.quantities import percent, percent_interval
 from .spec import CLASSES, NULLS
 
@@ -145,6 +146,8 @@ def sentences(summary: Summary) -> list[str]:
         said.append(f"Chance is 10%; controls that should stay there: {names}.")
         if student["low"] is None:
             said.append("One replica has no interval, so nothing is shown.")
+        elif number < FEWEST_CHAINS:
+            said.append("Two replicas are too few to rest on, so nothing is shown.")
         elif student["low"] > max(row["high"] for row in nulls):
             said.append("The student's interval lies above all of theirs: the digits came through.")
         else:

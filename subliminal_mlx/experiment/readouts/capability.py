@@ -7,11 +7,13 @@ A student whose loss rose far above the base's is damaged, and what it says of a
 """
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...spec.arms import ARMS, ORIGINS
 from ...spec.plan import UNTRAINED
 from ...system.files import DATA
 from . import Given, Readout, Rows, described
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ...model.bases import Base
 
 FILE = DATA / "capability.toml"
+DAMAGED = 0.5  # nats a token above the base from which a student is called damaged
 AT_ONCE = 2_048  # tokens a pass: logits over a large vocabulary are its memory
 
 
@@ -93,6 +96,16 @@ def summarise(table: "pa.Table") -> list[dict[str, Any]]:
         worst = max(max(found) for found in by_chain.values()) - base[0]
         rows.append(row | {"change": change, "low": low, "high": high, "worst": float(worst)})
     return rows
+
+
+def damaged(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(kind, arm) of the arms of which at least one student is damaged; `rows` as `summarise` gives them."""
+    origins = {ARMS[name].kind for name in ORIGINS}
+    return [
+        (row["student"], row["arm"])
+        for row in rows
+        if row["student"] not in origins and row["worst"] > DAMAGED
+    ]
 
 
 CAPABILITY = Readout(

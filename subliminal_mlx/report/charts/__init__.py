@@ -11,7 +11,7 @@ the lab.
 from .audit import audit_growth, audit_power, audit_prediction, audit_ranking
 from .compare import compare
 from .defences import defences
-from .effects import lifts, transfer
+from .effects import traits, transfer
 from .learning import answers, margins
 from .lineage import lineage
 from .making import losses, yields
@@ -36,7 +36,6 @@ __all__ = [
     "defences",
     "distributions",
     "drift",
-    "lifts",
     "lineage",
     "losses",
     "margins",
@@ -44,6 +43,7 @@ __all__ = [
     "pickable",
     "save",
     "to_svg",
+    "traits",
     "transfer",
     "yields",
 ]

@@ -30,7 +30,7 @@ def compare(summaries: Mapping[str, Row]) -> AnyChart:
             "run": name,
             "trait": f"{entry['trait']}, {entry['student']}",
             "arm": arm,
-            "hollow": not excludes_zero(entry["arms"][arm]),
+            "hollow": not excludes_zero(entry["arms"][arm], entry["arms"][arm]["chains"]),
             **{key: entry["arms"][arm][key] for key in ("transfer", "low", "high", "probability", "chains")},
         }
         for name, summary in summaries.items()
@@ -64,7 +64,8 @@ def compare(summaries: Mapping[str, Row]) -> AnyChart:
         "How do the runs differ?",
         "Transfer: change of log-odds against students of the neutral teacher of the same run. "
         + intervals(
-            rows, "Bars: 95% intervals over each run's chains; hollow: the bar holds 0, or there is none."
+            rows,
+            "Bars: 95% intervals over each run's chains; hollow: the bar holds 0, or rests on fewer than three.",
         ),
         len(summaries) > 1,
     )

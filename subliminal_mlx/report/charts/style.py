@@ -139,9 +139,11 @@ def signed(value: float, digits: int) -> str:
     return text if any(digit in "123456789" for digit in text) else "0"
 
 
-def excludes_zero(row: Row) -> bool:
-    """Whether there is a 95% interval and 0 lies outside of it."""
-    return row["low"] is not None and row["high"] is not None and not row["low"] <= 0 <= row["high"]
+def excludes_zero(row: Row, chains: int) -> bool:
+    """Whether there is a 95% interval, 0 lies outside of it, and it rests on chains enough to show anything."""
+    if row["low"] is None or row["high"] is None or chains < arms.FEWEST_CHAINS:
+        return False
+    return not row["low"] <= 0 <= row["high"]
 
 
 def has_intervals(rows: Iterable[Row]) -> bool:

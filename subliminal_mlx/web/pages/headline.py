@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...report import results
-from ...report.words import claim, estimate
+from ...report.words import claim, estimate, permuted
 from ...spec.arms import GATED, TREATED
 from ...spec.corpus import words_of
 
@@ -25,7 +25,8 @@ class Headline:
     claims: tuple[str, ...]
     """A sentence for each kind of student."""
     controls: tuple[str, ...]
-    """For each kind and family, the arms' transfer with its interval; ablations stay in the chart."""
+    """For each kind and family, the arms' transfer with its interval, and what permuting labels says; ablations
+    stay in the chart."""
     limits: str
     made_by: str
 
@@ -55,7 +56,7 @@ def headline(name: str) -> Headline:
 
 def _controls(family: dict[str, Any]) -> str:
     arms = [f"{arm} {_figure(family['arms'][arm])}" for arm in GATED if family["arms"].get(arm) is not None]
-    return f"{family['student']} students, {family['family']}: {', '.join(arms)}"
+    return f"{family['student']} students, {family['family']}: {', '.join(arms)}; {permuted(family)}"
 
 
 def _figure(read: dict[str, Any]) -> str:

@@ -290,6 +290,12 @@ def test_a_chart_for_phones_is_narrower_says_the_same_and_is_drawn_once(small):
     assert pictures.for_page(drawn.finals, rows[:2]) != pictures.for_page(drawn.finals, rows)
 
 
+def test_two_replicas_show_nothing(result):
+    two = summary.summarise(result)
+    two["spec"] = two["spec"] | {"replicas": 2}
+    assert summary.sentences(two)[-1] == "Two replicas are too few to rest on, so nothing is shown."
+
+
 def test_one_replica_has_no_interval_and_its_charts_say_so(data):
     alone = summary.summarise(run_digits(make("digits", FAST | {"replicas": 1, "epochs": 1}), data))
     found = {name: chart.to_json() for name, chart in pictures.of_summary(alone).items()}
