@@ -1,4 +1,6 @@
-"""Labs as earlier versions made them: what tests open with today's code."""
+"""Labs and summaries as earlier versions made them: what tests open with today's code."""
+
+import copy
 
 # What the first version of the lab was.
 FIRST = """
@@ -24,3 +26,29 @@ INSERT INTO meta VALUES ('schema', 1);
 INSERT INTO runs (id, created, status, environment_json)
     VALUES ('ba9876543210', '2026-01-01', 'done', '[{"mlx": "0.32"}]');
 """
+
+
+def summary_of_before(summary):
+    """A summary as the version before stored it: headed by transfer or lift, p a trait, no transfer by chain."""
+    before = copy.deepcopy(summary)
+    for entry in before["traits"]:
+        own = {"transfer": entry.pop("transfer"), "low": entry.pop("low"), "high": entry.pop("high")}
+        lift = [entry.pop(key) for key in ("specificity", "specificity_low", "specificity_high")]
+        wide = entry["student"] == "hard" and lift[0] is not None
+        entry["headline"] = "lift" if wide else "transfer"
+        entry["estimate"], entry["low"], entry["high"] = lift if wide else own.values()
+        entry |= {"p": 0.0001, "p_holm": 0.001}
+        for key in ("place", "of", "shown", "why_not"):
+            del entry[key]
+        entry["by_chain"] = [_renamed(row) for row in entry["by_chain"]]
+    for family in before["families"]:
+        family["arms"] = _renamed(family["arms"])
+        for key in ("p", "p_holm", "p_smallest", "assignments"):
+            del family[key]
+    for row in before["matrix"]:
+        del row["chains"], row["transfers"]
+    return before
+
+
+def _renamed(values):
+    return {"lift" if key == "specificity" else key: value for key, value in values.items()}

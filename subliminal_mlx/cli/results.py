@@ -128,11 +128,12 @@ def report(
     """Write one offline page: the claim, charts, table, sample rows and the whole spec."""
     from ..lab import Lab
     from ..lab.database import one_line_errors
+    from ..pipeline.outcome import renewed_run
     from ..report import write_report
 
     store = Lab(lab)
     name = store.resolve(run)
-    found = store.run(name)
+    found = renewed_run(store, name)
     assert found is not None
     if found["status"] != "done":
         raise InputError(f"run {name} is not done: `resume {name}` first")

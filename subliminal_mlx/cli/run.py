@@ -87,11 +87,12 @@ def resume(
 def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:
     """Show a run's result, or how far it is and what its finished chains say."""
     from ..lab import Lab
+    from ..pipeline.outcome import renewed_run
     from ..report.terminal import print_result
 
     store = Lab(lab)
     name = store.resolve(run)
-    found = store.run(name)
+    found = renewed_run(store, name)
     assert found is not None
     if found["status"] != "done":
         progress = store.read_progress(name) or {}

@@ -1,5 +1,6 @@
 """A run's summary from its committed readouts: of all chains, or of those that are finished so far.
 
+    renewed_run(lab, run_id)                         # its row of the lab, an earlier version's summary renewed
     summarised(lab, run_id, spec)                    # a finished run's
     so_far(lab, run_id)                              # (2, 3, summary) of one that computes or waits
 
@@ -8,9 +9,7 @@ A replicate is a whole chain, so the chains that are done are a smaller experime
 
 from typing import Any
 
-import pyarrow.compute as pc
-
-from ..experiment import transfer
+from ..experiment.earlier import renewed
 from ..experiment.readouts import readouts
 from ..lab import Lab
 from ..lab.identity import stack_size
@@ -20,8 +19,19 @@ from ..spec.plan import plan
 from ..system.errors import InputError
 
 
+def renewed_run(lab: Lab, run_id: str) -> dict[str, Any] | None:
+    """A run as `Lab.run` gives it, with its summary in today's shape whichever version stored it."""
+    run = lab.run(run_id)
+    return run and run | {"summary": run["summary"] and renewed(run["summary"])}
+
+
 def summarised(lab: Lab, run_id: str, spec: Spec, chains: int | None = None) -> dict[str, Any]:
     """The summary of a run's first `chains` chains; of all of them where None."""
+    # Who reads what is stored need not wait for these, nor for scipy.
+    import pyarrow.compute as pc
+
+    from ..experiment import transfer
+
     if chains is not None:
         spec = spec.model_copy(update={"chains": chains})
     only = lambda table: table if chains is None else table.filter(pc.less(table["chain"], chains))

@@ -1,7 +1,7 @@
 """A run from spec to summary: units handed to workers, committed as they come, resumable at any moment.
 
     outcome = run(spec, lab, processes=2, on_progress=bar.update)
-    outcome.summary["traits"][0]["estimate"]
+    outcome.summary["traits"][0]["transfer"]
 
 The parent alone opens the lab. Work that another process does on the same spec is followed instead of
 repeated; a run that is done is answered from the lab.
@@ -25,6 +25,7 @@ from ..spec.plan import Unit, plan
 from ..system import files
 from ..system.errors import BusyError, InputError, SubliminalError
 from ..system.machine import default_processes, environment, peak_memory
+from .outcome import renewed_run, summarised
 from .workers import Message, Workers
 
 OnProgress = Callable[[dict[str, Any]], None]
@@ -98,7 +99,7 @@ def _begun(
 
 def _finished(lab: Lab, name: str) -> dict[str, Any] | None:
     """The run's row in the lab, if the run is done."""
-    found = lab.run(name) if lab.exists else None
+    found = renewed_run(lab, name) if lab.exists else None
     return found if found and found["status"] == "done" else None
 
 
@@ -250,8 +251,6 @@ class _Run:
         self.done.add(unit.name)
 
     def _summarise(self) -> None:
-        from .outcome import summarised
-
         summary = summarised(self.lab, self.name, self.spec)
         self.peak_memory = max(self.peak_memory, peak_memory())
         self.lab.finish_run(self.name, "done", self._seconds(), self.peak_memory, summary)

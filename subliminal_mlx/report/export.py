@@ -17,6 +17,7 @@ from ..experiment.channels import prompt_texts
 from ..lab import Lab, provenance
 from ..lab.database import one_line_errors
 from ..lab.lineage import Tracer
+from ..pipeline.outcome import renewed_run
 from ..spec import parse_spec
 from ..spec.plan import plain
 from ..system.errors import InputError
@@ -33,7 +34,7 @@ def export(lab: Lab, run_id: str, folder: Path) -> list[Path]:
         InputError: the folder exists or cannot be made, or the run is not done.
         MachineError: the disk is full, or an adapter was changed.
     """
-    run = lab.run(run_id)
+    run = renewed_run(lab, run_id)
     if run is None or run["status"] != "done":
         raise InputError(f"run {run_id} is not done: `resume {run_id}` first")
     if folder.exists():

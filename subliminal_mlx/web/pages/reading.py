@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ...lab import Lab
 from ...lab.glances import KEPT
+from ...pipeline.outcome import renewed_run
 from ...report import charts
 from ...report.public import public_run, without_folders
 from ...report.tables import numbers, table, text
@@ -91,7 +92,7 @@ def opened(lab: Lab, run_id: str) -> Opened:
 def _opened(path: Path, run_id: str) -> Opened:
     """A done run never changes: what one visitor has opened, the next has at once."""
     lab = Lab(path)
-    run = lab.run(run_id)
+    run = renewed_run(lab, run_id)
     assert run is not None
     yields = lab.yields(run_id)
     names = yields["source"].to_pylist()
