@@ -31,7 +31,7 @@ def test_shipped_results_belong_to_their_spec(name):
         assert entry["arms"]["treated"]["chains"] == shipped.get("chains_done", spec.chains)
         assert set(spec.arms) - {"other-trait"} <= set(entry["arms"])
         if shipped.get("chains_done", spec.chains) > 1:
-            assert entry["low"] <= entry["estimate"] <= entry["high"]
+            assert entry["low"] <= entry["transfer"] <= entry["high"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
