@@ -34,7 +34,9 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def measure(
-    model: Annotated[str, typer.Argument(help="An adapter folder, ours or mlx-lm's, or any base's name.")],
+    model: Annotated[
+        str, typer.Argument(help="An adapter folder, ours, mlx-lm's or PEFT's, or any base's name.")
+    ],
     against: Annotated[
         str | None, typer.Option(help="The base it came from; an adapter's own folder may name it.")
     ] = None,
@@ -111,7 +113,7 @@ def _drift(
     model: str, settings: tuple, watch: bool, idle: float, output: Path | None, out: "Console | None"
 ) -> list[Row]:
     from ..measure import measure as read
-    from ..measure import open_model, read_reference
+    from ..measure import open_checkpoints, read_reference
     from ..measure.drift import checkpoints, follow
     from ..report import charts
 
@@ -122,15 +124,13 @@ def _drift(
     for batch in batches:
         if not batch:
             raise InputError(f"{folder} holds no whole checkpoint named like 0000100_adapters.safetensors")
-        subject = open_model(model, against, tuple(name for _, name in batch))
-        if subject.stack is None:
-            raise InputError(
-                f"{folder}: checkpoints of LoRA adapters can be followed, others measured one by one"
-            )
-        against = subject.reference
-        what = what or _what(subject, settings)
-        before = before or read_reference(against, what[0])
-        for (step, _), found in zip(batch, read(subject, *what, settings[2], before=before), strict=True):
+        together = []
+        for subject in open_checkpoints(model, against, tuple(name for _, name in batch)):
+            against = subject.reference
+            what = what or _what(subject, settings)
+            before = before or read_reference(against, what[0])
+            together += read(subject, *what, settings[2], before=before)
+        for (step, _), found in zip(batch, together, strict=True):
             steps[step] = {"step": step} | found
             say(_line(steps[step]))
         if output:

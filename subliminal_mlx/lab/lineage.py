@@ -180,7 +180,7 @@ def _of_path(path: Path, what: str) -> Record:
         if above.name == "adapters" and (above.parent / "lab.duckdb").is_file():
             run_id, _, slot = resolved.relative_to(above).as_posix().partition("/")
             return of_run(Lab(above.parent), run_id, slot)
-    if (path / "adapter_config.json").is_file():
+    if (path / model_folder.ADAPTER_CONFIG).is_file():
         return _of_adapter(path, what)
     if path.is_dir() and model_folder.is_model(path):
         found = locate(what)
@@ -190,8 +190,11 @@ def _of_path(path: Path, what: str) -> Record:
 
 def _of_adapter(path: Path, what: str) -> Record:
     """Another program's adapter: it may name its base, and nothing else is known."""
-    weights = path / "adapters.safetensors"
-    facts = {"sha256": sha256(weights)[:SHOWN] if weights.is_file() else "unknown", "rows": "unknown"}
+    try:
+        digest = sha256(model_folder.adapter_weights(path))[:SHOWN]
+    except InputError:
+        digest = "unknown"
+    facts = {"sha256": digest, "rows": "unknown"}
     name = model_folder.named_base(path) or UNNAMED
     try:
         parents = (_base(name, locate(name).sha256 if os.path.isdir(name) else None),)

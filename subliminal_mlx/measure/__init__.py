@@ -19,10 +19,10 @@ from ..experiment.statistics import binomial_interval, estimate
 from ..model.bases import Base
 from ..spec.families import Family, load_family, shipped_families
 from ..system.errors import InputError
-from .models import Subject, open_model
+from .models import Subject, open_checkpoints, open_model
 from .null import Nulls
 
-__all__ = ["Subject", "families_of", "measure", "open_model", "read_reference"]
+__all__ = ["Subject", "families_of", "measure", "open_checkpoints", "open_model", "read_reference"]
 
 # By family: log-probabilities `[Q, C]` of the candidates of the held-out questions.
 Readings = dict[str, np.ndarray]

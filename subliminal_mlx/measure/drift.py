@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..model.model_folder import NUMBERED, tensors_end
+from ..model.model_folder import ADAPTER_CONFIG, NUMBERED, tensors_end
 from ..system.errors import InputError
-from .models import CONFIG
 
 POLL_SECONDS = 1.0
 
@@ -56,7 +55,7 @@ def follow(
     waiting_since, told = time.monotonic(), ""
     while True:
         fresh = []
-        if (folder / CONFIG).exists():
+        if (folder / ADAPTER_CONFIG).exists():
             for step, name in checkpoints(folder):
                 stamp = _stamp(folder / name)
                 if stamp and seen.get(name) != stamp:
@@ -88,6 +87,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 def _why(folder: Path, any_seen: bool) -> str:
     if not folder.is_dir():
         return f"waiting for {folder}"
-    if not (folder / CONFIG).exists():
-        return f"waiting for {folder / CONFIG}"
+    if not (folder / ADAPTER_CONFIG).exists():
+        return f"waiting for {folder / ADAPTER_CONFIG}"
     return "waiting for the next checkpoint" if any_seen else "waiting for the first checkpoint"

@@ -1,25 +1,29 @@
-"""What may be measured: a base, a fine-tuned model folder, an adapter folder of ours or of mlx-lm's.
+"""What may be measured: a base, a fine-tuned model folder, an adapter folder of ours, of mlx-lm's or of PEFT's.
 
     subject = open_model("out/adapters/hard-treated", against="tiny-a")
     subject.reference, subject.stack          # what its change is read against, and its adapter
+    for subject in open_checkpoints("adapters", "tiny-a", names): ...
 
 An adapter's base is the one asked for, else the one that its folder names: by its provenance file, by the
-lab it lies in, or by mlx-lm's own record. Knows nothing about families.
+lab it lies in, or by the trainer's own record. Knows nothing about families.
 """
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..experiment.comparisons import on_foreign
 from ..lab import Lab, provenance
 from ..model import adapters
+from ..model.adapter_files import read_adapter
 from ..model.adapters import Stack
 from ..model.bases import Base, load, locate
-from ..model.model_folder import named_base, read_json
+from ..model.model_folder import ADAPTER_CONFIG, is_model, named_base
 from ..model.sources import is_here
+from ..model.tuned import tuned
+from ..model.weights import squared_norm
 from ..spec import parse_spec
 from ..system import runtime
 from ..system.errors import InputError, SubliminalError
@@ -27,9 +31,6 @@ from ..system.errors import InputError, SubliminalError
 runtime.prepare()
 
 import mlx.core as mx  # noqa: E402
-from mlx.utils import tree_flatten  # noqa: E402
-
-CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,30 +52,74 @@ class Subject:
     sizes: tuple[float, ...] | None
 
 
-def open_model(model: str, against: str | Base | None = None, files: tuple[str, ...] = ()) -> Subject:
+def open_model(model: str, against: str | Base | None = None) -> Subject:
     """Load a model and its base.
 
     Args:
         model: an adapter folder, or whatever `bases.load` takes.
         against: the base, or its name; for an adapter it may be left out where its folder names one.
-        files: checkpoints in an adapter folder to load as one stack; by default its final weights.
 
     Raises:
-        InputError: no such model, no base named, a base that is not the one the folder names, or
-            weights that do not fit the base or are not finite.
+        InputError: no such model, no base named, a base that is not the one the folder names, a part of an
+            adapter that is not read, or weights that do not fit the base or are not finite.
     """
     folder = Path(os.path.expanduser(model))
-    if os.path.exists(folder / CONFIG):
-        return _open_adapter(model, folder, against, files)
+    if os.path.exists(folder / ADAPTER_CONFIG):
+        if is_model(folder):
+            raise InputError(
+                f"model {model!r}: a model and an adapter in one folder, of which one program reads this and "
+                "another that: keep each in a folder of its own"
+            )
+        return next(open_checkpoints(model, against))
     if os.path.isdir(folder) and any(folder.glob("*adapters.safetensors")):
         raise InputError(
-            f"model {model!r}: adapters without {CONFIG}, which says what they are: put it there"
+            f"model {model!r}: adapters without {ADAPTER_CONFIG}, which says what they are: put it there"
         )
     base = load(model)
     if against is None:
         return Subject(model, base, None, None, None)
     reference = _loaded(against)
     return Subject(model, base, None, reference, (_distance(model, base, reference),))
+
+
+def open_checkpoints(
+    model: str, against: str | Base | None = None, files: tuple[str, ...] = ()
+) -> Iterator[Subject]:
+    """Load checkpoints of an adapter folder: together where a stack computes them, else one after the other.
+
+    Args:
+        files: names in the folder; by default its final weights.
+
+    Raises:
+        InputError: as `open_model`.
+    """
+    folder = Path(os.path.expanduser(model))
+    claim = claimed_base(folder)
+    named = against or (claim[0] if claim else None)
+    if named is None:
+        raise InputError(f"model {model!r}: an adapter that names no base: say which with --against")
+    if claim:
+        _check_claim(model, named.name if isinstance(named, Base) else named, *claim)
+    base = _loaded(named)
+    try:
+        found = [read_adapter(folder, file) for file in files or (None,)]
+        if all(adapters.takes(base, adapter) for adapter in found):
+            stack = adapters.concatenate([adapters.stack_of(adapter) for adapter in found])
+            with adapters.applied(base, stack):  # refuses what does not fit
+                pass
+            yield _finite(Subject(model, base, stack, base, delta_norms(stack)))
+            return
+        for adapter in found:
+            copy, size = tuned(base, adapter)
+            yield _finite(Subject(model, copy, None, base, (size,)))
+    except InputError as error:
+        raise InputError(f"model {model!r}: {error}") from None
+
+
+def _finite(subject: Subject) -> Subject:
+    if not all(map(math.isfinite, subject.sizes or ())):
+        raise InputError("its adapter's weights are not finite: the training diverged")
+    return subject
 
 
 def claimed_base(folder: Path) -> tuple[str, str | None] | None:
@@ -89,38 +134,12 @@ def claimed_base(folder: Path) -> tuple[str, str | None] | None:
 
 def delta_norms(stack: Stack) -> tuple[float, ...]:
     """Frobenius norm of every slot's change of the weights, `scale * a @ b` over all paths together."""
-    squares = 0.0
-    for ab in stack.arrays.values():
-        a, b = ab["a"].astype(mx.float32), ab["b"].astype(mx.float32)
-        # |AB|^2 = trace(A'A BB'): never the whole product.
-        squares = squares + (mx.swapaxes(a, 1, 2) @ a * (b @ mx.swapaxes(b, 1, 2))).sum(axis=(1, 2))
-    return tuple(float(x) for x in stack.shape.scale * mx.sqrt(mx.maximum(squares, 0.0)))
+    squares = sum(squared_norm(ab["a"], ab["b"]) for ab in stack.arrays.values())
+    return tuple(float(x) for x in abs(stack.shape.scale) * mx.sqrt(squares))
 
 
 def _loaded(base: str | Base) -> Base:
     return base if isinstance(base, Base) else load(base)
-
-
-def _open_adapter(model: str, folder: Path, against: str | Base | None, files: tuple[str, ...]) -> Subject:
-    claim = claimed_base(folder)
-    named = against or (claim[0] if claim else None)
-    if named is None:
-        raise InputError(f"model {model!r}: an adapter that names no base: say which with --against")
-    if claim:
-        _check_claim(model, named.name if isinstance(named, Base) else named, *claim)
-    base = _loaded(named)
-    kind = read_json(folder / CONFIG).get("fine_tune_type", "lora")
-    if kind != "lora":
-        return _through_mlx_lm(model, folder, base, kind)
-    stack = adapters.concatenate(
-        [adapters.load_adapter(folder, file) for file in files or ("adapters.safetensors",)]
-    )
-    with adapters.applied(base, stack):  # refuses what does not fit
-        pass
-    sizes = delta_norms(stack)
-    if not all(map(math.isfinite, sizes)):
-        raise InputError(f"model {model!r}: its adapter's weights are not finite: the training diverged")
-    return Subject(model, base, stack, base, sizes)
 
 
 def _check_claim(model: str, name: str, claimed: str, digest: str | None) -> None:
@@ -148,30 +167,6 @@ def _base_in_lab(folder: Path) -> str | None:
             spec = parse_spec(run["spec_toml"], where=f"run {run_id}")
             return spec.foreign if any(map(on_foreign, slot.split("/"))) else spec.base
     return None
-
-
-def _through_mlx_lm(model: str, folder: Path, base: Base, kind: Any) -> Subject:
-    """DoRA and full fine-tunings: mlx-lm puts them into a second copy of the model."""
-    from dataclasses import replace
-
-    from mlx_lm.tuner.utils import load_adapters
-    from mlx_lm.utils import load_model
-
-    try:
-        tuned = load_model(base.path, lazy=False)[0]
-        tuned = load_adapters(tuned, str(folder))
-        tuned.set_dtype(mx.float32) if base.model.layers and _fp32(base) else None
-        mx.eval(tuned.parameters())
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"model {model!r}: its {kind} adapter does not fit {base.name}: {reason}") from None
-    subject = replace(base, model=tuned, _sub_heads={})
-    size = _distance(model, subject, base) if kind == "full" else float("nan")
-    return Subject(model, subject, None, base, (size,) if math.isfinite(size) else None)
-
-
-def _fp32(base: Base) -> bool:
-    return all(x.dtype == mx.float32 for _, x in tree_flatten(base.model.parameters()))
 
 
 def _distance(model: str, base: Base, reference: Base) -> float:

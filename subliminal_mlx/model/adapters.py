@@ -12,15 +12,17 @@ training, traits or files other than adapters.
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..system import files, runtime
+from ..system import runtime
 from ..system.errors import InputError
+from .adapter_files import read_adapter
 from .bases import Base
+from .lora import Adapter
+from .weights import dequantized
 
 runtime.prepare()
 
@@ -149,8 +151,13 @@ def arrays_of(block: nn.Module) -> list[_Arrays]:
 
 
 def own_weights(base: Base) -> dict[str, mx.array]:
-    """The base's own parameters by the paths that they were loaded under, wrapped or not."""
+    """The base's own parameters by the paths that they were loaded under, wrapped or not, quantised ones unpacked."""
     found = dict(tree_flatten(base.model.parameters()))
+    for path, module in base.model.named_modules():
+        if "scales" in module:
+            for part in ("scales", "biases", "global_scale"):
+                found.pop(f"{path}.{part}", None)
+            found[f"{path}.weight"] = dequantized(module)
     for path in _wrapped(base):
         inside = f"{path}.linear."
         for name in [name for name in found if name.startswith(inside)]:
@@ -183,37 +190,34 @@ def save_adapter(folder: Path, stack: Stack, slot: int) -> None:
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load_adapter(folder: Path, file: str = "adapters.safetensors") -> Stack:
-    """A stack of one slot from an adapter folder of ours or of mlx-lm's; `file` may be a checkpoint in it.
+def load_adapter(folder: Path, file: str | None = None) -> Stack:
+    """A stack of one slot from an adapter folder; `file` may be a checkpoint in it.
 
     Raises:
-        InputError: no adapter there, not LoRA, or weights whose shapes do not go together.
+        InputError: as `read_adapter`; or an adapter of another kind than LoRA.
     """
-    try:
-        config = files.read_object(folder / "adapter_config.json")
-        weights = mx.load(str(folder / file))
-        if config.get("fine_tune_type", "lora") != "lora":
-            raise ValueError(f"its fine_tune_type is {config['fine_tune_type']}")
-        rank, scale = config["lora_parameters"]["rank"], config["lora_parameters"]["scale"]
-        if not all(isinstance(x, int | float) and math.isfinite(x) for x in (rank, scale)):
-            raise ValueError(f"its rank is {rank!r:.40}, its scale {scale!r:.40}")
-        layers = config.get("subliminal_mlx", {}).get("layers", config.get("num_layers", 0))
-        pairs = {name.rpartition(".lora_")[0] for name in weights}
-        if not pairs or set(weights) != {f"{path}.lora_{kind}" for path in pairs for kind in "ab"}:
-            raise ValueError("its weights are not pairs of lora_a and lora_b")
-        for path in pairs:
-            a, b = weights[f"{path}.lora_a"].shape, weights[f"{path}.lora_b"].shape
-            if len(a) != 2 or len(b) != 2 or a[1] != b[0]:
-                raise ValueError(
-                    f"{path} has lora_a {list(a)} and lora_b {list(b)}, which do not go together"
-                )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise InputError(f"{folder.name} is no LoRA adapter folder: {error}") from None
-    arrays: dict[str, dict[str, mx.array]] = {}
-    for name, array in weights.items():
-        path, _, kind = name.rpartition(".lora_")
-        arrays.setdefault(path, {})[kind] = array[None]
-    return Stack(Shape(rank, scale, layers), dict(sorted(arrays.items())))
+    adapter = read_adapter(folder, file)
+    if adapter.weights or any(f.magnitude is not None or f.a.ndim > 2 for f in adapter.factors.values()):
+        raise InputError(f"{folder.name} is no plain LoRA adapter: it holds DoRA, experts or whole weights")
+    return stack_of(adapter)
+
+
+def stack_of(adapter: Adapter) -> Stack:
+    """A stack of one slot from plain LoRA factors."""
+    scale = adapter.scale or 1.0
+    arrays = {}
+    for path, found in sorted(adapter.factors.items()):
+        # A layer's own scale goes into its factor: a stack has one.
+        b = found.b if found.scale == scale else found.b * (found.scale / scale)
+        arrays[path] = {"a": found.a[None], "b": b[None]}
+    return Stack(Shape(adapter.rank, scale, adapter.layers), arrays)
+
+
+def takes(base: Base, adapter: Adapter) -> bool:
+    """Whether an adapter is LoRA on Linears of the base's blocks alone, which a stack computes."""
+    linears = _wrap(base)
+    plain = all(path in linears and f.magnitude is None for path, f in adapter.factors.items())
+    return plain and not adapter.weights
 
 
 def _wrap(base: Base) -> dict[str, _Adapted]:

@@ -57,6 +57,11 @@ class Base:
         """The transformer blocks, first to last."""
         return self.model.layers
 
+    @property
+    def tied(self) -> bool:
+        """Whether the head is the embedding."""
+        return "lm_head" not in _text_model(self.model)
+
     def prompt(
         self, text: str, system: str | None = None, history: Sequence[tuple[str, str]] = ()
     ) -> tuple[str, tuple[int, ...]]:
@@ -178,14 +183,11 @@ def _gather(layer: "nn.Module", rows: "mx.array") -> "tuple[mx.array, mx.array |
     import mlx.core as mx
     import mlx.nn as nn
 
+    from .weights import dequantized
+
     if type(layer) not in (nn.Linear, nn.Embedding, nn.QuantizedLinear, nn.QuantizedEmbedding):
         return None
-    weight = layer.weight[rows]
-    if "scales" in layer:
-        offsets = layer.get("biases")
-        offsets = offsets[rows] if offsets is not None else None
-        form = {"group_size": layer.group_size, "bits": layer.bits, "mode": layer.mode}
-        weight = mx.dequantize(weight, layer.scales[rows], offsets, **form)
+    weight = dequantized(layer, rows)
     bias = layer.bias[rows] if "bias" in layer else None
     mx.eval(weight, bias)
     return weight, bias

@@ -24,6 +24,9 @@ from ..system.files import cache_folder
 # What decides a model's outputs: a model card may change without making another base.
 MODEL_FILES = ("*.json", "model*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
+ADAPTER_CONFIG = "adapter_config.json"
+# An adapter's weights as mlx-lm and as PEFT name them.
+ADAPTER_FILES = ("adapters.safetensors", "adapter_model.safetensors")
 # A checkpoint of a training, as mlx-lm names it.
 NUMBERED = re.compile(r"(\d{1,12})_adapters\.safetensors")
 LONGEST_NAME = 500  # characters of a base's name
@@ -54,13 +57,14 @@ def config(folder: Path) -> dict[str, Any]:
 
 
 def named_base(folder: Path) -> str | None:
-    """The base that an adapter's folder says it was made for, as mlx-lm writes it; None where it names none.
+    """The base that an adapter's folder says it was made for, as mlx-lm or PEFT writes it; None where it names none.
 
     Raises:
         InputError: what it names is longer than a name or a path can be, or no text.
     """
-    path = folder / "adapter_config.json"
-    name = read_json(path).get("model")
+    path = folder / ADAPTER_CONFIG
+    found = read_json(path)
+    name = found.get("model") or found.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         return None
     try:
@@ -73,6 +77,26 @@ def named_base(folder: Path) -> str | None:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: model {name!r:.60}: no base has such a name: {reason}") from None
     return name
+
+
+def adapter_weights(folder: Path) -> Path:
+    """The file of an adapter folder's weights.
+
+    Raises:
+        InputError: there is none, none that is read, or two, of which one program reads this and another that.
+    """
+    there = [folder / name for name in ADAPTER_FILES if (folder / name).is_file()]
+    if len(there) > 1:
+        raise InputError(
+            f"{folder.name} holds {' and '.join(ADAPTER_FILES)}: keep one, in a folder of its own"
+        )
+    if there:
+        return there[0]
+    if (folder / "adapter_model.bin").is_file():
+        raise InputError(
+            f"{folder.name} holds adapter_model.bin, which may run code: save it with safe_serialization=True"
+        )
+    raise InputError(f"{folder.name} is no adapter folder: it has no {' or '.join(ADAPTER_FILES)}")
 
 
 def has_chat_template(folder: Path) -> bool:

@@ -244,7 +244,7 @@ def test_mistakes_are_one_line(pipeline, one_line, old, new, says):
         ("adapter_config.json", {"model": "a" * 501}, "no base has such a name: over 500 characters"),
         ("adapter_config.json", {"model": "\ud800"}, r"model '\ud800': no base has such a name"),
         ("adapter_config.json", {"model": "~nobody-of-that-name/x", "lora_parameters": {}}, "'rank'"),
-        ("adapter_config.json", "[" * 200_000, "is no LoRA adapter folder: nested too deeply"),
+        ("adapter_config.json", "[" * 200_000, "is no adapter folder: nested too deeply"),
         ("provenance.json", "[" * 200_000, "no provenance file: nested too deeply"),
         ("provenance.json", " " * (2 << 20), "no provenance file: over 1 MB"),
     ],

@@ -102,7 +102,7 @@ def test_a_whole_model_is_read_against_its_base(tmp_path, tiny, folder, bytewise
         ({"shape": (64, 3)}, "do not go together"),
         ({"narrow": True}, "made for another base than tiny-a"),
         ({"nan": True}, "not finite"),
-        ({"garbage": True}, "no LoRA adapter folder"),
+        ({"garbage": True}, "no adapter folder"),
         ({"config": False}, "adapters without adapter_config.json"),
     ],
 )

@@ -47,12 +47,12 @@ class Drift(Request):
                 f"{self.folder} holds no whole checkpoint named like 0000100_adapters.safetensors"
             )
         work.on_event(Event("checkpoints", 0, len(there)))
-        subject = reading.open_model(str(folder), self.against or None, tuple(name for _, name in there))
-        if subject.stack is None:
-            raise InputError(
-                f"{self.folder}: checkpoints of LoRA adapters can be followed, others measured one by one"
-            )
-        found = reading.measure(subject, *compared(subject, self.families, work.lab))
+        found, what = [], None
+        for subject in reading.open_checkpoints(
+            str(folder), self.against or None, tuple(name for _, name in there)
+        ):
+            what = what or compared(subject, self.families, work.lab)
+            found += reading.measure(subject, *what)
         work.on_event(Event("checkpoints", len(there), len(there)))
         steps = [
             {"step": step} | told(read, work.title) for (step, _), read in zip(there, found, strict=True)
