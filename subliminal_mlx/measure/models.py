@@ -103,6 +103,8 @@ def open_checkpoints(
     base = _loaded(named)
     try:
         found = [read_adapter(folder, file) for file in files or (None,)]
+        for adapter in found:
+            adapters.check_named(base, adapter)
         if all(adapters.takes(base, adapter) for adapter in found):
             stack = adapters.concatenate([adapters.stack_of(adapter) for adapter in found])
             with adapters.applied(base, stack):  # refuses what does not fit

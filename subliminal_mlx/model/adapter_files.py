@@ -41,11 +41,14 @@ def read_adapter(folder: Path, file: str | None = None) -> Adapter:
 
 def _read_mlx_lm(config: dict[str, Any], weights: dict[str, mx.array]) -> Adapter:
     kind = config.get("fine_tune_type", "lora")
-    layers = config.get("subliminal_mlx", {}).get("layers", config.get("num_layers", 0))
+    blocks = config.get("num_layers", 0)
+    layers = config.get("subliminal_mlx", {}).get("layers", blocks)
+    if not isinstance(blocks, int) or not isinstance(layers, int):
+        raise ValueError(f"its num_layers is {blocks!r:.40}")
     if kind == "full":
         if not weights:
             raise ValueError("it holds no weights")
-        return Adapter(layers=layers, weights=weights)
+        return Adapter(weights=weights)
     if kind not in ("lora", "dora"):
         raise ValueError(f"its fine_tune_type is {kind!r:.40}: lora, dora and full are read")
     rank, scale = config["lora_parameters"]["rank"], config["lora_parameters"]["scale"]
@@ -60,4 +63,7 @@ def _read_mlx_lm(config: dict[str, Any], weights: dict[str, mx.array]) -> Adapte
         factors = {p: Factors(f.a, f.b, f.scale, weights[f"{p}.m"]) for p, f in factors.items()}
     for path, found in factors.items():
         check_product(path, found.a, found.b)
-    return Adapter(rank, scale, layers, factors)
+        if (own := found.a.shape[1]) != rank:
+            raise ValueError(f"{path} has rank {own}, its config says {rank!r:.40}")
+    keys = config["lora_parameters"].get("keys")
+    return Adapter(rank, scale, layers, blocks, None if keys is None else tuple(keys), factors)

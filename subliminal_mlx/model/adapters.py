@@ -213,6 +213,32 @@ def stack_of(adapter: Adapter) -> Stack:
     return Stack(Shape(adapter.rank, scale, adapter.layers), arrays)
 
 
+def check_named(base: Base, adapter: Adapter) -> None:
+    """See that an adapter's own config names every layer that it has factors of.
+
+    mlx-lm refuses the others, and older ones of it leave them out: they must not make up for the rest here.
+
+    Raises:
+        InputError: it does not.
+    """
+    if adapter.peft:
+        return  # its reader has seen to it
+    keys = adapter.keys or ()
+    first = max(0, len(base.layers) - adapter.blocks) if adapter.blocks > 0 else 0
+    places = {
+        id(module): (number, name)
+        for number, block in enumerate(base.layers)
+        for name, module in block.named_modules()
+    }
+    for path, module in base.model.named_modules():
+        number, name = places.get(id(module), (-1, ""))
+        inside = number >= first and (adapter.keys is None or name in keys)
+        if path in adapter.factors and not inside and path not in keys:
+            raise InputError(
+                f"an adapter with factors of {path}, which its config does not name: mlx-lm refuses it"
+            )
+
+
 def takes(base: Base, adapter: Adapter) -> bool:
     """Whether an adapter is LoRA on Linears of the base's blocks alone, which a stack computes."""
     linears = _wrap(base)

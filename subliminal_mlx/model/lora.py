@@ -33,13 +33,16 @@ class Factors:
 class Adapter:
     """An adapter: `factors` by a layer's path, and `weights` that stand in the place of the model's, by theirs.
 
-    `rank`, `scale` and `layers` are what its config says of all layers. `peft`: who wrote it leaves a tied head
-    as it was where the embedding is adapted.
+    `rank` and `scale` are what its config says of all layers. mlx-lm's names what is adapted: `keys`, in the last
+    `blocks`; None is every layer, 0 or less every block. `layers` is a stack's shape's. `peft`: who wrote it leaves
+    a tied head as it was where the embedding is adapted.
     """
 
     rank: int = 0
     scale: float = 0.0
     layers: int = 0
+    blocks: int = 0
+    keys: tuple[str, ...] | None = None
     factors: dict[str, Factors] = field(default_factory=dict)
     weights: dict[str, mx.array] = field(default_factory=dict)
     peft: bool = False
