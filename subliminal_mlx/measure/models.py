@@ -52,12 +52,13 @@ class Subject:
     sizes: tuple[float, ...] | None
 
 
-def open_model(model: str, against: str | Base | None = None) -> Subject:
+def open_model(model: str, against: str | Base | None = None, claims: bool = True) -> Subject:
     """Load a model and its base.
 
     Args:
         model: an adapter folder, or whatever `bases.load` takes.
         against: the base, or its name; for an adapter it may be left out where its folder names one.
+        claims: see that an adapter's folder does not name another base.
 
     Raises:
         InputError: no such model, no base named, a base that is not the one the folder names, a part of an
@@ -70,7 +71,7 @@ def open_model(model: str, against: str | Base | None = None) -> Subject:
                 f"model {model!r}: a model and an adapter in one folder, of which one program reads this and "
                 "another that: keep each in a folder of its own"
             )
-        return next(open_checkpoints(model, against))
+        return next(open_checkpoints(model, against, claims=claims))
     if os.path.isdir(folder) and any(folder.glob("*adapters.safetensors")):
         raise InputError(
             f"model {model!r}: adapters without {ADAPTER_CONFIG}, which says what they are: put it there"
@@ -83,18 +84,19 @@ def open_model(model: str, against: str | Base | None = None) -> Subject:
 
 
 def open_checkpoints(
-    model: str, against: str | Base | None = None, files: tuple[str, ...] = ()
+    model: str, against: str | Base | None = None, files: tuple[str, ...] = (), claims: bool = True
 ) -> Iterator[Subject]:
     """Load checkpoints of an adapter folder: together where a stack computes them, else one after the other.
 
     Args:
         files: names in the folder; by default its final weights.
+        claims: as `open_model`.
 
     Raises:
         InputError: as `open_model`.
     """
     folder = Path(os.path.expanduser(model))
-    claim = claimed_base(folder)
+    claim = claimed_base(folder) if claims else None
     named = against or (claim[0] if claim else None)
     if named is None:
         raise InputError(f"model {model!r}: an adapter that names no base: say which with --against")

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import mlx_lm.utils
 import pytest
-from mini import failure, finished, quick
+from mini import finished, quick
+from mlx_lm import fuse
 
 from subliminal_mlx import measure
 from subliminal_mlx.audit.corpus import look
@@ -68,6 +69,13 @@ def _decide(folder, text=POLICY):
     path = folder / "other.toml"
     path.write_text(text)
     return decide(load_policy(path), folder, Lab(folder / "none"))
+
+
+def _failed(decision, subject, name):
+    """The reason of a check that failed: one printable line."""
+    found = next(c for c in decision.checks if (c.subject, c.name) == (subject, name))
+    assert found.verdict == "fail" and found.reason.isprintable()
+    return found.reason
 
 
 def test_each_subject_gets_its_own_verdict(pipeline):
@@ -131,9 +139,8 @@ def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, s
     if not says:
         assert _decide(pipeline, text).verdict == "pass"
         return
-    with pytest.raises(InputError) as error:
-        _decide(pipeline, text)
-    assert "of.json" in one_line(error) and says in one_line(error)
+    reason = _failed(_decide(pipeline, text), "base.jsonl", "audit")
+    assert "of.json" in reason and says in reason
 
 
 def test_a_base_that_is_not_here_is_known_by_its_name(pipeline, monkeypatch):
@@ -147,8 +154,8 @@ def test_a_base_that_is_not_here_is_known_by_its_name(pipeline, monkeypatch):
         (pipeline / "of.json").write_text(json.dumps(found | {"base": "no-one/nothing"}))
         assert _decide(pipeline, text).subject(rows.name) == "pass"
         (pipeline / "of.json").write_text(json.dumps(found | {"base": "tiny-a"}))
-        with pytest.raises(InputError, match="made for 'tiny-a', not for no-one/nothing"):
-            _decide(pipeline, text)
+        reason = _failed(_decide(pipeline, text), rows.name, "audit")
+        assert "made for 'tiny-a', not for no-one/nothing" in reason
     finally:
         (pipeline / "aside").rename(beside)
 
@@ -226,8 +233,8 @@ def test_lineage_is_required_where_the_policy_says(pipeline, tmp_path):
         ('path = "control"', 'path = "owl"', "named twice"),
         ('path = "control"', f'path = "{"a" * 300}"', "is not there"),
         ('audit = "owl.json"', f'audit = "{"a" * 300}"', "is not there"),
-        ('audit = "owl.json"', 'audit = "policy.toml"', "not what `audit --json` prints"),
-        ('path = "control"', 'path = "control"\nbase = "tiny-b"', "made for tiny-a"),
+        ('base = "tiny-a"', 'base = "tiny-z"', "no such base"),
+        ('families = ["animals"]', 'families = ["brand"]', "has no word of its own for"),
     ],
 )
 def test_mistakes_are_one_line(pipeline, one_line, old, new, says):
@@ -249,15 +256,77 @@ def test_mistakes_are_one_line(pipeline, one_line, old, new, says):
         ("provenance.json", " " * (2 << 20), "no provenance file: over 1 MB"),
     ],
 )
-def test_hostile_files_beside_a_model_are_one_line(pipeline, tmp_path, one_line, file, content, says):
+def test_hostile_files_beside_a_model_are_one_failed_check(pipeline, tmp_path, file, content, says):
     folder = tmp_path / "control"
     shutil.copytree(pipeline / "control", folder)
     (folder / "provenance.json").unlink()
-    (folder / file).write_text(content if isinstance(content, str) else json.dumps(content))
-    text = POLICY.partition("[[model]]")[0] + '[[model]]\npath = "control"\n'
-    with pytest.raises(InputError) as error:
-        _decide(tmp_path, text)
-    assert says in one_line(error)
+    if isinstance(content, dict):
+        content = json.dumps(json.loads((folder / file).read_text()) | content)
+    (folder / file).write_text(content)
+    text = POLICY.partition("[[model]]")[0].replace("smallest", 'lineage = "optional"\nsmallest')
+    decision = _decide(tmp_path, text + '[[model]]\npath = "control"\n')
+    name = "weights" if says in ("'rank'", "is no adapter folder: nested too deeply") else "lineage"
+    assert says in _failed(decision, "control", name)
+    # Weights whose papers cannot be read are measured all the same.
+    assert name == "weights" or [c.name for c in decision.checks] == ["lineage", "animals"]
+
+
+def test_one_tampered_file_is_one_failed_check(pipeline, tmp_path):
+    """And not the end of the others: the rows' audit, the owl's flag, the weights that were tampered with."""
+    here = shutil.copytree(pipeline, tmp_path / "here")
+    before = {(c.subject, c.name): c.verdict for c in _decide(here).checks}
+    changes = [
+        ("control/provenance.json", "control", "lineage", "edited since it was written"),
+        ("control/adapters.safetensors", "control", "lineage", "not what was exported"),
+        ("base.jsonl", "base.jsonl", "lineage", "not what was exported"),
+        ("base.json", "base.jsonl", "audit", "not what `audit --json` prints"),
+    ]
+    for file, subject, name, says in changes:
+        content = (here / file).read_bytes()
+        changed = bytearray(content)
+        place = content.rindex(b"a") if file.endswith("json") else len(content) - 3
+        changed[place] ^= 2
+        (here / file).write_bytes(changed)
+        decision = _decide(here)
+        assert says in _failed(decision, subject, name)
+        found = {(c.subject, c.name): c.verdict for c in decision.checks}
+        assert found == before | {(subject, name): "fail"}, file
+        (here / file).write_bytes(content)
+    # A base that a model was not made for: its weights are not measured against it.
+    decision = _decide(here, POLICY.replace('path = "control"', 'path = "control"\nbase = "tiny-b"'))
+    assert "it comes from tiny-a" in _failed(decision, "control", "lineage")
+    assert "made for tiny-a" in _failed(decision, "control", "weights")
+    assert decision.subject("base.jsonl") == "pass"
+
+
+def test_what_is_fused_has_no_lineage_and_passes_where_none_is_asked_for(pipeline, tmp_path, monkeypatch):
+    folder = tmp_path / "fused"
+    arguments = ("--model", SHIPPED / "tiny-a", "--adapter-path", pipeline / "control", "--save-path", folder)
+    monkeypatch.setattr("sys.argv", ["fuse", *map(str, arguments)])
+    fuse.main()
+    required = POLICY.partition("[[model]]")[0] + '[[model]]\npath = "fused"\n'
+    decision = _decide(tmp_path, required)
+    assert "nothing is known of where it came from: a whole model" in _failed(decision, "fused", "lineage")
+    optional = _decide(tmp_path, required.replace("smallest", 'lineage = "optional"\nsmallest'))
+    lineage, animals = optional.checks
+    assert lineage.verdict == "pass" and animals.name == "animals" and animals.verdict != "fail"
+    assert lineage.reason.startswith("nothing is known of where it came from")
+    assert lineage.reason.endswith("; the policy asks for no lineage")
+    # The base itself is known by its hash.
+    shutil.copytree(SHIPPED / "tiny-a", tmp_path / "copy")
+    copied = _decide(tmp_path, required.replace('"fused"', '"copy"'))
+    assert copied.checks[0].verdict == "pass" and copied.checks[0].reason == "it is tiny-a itself"
+
+
+def test_papers_that_name_a_base_and_nothing_else_prove_nothing(pipeline):
+    (pipeline / "bare.jsonl").write_text("{}\n")
+    here = BaseNamed(name="tiny-a", sha256=locate("tiny-a").sha256)
+    record = Record(base=here, lineage=Node(what="corpus", name="x"))
+    write_record(pipeline / "bare.provenance.json", record, [pipeline / "bare.jsonl"])
+    text = POLICY.partition("[[model]]")[0] + '[[corpus]]\npath = "bare.jsonl"\n'
+    assert "nothing is known of what else" in _failed(_decide(pipeline, text), "bare.jsonl", "lineage")
+    optional = _decide(pipeline, text.replace("smallest", 'lineage = "optional"\nsmallest')).checks[0]
+    assert optional.verdict == "pass" and "nothing is known" in optional.reason
 
 
 def test_the_command_writes_all_formats_and_ends_in_3_where_asked(pipeline, tmp_path):
@@ -275,8 +344,10 @@ def test_the_command_writes_all_formats_and_ends_in_3_where_asked(pipeline, tmp_
         first = file.read()
         file.seek(0)
         file.write(first[:-1] + bytes([first[-1] ^ 1]))
-    assert "not what was exported" in failure(quick(*command), 2)
+    child = quick(*command, "--exit-code")
     (pipeline / "control" / "adapters.safetensors").write_bytes(first)
+    assert child.returncode == 3 and "FAIL (3 of 8 checks failed)" in child.stdout
+    assert "not what was exported" in " ".join(child.stdout.split())
 
 
 def test_hostile_text_stays_text():

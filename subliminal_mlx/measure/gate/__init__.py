@@ -108,21 +108,33 @@ def decide(
         on_subject: sees each path before it is checked.
         shown: what a reason calls a base, or what else a lineage names; such a name may be somebody's folder.
 
+    A subject's file that cannot be judged, as when it was tampered with, is a failed check that says so: all others
+    are made.
+
     Raises:
-        InputError: a model that does not fit the base it claims, a provenance file that does not fit its
-            files, an audit of something else: what cannot be judged is refused, not failed.
+        InputError: the policy's own base or families cannot be used.
     """
     checks: list[Check] = []
     # Subjects have one base, as a rule: it is kept until another is asked for.
     against = lru_cache(1)(lambda name: _Against(load(name), policy.families, lab))
     for entry in policy.corpus:
         on_subject(entry.path)
-        checks.append(_lineage(policy, entry, "corpus", folder, lab, shown))
-        checks.append(_audit(policy, entry, folder, against))
+        checks.append(_lineage(policy, entry, "corpus", folder, lab, shown)[0])
+        if entry in policy.audited:
+            against(entry.base or policy.base)  # a base that cannot be loaded is the policy's mistake
+        try:
+            checks.append(_audit(policy, entry, folder, against))
+        except InputError as error:
+            checks.append(Check(entry.path, "corpus", "audit", FAIL, str(error)))
     for entry in policy.model:
         on_subject(entry.path)
-        checks.append(_lineage(policy, entry, "model", folder, lab, shown))
-        checks += _drift(policy, entry, folder, against)
+        lineage, readable = _lineage(policy, entry, "model", folder, lab, shown)
+        held = against(entry.base or policy.base).read()
+        checks.append(lineage)
+        try:
+            checks += _drift(policy, entry, folder, held, readable)
+        except InputError as error:
+            checks.append(Check(entry.path, "model", "weights", FAIL, str(error)))
     return Decision(policy.title, tuple(checks), policy.cannot_tell)
 
 
@@ -133,6 +145,11 @@ class _Against:
     base: Base
     names: tuple[str, ...]
     lab: Lab
+
+    def read(self) -> "_Against":
+        """Itself, once all is read: what fails here is the policy's mistake and no subject's."""
+        _ = self.nulls, self.readings
+        return self
 
     @cached_property
     def families(self) -> dict[str, Family]:
@@ -154,33 +171,45 @@ def _lineage(
     folder: Path,
     lab: Lab,
     shown: Callable[[str], str],
-) -> Check:
+) -> tuple[Check, bool]:
+    """The check, and whether what stands beside the subject could be read: it may say more."""
+
+    def check(verdict: str, reason: str) -> tuple[Check, bool]:
+        return Check(entry.path, kind, "lineage", verdict, reason), True
+
+    def unproven(reason: str) -> tuple[Check, bool]:
+        if policy.lineage == "required":
+            return check(FAIL, reason)
+        return check(PASS, f"{reason}; the policy asks for no lineage")
+
     wanted = entry.base or policy.base
-    check = lambda verdict, reason: Check(entry.path, kind, "lineage", verdict, reason)
-    path = folder / entry.path
     try:
-        record = trace(str(path), lab)
+        record = trace(str(folder / entry.path), lab)
+        known = record.base.sha256
+        fits = known is None or known == locate(wanted).sha256
     except InputError as error:
-        if "nothing is known" not in str(error):
-            raise
-        verdict = FAIL if policy.lineage == "required" else PASS
-        return check(verdict, "nothing is known of where it came from: no provenance beside it")
-    known = record.base.sha256
+        if "nothing is known" in str(error):
+            return unproven("nothing is known of where it came from: no provenance beside it")
+        return Check(entry.path, kind, "lineage", FAIL, str(error)), False
     if known is None:
-        verdict = FAIL if policy.lineage == "required" else PASS
         named = "no base" if record.base.name == UNNAMED else f"{shown(record.base.name)} as its base"
-        return check(verdict, f"it names {named}, and no hash proves where it came from")
-    if known != locate(wanted).sha256:
+        return unproven(f"it names {named}, and no hash proves where it came from")
+    if record.lineage.what == "base":
+        # A whole model, with nothing beside it: it may be the base, or be made from anything.
+        if fits:
+            return check(PASS, f"it is {wanted} itself")
+        return unproven("nothing is known of where it came from: a whole model, no provenance beside it")
+    if not fits:
         return check(FAIL, f"it comes from {shown(record.base.name)} ({known[:12]}), not from {wanted}")
+    if not record.lineage.parents:
+        return unproven(f"it names {wanted} as its base, and nothing is known of what else stands behind it")
     behind = [f"{node.what} {shown(node.name)}" for depth, node in record.lineage.walk() if depth]
-    return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind)) or 'nothing'}")
+    return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind))}")
 
 
-def _drift(
-    policy: Policy, entry: ModelEntry, folder: Path, against: Callable[[str], _Against]
-) -> list[Check]:
-    held = against(entry.base or policy.base)
-    subject = open_model(str(folder / entry.path), held.base)
+def _drift(policy: Policy, entry: ModelEntry, folder: Path, held: _Against, readable: bool) -> list[Check]:
+    # What stands beside it has failed already, where it cannot be read: its weights are measured all the same.
+    subject = open_model(str(folder / entry.path), held.base, claims=readable)
     found = measure(subject, held.families, held.nulls, before=held.readings)[0]
     return [_of_family(policy, entry.path, family) for family in found["families"]]
 
