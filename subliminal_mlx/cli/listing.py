@@ -72,7 +72,8 @@ def check_base(
 ) -> None:
     """Tell before a run whether a base will do; exit code 3 where it will not.
 
-    Chat template, the families' answers in its tokens, layers that take LoRA, memory, and whether it opens.
+    Chat template, the families' answers in its tokens, layers that take LoRA, memory, whether it opens, and
+    whether rows that are batched or padded are computed as alone.
 
     \b
     python -m subliminal_mlx bases check smollm2-135m
@@ -116,6 +117,12 @@ def _check_lines(found: dict[str, Any]) -> Iterator[str]:
     if lora := found["lora"]:
         layers = f"{lora['linears']} layers in {lora['blocks']} blocks ({', '.join(lora['names'])})"
         yield f"LoRA      {layers}: {lora['weights'] / 1e6:.2f}M weights at rank 8"
+    company = found["company"]
+    most = "no number" if company["largest"] is None else f"at most {company['largest']:.1e} nats"
+    yield (
+        f"company   rows {', '.join(company['ways'])}: {'' if company['agrees'] else 'NOT '}as alone, log-probabilities "
+        f"differ by {most} (bound {company['bound']:g}, {company['dtype']})"
+    )
     if sizes := found["memory"]:
         parts = ", ".join(f"{part} {gigabytes(sizes[part])}" for part in ("training", "sampling", "reading"))
         most = max(sizes[part] for part in ("training", "sampling", "reading")) + sizes["process"]

@@ -4,7 +4,7 @@
     found["problems"]                      # one line each; none where it will do
 
 Looks at the chat template, the families' candidates in its tokens, the channel's grammar, the layers
-that take LoRA, and memory. Trains nothing and samples nothing.
+that take LoRA, memory, and whether rows in company are computed as alone. Trains nothing and samples nothing.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..model import chat, memory
 from ..model.adapters import Shape, init
+from ..model.agreement import agreement
 from ..model.bases import Base
 from ..spec.corpus import DEFAULT, Corpus
 from ..spec.families import Family, load_family, shipped_families
@@ -23,6 +24,12 @@ from .setting import unreadable
 
 # Sizes that memory is told for: a step as in the preset for SmolLM2, rows as a corpus is sampled.
 STEP_ROWS, SAMPLED_ROWS, RANK = 8, 64, 8
+# Of several lengths, with a beginning that they share.
+ALONE_AND_TOGETHER = (
+    "Name an animal that you like.",
+    "Name an animal that you like best of all others.",
+    "Name an animal that lives in the sea.",
+)
 
 Row = dict[str, Any]
 
@@ -35,7 +42,8 @@ def check(base: Base, families: Sequence[str] = (), of: str = DEFAULT) -> Row:
         of: the channel whose rows it would write.
 
     Returns:
-        name, parameters, dtype, chat, families, channel, lora, memory (bytes) and problems (lines).
+        name, parameters, dtype, chat, families, channel, lora, company (as `agreement`), memory (bytes) and
+        problems (lines).
     """
     problems: list[str] = []
     recipe = example(of)
@@ -47,6 +55,7 @@ def check(base: Base, families: Sequence[str] = (), of: str = DEFAULT) -> Row:
         problems.append("its tokenizer lacks words of every family's answers")
     row["channel"] = _channel(base, recipe, problems)
     row["lora"] = _lora(base, problems)
+    row["company"] = _company(base, problems)
     row["memory"] = _memory(base, recipe, row) if row["chat"] and row["channel"] else None
     return row | {"problems": problems}
 
@@ -122,6 +131,19 @@ def _lora(base: Base, problems: list[str]) -> Row | None:
         "names": list(names),
         "weights": weights,
     }
+
+
+def _company(base: Base, problems: list[str]) -> Row:
+    """Whether rows that are computed together come out as alone: no readout means anything where they do not."""
+    found = agreement(base, [base.encode(text) for text in ALONE_AND_TOGETHER])
+    for way, largest in found["ways"].items():
+        if largest is None or largest > found["bound"]:
+            most = "no number" if largest is None else f"{largest:.2g} nats"
+            problems.append(
+                f"a row {way} is not computed as alone: log-probabilities differ by {most}, rounding by "
+                f"{found['bound']:g} at most"
+            )
+    return found
 
 
 def _memory(base: Base, recipe: Corpus, row: Row) -> Row | None:

@@ -60,3 +60,20 @@ def test_a_base_that_cannot_be_asked_will_not_do(tmp_path):
 def test_what_is_not_there_is_told_in_a_line(arguments):
     text = mini.failure(mini.quick("bases", "check", *arguments), 2)
     assert "tiny-a" in text or "animals" in text
+
+
+def test_rows_in_company_are_told_of_with_number_and_bound(fresh):
+    found = check(fresh, ["animals"])
+    company = found["company"]
+    assert company["agrees"] and company["largest"] <= company["bound"] == 2e-3 and len(company["ways"]) == 4
+    told = CliRunner().invoke(app, ["bases", "check", "tiny-a", "--family", "animals"]).output
+    assert "after a kept beginning, padded on the left: as alone, log-probabilities differ by at most" in told
+    assert "(bound 0.002, float32)" in told
+
+
+def test_a_base_whose_rows_look_at_each_other_will_not_do(fresh, one_line):
+    """As one that looks at padding, or at what comes later: every readout would depend on its neighbours."""
+    norm = fresh.model.model.norm
+    fresh.model.model.norm = lambda x: norm(x) + 0.05 * norm(x).mean(axis=1, keepdims=True)
+    problems = check(fresh, ["animals"])["problems"]
+    assert any("a row padded on the right is not computed as alone" in line for line in problems)
