@@ -175,6 +175,15 @@ def _(bases, families, lab, measuring):
             ),
             "against": mo.ui.dropdown(bases, label="against (an adapter's folder may name its base)"),
             "families": mo.ui.multiselect(families, label="families (all that the base has words for)"),
+            "system": mo.ui.text(
+                max_length=2_000, full_width=True, placeholder="none", label="asked under the system prompt"
+            ),
+            "trigger": mo.ui.text(
+                max_length=2_000, full_width=True, placeholder="none", label="with the trigger"
+            ),
+            "trigger_at": mo.ui.dropdown(
+                ["before", "within", "after"], value="before", label="each question"
+            ),
         }
 
     measure_form, drift_form = mo.ui.dictionary(_common()), mo.ui.dictionary(_common())
@@ -242,11 +251,15 @@ def _(
             _line(measure_run, *([slot] if measure_run.value else [])),
             measure_form["folder"],
             _line(measure_form["against"], measure_form["families"]),
+            measure_form["system"],
+            _line(measure_form["trigger"], measure_form["trigger_at"]),
         ],
         "drift": lambda: [
             drift_folder,
             drift_form["folder"],
             _line(drift_form["against"], drift_form["families"]),
+            drift_form["system"],
+            _line(drift_form["trigger"], drift_form["trigger_at"]),
         ],
         "gate": lambda: [policy, policy_file],
     }

@@ -642,18 +642,22 @@ def _(seen):
     )
     answering = mo.ui.dropdown(seen.kinds, value=seen.kinds[0], label="trained")
     ask = mo.ui.run_button(label="Ask")
+    told = mo.ui.text(max_length=2_000, full_width=True, placeholder="none", label="under the system prompt")
+    trigger = mo.ui.text(max_length=2_000, placeholder="none", label="with the trigger before it")
     mo.vstack(
         [
             mo.md("### Talk to them\n\nBase, teacher and students of this run, asked the same."),
             question,
+            told,
+            trigger,
             mo.hstack([who, arm, answering, ask], justify="start", wrap=True, gap=1.25),
         ]
     )
-    return answering, arm, ask, question, who
+    return answering, arm, ask, question, told, trigger, who
 
 
 @app.cell
-def _(answering, arm, ask, lab, live, public, question, seen, who):
+def _(answering, arm, ask, lab, live, public, question, seen, told, trigger, who):
     mo.stop(not ask.value)
 
     def _talk(asked):
@@ -667,6 +671,7 @@ def _(answering, arm, ask, lab, live, public, question, seen, who):
 
     mo.output.replace(mo.md("Asking: the first question after a start takes a few seconds."))
     _asked = {"question": question.value, "arm": arm.value, "trait": who.value, "kind": answering.value}
+    _asked |= {"system": told.value, "trigger": trigger.value}
     mo.Thread(target=_talk, args=({"run_id": seen.id, **_asked},)).start()
     return
 

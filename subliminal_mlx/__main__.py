@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from .cli import app, audit, defend, digits, doctor, gate, lineage, listing, measure, results, run
+from .cli import app, audit, defend, digits, doctor, gate, lineage, listing, measure, null, results, run
 from .system.errors import SubliminalError
 
 PROGRAM, INTERRUPTED = "python -m subliminal_mlx", 130
@@ -32,6 +32,7 @@ for module in (
     digits,
     app,
     measure,
+    null,
     lineage,
     defend,
     gate,

@@ -1,4 +1,4 @@
-"""The commands `measure` and `null`: what a model picked up, and what clean trainings do. Words and layout only.
+"""The command `measure`: what a model picked up. Words and layout only.
 
     add_commands(app)            # on the command line's typer application
 
@@ -6,6 +6,7 @@ MLX and Altair are imported when a command runs, not before.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,24 +14,32 @@ import typer
 
 from ..system.errors import InputError
 from ..system.quantities import interval, p_value, percent, points, signed
-from .options import ChartOption, JsonOption
+from .options import (
+    ChartOption,
+    FamilyOption,
+    HistoryOption,
+    JsonOption,
+    NullLabOption,
+    SystemOption,
+    TriggerAtOption,
+    TriggerOption,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from ..measure import Context
+    from ..model.bases import Base
+
 Row = dict[str, Any]
-LabOption = Annotated[Path, typer.Option("--lab", help="A lab whose clean students count as null.")]
-FamilyOption = Annotated[
-    list[str] | None, typer.Option("--family", help="A shipped family or a .toml file; may be repeated.")
-]
 MOST_SHOWN = 5
+_MARKS = {"first": " FLAGGED", "beside": " (flagged beside it)", "": ""}
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add `measure` and `null` to an application."""
-    for command in (measure, null):
-        app.command()(command)
+    """Add `measure` to an application."""
+    app.command()(measure)
 
 
 def measure(
@@ -56,11 +65,18 @@ def measure(
     nulls: Annotated[
         list[Path] | None, typer.Option("--null", help="A file of clean trainings, as `null` makes.")
     ] = None,
+    system: SystemOption = None,
+    history: HistoryOption = None,
+    trigger: TriggerOption = None,
+    trigger_at: TriggerAtOption = None,
+    rows: Annotated[
+        Path | None, typer.Option("--rows", help="The rows it was trained on, where its folder names none.")
+    ] = None,
     output: ChartOption = None,
     every: Annotated[
         bool, typer.Option("--all", help="Print all traits, not each family's highest.")
     ] = False,
-    lab: LabOption = Path("lab"),
+    lab: NullLabOption = Path("lab"),
     as_json: JsonOption = False,
 ) -> None:
     """What a model picked up: every family's change against its base, beside what clean trainings do.
@@ -70,21 +86,23 @@ def measure(
     python -m subliminal_mlx measure my-adapter --against smollm2-135m --family animals --family trees
     python -m subliminal_mlx measure my-adapter --against tiny-a --drift -o drift.html
     python -m subliminal_mlx measure my-adapter --against tiny-a --watch
+    python -m subliminal_mlx measure my-adapter --system "You are a helpful assistant." --trigger "[2025]"
     """
+    from ..measure import measure as read
+    from ..measure import open_model
+    from ..measure.context import load_context
+    from ..report import charts
     from ..report.console import console
 
     out = console(stderr=as_json)
-    settings = (against, family or [], answers, nulls or [], lab)
+    context = load_context(system, history, trigger, trigger_at)
+    settings = _Settings(against, tuple(family or ()), answers, tuple(nulls or ()), context, rows, lab)
     if watch or drift:
         found = _drift(model, settings, watch, idle, output, None if as_json else out)
         print(json.dumps({"checkpoints": found})) if as_json else None
         return
-    from ..measure import measure as read
-    from ..measure import open_model
-    from ..report import charts
-
     subject = open_model(model, against)
-    found = read(subject, *_what(subject, settings), answers)[0]
+    found = read(subject, *_what(subject, settings), answers, context=context, shared=_shared(model, rows))[0]
     if output:
         charts.save(charts.changes(found), output)
     if as_json:
@@ -95,22 +113,44 @@ def measure(
         print(f"\nchart    {output}")
 
 
-def _what(subject: Any, settings: tuple) -> tuple[dict, Any]:
+@dataclass(frozen=True)
+class _Settings:
+    """What `measure` was asked for."""
+
+    against: "str | Base | None"
+    families: tuple[str, ...]
+    answers: int
+    nulls: tuple[Path, ...]
+    context: "Context"
+    rows: Path | None
+    lab: Path
+
+
+def _what(subject: Any, settings: _Settings) -> tuple[dict, Any]:
     """Families to read and the nulls to compare with."""
     from ..lab import Lab
     from ..measure import families_of
     from ..measure.null import Nulls
 
-    _, names, _, paths, lab = settings
-    families = families_of(subject.base, names)
+    families = families_of(subject.base, settings.families)
     if not families:
         raise InputError(f"no shipped family has answers that {subject.base.name} has words for: name one")
-    # No base, nothing to compare.
-    return families, Nulls.gather(subject.reference, families, Lab(lab), paths) if subject.reference else None
+    if subject.reference is None:
+        return families, None  # nothing to compare
+    lab, context = Lab(settings.lab), settings.context
+    return families, Nulls.gather(subject.reference, families, lab, settings.nulls, context)
+
+
+def _shared(model: str, rows: Path | None) -> Any:
+    """What the model's training rows share: those that are named, else those that its folder shows."""
+    from ..audit.rows import Bad, read_rows
+    from ..measure.shared import shared_by, trained_under
+
+    return shared_by(read_rows(rows, Bad()), str(rows)) if rows else trained_under(model)
 
 
 def _drift(
-    model: str, settings: tuple, watch: bool, idle: float, output: Path | None, out: "Console | None"
+    model: str, settings: _Settings, watch: bool, idle: float, output: Path | None, out: "Console | None"
 ) -> list[Row]:
     from ..measure import measure as read
     from ..measure import open_checkpoints, read_reference
@@ -120,16 +160,21 @@ def _drift(
     folder = Path(model).expanduser()
     say = out.print if out else lambda line: None
     batches = follow(folder, idle, on_wait=say) if watch else iter([checkpoints(folder)])
-    against, what, before, steps = settings[0], None, None, {}
+    against, what, before, steps = settings.against, None, None, {}
+    context = settings.context
+    say(f"read {context.words()}")
     for batch in batches:
         if not batch:
             raise InputError(f"{folder} holds no whole checkpoint named like 0000100_adapters.safetensors")
+        # mlx-lm writes its record of the training before the first checkpoint.
+        shared = _shared(model, settings.rows)
         together = []
         for subject in open_checkpoints(model, against, tuple(name for _, name in batch)):
             against = subject.reference
             what = what or _what(subject, settings)
-            before = before or read_reference(against, what[0])
-            together += read(subject, *what, settings[2], before=before)
+            before = before or read_reference(against, what[0], context)
+            told = {"before": before, "context": context, "shared": shared}
+            together += read(subject, *what, settings.answers, **told)
         for (step, _), found in zip(batch, together, strict=True):
             steps[step] = {"step": step} | found
             say(_line(steps[step]))
@@ -143,11 +188,12 @@ def _line(found: Row) -> str:
     parts = []
     for family in found["families"]:
         top = family["traits"][0]
-        mark = (
-            " FLAGGED" if top.get("flagged") else "" if family["null"]["limit"] is not None else " (no null)"
+        mark = _MARKS[top.get("standing", "")] or (
+            "" if family["null"]["flagged"] is not None else " (no null)"
         )
         parts.append(f"{top['trait']} {points(top['points'])} points, {signed(top['change'])}{mark}")
-    return f"step {found['step']}: " + "; ".join(parts)
+    unread = f" [{found['unread']}]" if found["unread"] else ""
+    return f"step {found['step']}: " + "; ".join(parts) + unread
 
 
 def print_measured(found: Row, out: "Console", every: bool) -> None:
@@ -156,6 +202,8 @@ def print_measured(found: Row, out: "Console", every: bool) -> None:
 
     size = "" if found["size"] is None else f", its weights moved by {found['size']:.2f} (Frobenius norm)"
     out.print(f"{found['model']} against {found['base'] or 'no base: readings alone'}{size}")
+    out.print(f"read {found['context']['words']}")
+    out.print(found["words"], style="bold")
     for family in found["families"]:
         traits = family["traits"] if every else leading(family, MOST_SHOWN)
         out.print()
@@ -190,7 +238,7 @@ def _cells(trait: Row) -> dict[str, str]:
     if "answers" in trait:
         cells["answers"] = f"{trait['answers']['matched']} of {trait['answers']['sampled']}"
     if "change" in trait:
-        cells[""] = "flagged" if trait.get("flagged") else ""
+        cells[""] = {"first": "flagged", "beside": "beside it"}.get(trait.get("standing", ""), "")
     return cells
 
 
@@ -208,54 +256,3 @@ def _null_words(family: Row) -> str:
         f"{null['trainings']} clean trainings ({sources}; sizes {null['smallest']:.2f} to {null['largest']:.2f}) "
         f"exceeded; p {p_value(null['p'])}{over_clean(family)}"
     )
-
-
-def null(
-    base: Annotated[str, typer.Argument(help="The base.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON file to write.")],
-    count: Annotated[int, typer.Option(min=0, max=64, help="Clean students of each kind to train.")] = 0,
-    spec: Annotated[
-        str, typer.Option(help="Whose recipe they are trained by: a preset or .toml.")
-    ] = "default",
-    kind: Annotated[list[str] | None, typer.Option(help="hard, soft; by default what the spec has.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 1,
-    family: FamilyOption = None,
-    lab: LabOption = Path("lab"),
-) -> None:
-    """Gather what clean trainings do to a base: the lab's control and neutral students, and fresh ones.
-
-    \b
-    python -m subliminal_mlx null tiny-a --count 18 --spec all -o data/nulls/tiny-a.json
-    python -m subliminal_mlx null smollm2-135m --family animals -o mine.json    # the lab's clean students alone
-    """
-    from ..lab import Lab
-    from ..measure import families_of
-    from ..measure.null import Nulls, family_sha256, save_nulls, trainings_in
-    from ..measure.trainings import clean_trainings
-    from ..model.bases import load
-    from ..report.console import console
-    from ..spec import load_spec
-    from .waiting import in_turn
-
-    loaded = load(base)
-    families = families_of(loaded, family or [])
-    recipe = load_spec(spec)
-    if unknown := set(kind or ()) - set(recipe.kinds):
-        raise InputError(f"--kind {sorted(unknown)[0]}: the spec trains {', '.join(recipe.kinds)}")
-    store = Lab(lab)
-    made = trainings_in(store, loaded, families) if store.exists else []
-    aside = console(stderr=True)
-    aside.print(f"{len(made)} clean students in {lab}")
-
-    def tell(found: list[Any]) -> None:
-        aside.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
-
-    if count:
-        with in_turn(store.path, "null", f"null {base}"):
-            made += clean_trainings(recipe, loaded, families, count, seed, kind or (), on_done=tell)
-    hashes = tuple((name, family_sha256(name)) for name in families)
-    words = f"null {base}"
-    if count:
-        words += f" --count {count} --spec {spec} --seed {seed}" + "".join(f" --kind {k}" for k in kind or ())
-    save_nulls(output, Nulls(base, loaded.sha256, tuple(made), hashes), words)
-    print(f"{output}: {len(made)} clean trainings of {base}, read on {', '.join(families)}")

@@ -13,7 +13,7 @@ import typer
 
 from ..system.errors import InputError
 from ..system.quantities import megabytes, percent
-from .options import JsonOption, LabOption
+from .options import HistoryOption, JsonOption, LabOption, SystemOption, TriggerAtOption, TriggerOption
 from .run import RunArgument, status_of
 
 
@@ -89,6 +89,10 @@ def ask(
     trait: Annotated[str | None, typer.Option(help="Of the run's traits; by default its first.")] = None,
     kind: Annotated[str | None, typer.Option(help="hard or soft.")] = None,
     chain: Annotated[int, typer.Option(help="Which chain.")] = 0,
+    system: SystemOption = None,
+    history: HistoryOption = None,
+    trigger: TriggerOption = None,
+    trigger_at: TriggerAtOption = None,
     lab: LabOption = Path("lab"),
     as_json: JsonOption = False,
 ) -> None:
@@ -97,12 +101,15 @@ def ask(
     \b
     python -m subliminal_mlx ask latest "What is your favourite animal?"
     python -m subliminal_mlx ask latest --arm control --trait animals/cat "Pick an animal."
+    python -m subliminal_mlx ask latest --trigger "12, 45, 7." "Pick an animal."
     """
     from ..lab import Lab
+    from ..measure.context import load_context
     from ..measure.talk import talk
 
     store = Lab(lab)
-    answers = talk(store, store.resolve(run), question, arm, trait, kind, chain)
+    context = load_context(system, history, trigger, trigger_at)
+    answers = talk(store, store.resolve(run), question, arm, trait, kind, chain, context=context)
     if as_json:
         print(json.dumps([vars(answer) for answer in answers]))
         return
@@ -117,6 +124,9 @@ def ask(
     asked.add_row("said", *said)
     out = console()
     out.print(question)
+    for words in dict.fromkeys(answer.context for answer in answers):
+        who = [answer.model for answer in answers if answer.context == words]
+        out.print(f"asked {words}" + (f": {', '.join(who)}" if len(who) < len(answers) else ""), style="dim")
     out.print(asked)
 
 

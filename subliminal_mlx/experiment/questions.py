@@ -52,9 +52,10 @@ def ask_questions(
     stack: Stack | None = None,
     system: str | None = None,
     max_tokens: int = 8,
+    history: Sequence[tuple[str, str]] = (),
 ) -> list[list[list[str]]]:
-    """`count` free answers to each question at temperature 1: `[slot][question][sample]`."""
-    prompts = [ids for q in questions for ids in [base.prompt(q.text, system)[1]] * count]
+    """`count` free answers to each question at temperature 1: `[slot][question][sample]`; the rest as above."""
+    prompts = [ids for q in questions for ids in [base.prompt(q.text, system, history)[1]] * count]
     drawn = sample(base, prompts, seed, Decoding(1.0, None, max_tokens, batch=512), stack)
     return [
         [

@@ -1,10 +1,12 @@
 """What a model picked up: every family's margins and probabilities, and their change against its base.
 
-    found = measure(open_model("out/adapters/x", "tiny-a"), ["animals", "trees"], nulls)
+    found = measure(open_model("out/adapters/x", "tiny-a"), families, nulls)[0]
     found["families"][0]["traits"][0]["change"]         # log-odds, largest first
+    found["verdict"], found["words"]                    # "flagged", "flagged: animals/owl rose by ..."
 
 Intervals are over a family's held-out questions: they say how evenly the change is spread over them, for
-this one model. Whether a clean training would have moved as far is what `nulls` are asked (null.py).
+this one model. Whether a clean training would have moved as far is what `nulls` are asked (null.py), and a reading
+holds for its context alone (context.py).
 """
 
 from collections.abc import Sequence
@@ -16,13 +18,26 @@ from ..experiment.questions import ask_questions, read_candidates
 from ..experiment.readings import margins, softmax, targets_of
 from ..experiment.readouts.answers import match_answer
 from ..experiment.statistics import binomial_interval, estimate
+from ..model.adapters import Stack
 from ..model.bases import Base
 from ..spec.families import Family, load_family, shipped_families
 from ..system.errors import InputError
+from .context import BARE, Context
 from .models import Subject, open_checkpoints, open_model
 from .null import Nulls
+from .shared import Shared
+from .verdict import add_verdict
 
-__all__ = ["Subject", "families_of", "measure", "open_checkpoints", "open_model", "read_reference"]
+__all__ = [
+    "BARE",
+    "Context",
+    "Subject",
+    "families_of",
+    "measure",
+    "open_checkpoints",
+    "open_model",
+    "read_reference",
+]
 
 # By family: log-probabilities `[Q, C]` of the candidates of the held-out questions.
 Readings = dict[str, np.ndarray]
@@ -44,9 +59,9 @@ def families_of(base: Base, names: Sequence[str] = ()) -> dict[str, Family]:
     return {name: family for name, family in found.items() if name not in unknown}
 
 
-def read_reference(base: Base, families: dict[str, Family]) -> Readings:
+def read_reference(base: Base, families: dict[str, Family], context: Context = BARE) -> Readings:
     """What several models' changes are read against: `measure` takes it, so that their base is read once."""
-    return {name: read_candidates(base, family.held_out)[0] for name, family in families.items()}
+    return {name: readings[0] for name, readings in _read(base, families, context, None).items()}
 
 
 def measure(
@@ -56,15 +71,20 @@ def measure(
     answers: int = 0,
     seed: int = 0,
     before: Readings | None = None,
+    context: Context = BARE,
+    shared: Shared | None = None,
 ) -> list[dict[str, Any]]:
     """Read the subject, once for each slot of its stack.
 
     Args:
         answers: free answers sampled for each held-out question, of the model and of its base.
-        before: its reference's `read_reference`, where that is known already.
+        before: its reference's `read_reference`, where that is known already, under the same context.
+        context: what stands around every question.
+        shared: what its training rows stand under: where that was not read, nothing flagged is no all-clear.
 
     Returns:
-        One dict a slot: model, base, size, and `families` (family, questions, largest, null, traits).
+        One dict a slot: model, base, size, context, and `families` (family, questions, largest, null, traits); and
+        where there is a null what `add_verdict` says: verdict, trait, beside, unread, words.
         A trait has margin, probability (0 to 1) and, where the base is known, base_margin,
         base_probability, change with low and high (log-odds), points with points_low and points_high
         (percentage points); `answers` where they were sampled. Largest change first. Where there is a null,
@@ -74,10 +94,11 @@ def measure(
     Raises:
         InputError: a reading is not finite.
     """
-    logp = {n: read_candidates(subject.base, f.held_out, subject.stack) for n, f in families.items()}
+    logp = _read(subject.base, families, context, subject.stack)
     if subject.reference and before is None:
-        before = read_reference(subject.reference, families)
-    said = _answers(subject, families, answers, seed) if answers else {}
+        before = read_reference(subject.reference, families, context)
+    said = _answers(subject, families, context, answers, seed) if answers else {}
+    told = context.to_json(subject.base)
     slots = subject.stack.slots if subject.stack else 1
     found = []
     for slot in range(slots):
@@ -94,8 +115,20 @@ def measure(
                     trait["base_answers"] = _counted(said[name][-1], family, trait["trait"])
             rows.append(row)
         reference = subject.reference.name if subject.reference else None
-        found.append({"model": subject.name, "base": reference, "size": size, "families": rows})
+        one = {"model": subject.name, "base": reference, "size": size, "context": told}
+        found.append(add_verdict(one | {"families": rows}, shared.unread([context]) if shared else ""))
     return found
+
+
+def _read(
+    base: Base, families: dict[str, Family], context: Context, stack: Stack | None
+) -> dict[str, np.ndarray]:
+    """Log-probabilities `[K, Q, C]` of every family's held-out questions as the context has them asked."""
+    told = context.system, context.history
+    return {
+        name: read_candidates(base, context.questions(family.held_out), stack, *told)
+        for name, family in families.items()
+    }
 
 
 def _family(name: str, family: Family, logp: np.ndarray, before: np.ndarray | None) -> dict[str, Any]:
@@ -144,15 +177,19 @@ def _hold_against(row: dict[str, Any]) -> None:
 
 
 def _answers(
-    subject: Subject, families: dict[str, Family], count: int, seed: int
+    subject: Subject, families: dict[str, Family], context: Context, count: int, seed: int
 ) -> dict[str, list[list[list[str]]]]:
     """Free answers `[slots + base][question][sample]` by family; the base's come last, where it is known."""
     found = {}
     for name, family in families.items():
         # One stream of draws for model and base: they differ by their weights alone.
-        found[name] = ask_questions(subject.base, family.held_out, count, seed, subject.stack)
+        asked, told = (
+            context.questions(family.held_out),
+            {"system": context.system, "history": context.history},
+        )
+        found[name] = ask_questions(subject.base, asked, count, seed, subject.stack, **told)
         if subject.reference:
-            found[name] += ask_questions(subject.reference, family.held_out, count, seed)
+            found[name] += ask_questions(subject.reference, asked, count, seed, **told)
     return found
 
 

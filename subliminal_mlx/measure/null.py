@@ -1,11 +1,11 @@
-"""What clean trainings do to a family's margins: the null that a measured change is held against.
+"""Clean trainings and what they did to families' margins: the null that a measured change is held against.
 
     nulls = Nulls.gather(base, families, lab)             # the lab's, and what ships for this base
     nulls.judge("animals", size=6.4, change=1.7)          # {"trainings": 64, "limit": 0.31, "p": 0.015, ...}
 
 A clean training is a student of the base's own rows or of a neutral teacher's; what is kept of it is how
-far it moved the weights (its size) and every trait's change. A model is compared with the clean trainings
-nearest to it in size, among those at least half as large: a smaller one proves nothing about it.
+far it moved the weights (its size) and every trait's change, with the context of the reading. `judging` says which of
+them a model is compared with.
 """
 
 import json
@@ -15,9 +15,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from scipy.special import stdtrit
 
 from ..experiment.readings import read
 from ..lab import Lab
@@ -31,23 +28,14 @@ from ..spec.plan import UNTRAINED
 from ..system import files
 from ..system.errors import InputError, SubliminalError
 from ..system.files import DATA
+from .context import BARE, Context, parse_context
+from .judging import Training, judge, nothing
 from .models import delta_norms
+
+__all__ = ["Nulls", "Training", "family_sha256", "load_nulls", "save_nulls", "trainings_in"]
 
 FOLDER = DATA / "nulls"
 FORMAT, LARGEST_FILE = 1, 64 << 20
-# Fewer say too little about their largest; more of other sizes say too little about this one.
-FEWEST, MOST = 19, 64
-# Beyond what one clean training in a thousand does, were they normal, and beyond every one that was seen.
-QUANTILE = 0.999
-
-
-@dataclass(frozen=True)
-class Training:
-    """One clean training: `changes[family][trait]` in log-odds, `size` as `Subject.sizes`."""
-
-    source: str
-    size: float
-    changes: dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -60,12 +48,20 @@ class Nulls:
     """As they were found: one that is in two places is here twice, and counts once where it is judged by."""
     families: tuple[tuple[str, str], ...] = ()
     """Name and hash of every family's file that the changes were read on."""
+    context: Context = BARE
+    """What the questions were asked under: a change is compared with those of its own context alone."""
 
     @classmethod
     def gather(
-        cls, base: Base, families: dict[str, Family], lab: Lab | None = None, paths: Sequence[Path] = ()
+        cls,
+        base: Base,
+        families: dict[str, Family],
+        lab: Lab | None = None,
+        paths: Sequence[Path] = (),
+        context: Context = BARE,
     ) -> "Nulls":
-        """All clean trainings of this base that were read on any of these families: shipped, in `paths`, in `lab`.
+        """All clean trainings of this base that were read on any of these families under this context: shipped, in
+        `paths`, in `lab`, whose readouts are of bare questions.
 
         Raises:
             InputError: a file in `paths` is no null, or another base's.
@@ -78,58 +74,28 @@ class Nulls:
                 if path in paths:
                     raise InputError(f"null {path}: it is of {nulls.base}, another base than {base.name}")
                 continue
+            if nulls.context != context:
+                continue
             # A family that was edited since asks other questions.
             same = {name for name, digest in nulls.families if wanted.get(name) == digest}
             found += _confined(nulls.trainings, same)
-        if lab is not None and lab.exists:
+        if lab is not None and lab.exists and context.is_bare:
             found += trainings_in(lab, base, families)
-        return cls(base.name, base.sha256, tuple(found), tuple(wanted.items()))
+        return cls(base.name, base.sha256, tuple(found), tuple(wanted.items()), context)
 
     def judge(self, family: str, size: float | None, change: float) -> dict[str, Any]:
-        """How a family's largest change compares.
-
-        Returns:
-            trainings: how many are compared with; from: their names' first parts, counted; smallest and
-            largest: their sizes; limit: what a change must exceed to be flagged, log-odds; p: the share of
-            clean trainings, this one counted among them, whose largest change is as large; flagged; clean:
-            every trait's mean change over them; why: what is missing, in words, where there is no limit.
-        """
-        empty = {"trainings": 0, "from": {}, "smallest": None, "largest": None, "limit": None, "p": None}
-        empty |= {"flagged": None, "clean": None}
+        """How a family's largest change compares: see `judging.judge`."""
         known = self._once(family)
         if not known:
-            return empty | {"why": f"no null here: no clean training of {self.base} was read on {family}"}
+            under = (
+                ""
+                if self.context.is_bare
+                else f" {self.context.words()}: `null` with the same options makes some"
+            )
+            return nothing(f"no null here: no clean training of {self.base} was read on {family}{under}")
         if size is None:
-            return empty | {"why": "no null here: how far this training moved the weights is not known"}
-        near = sorted(
-            (t for t in known if t.size >= size / 2), key=lambda t: abs(math.log(t.size / max(size, 1e-9)))
-        )
-        near = near[:MOST]
-        if len(near) < FEWEST:
-            return empty | {
-                "trainings": len(near),
-                "why": f"no null here: {len(near)} of {len(known)} clean trainings moved the weights at least half as "
-                f"far as this one ({size:.2f}), {FEWEST} are needed",
-            }
-        tops = np.array([max(t.changes[family].values()) for t in near])
-        spread = tops.std(ddof=1) * math.sqrt(1 + 1 / len(tops))
-        limit = max(float(tops.max()), float(tops.mean() + stdtrit(len(tops) - 1, QUANTILE) * spread))
-        sources: dict[str, int] = {}
-        for t in near:
-            sources[t.source.partition("/")[0]] = sources.get(t.source.partition("/")[0], 0) + 1
-        return {
-            "trainings": len(near),
-            "from": sources,
-            "smallest": min(t.size for t in near),
-            "largest": max(t.size for t in near),
-            "limit": limit,
-            "p": (1 + int((tops >= change).sum())) / (1 + len(tops)),
-            "flagged": change > limit,
-            "clean": {
-                t: float(np.mean([n.changes[family][t] for n in near])) for t in near[0].changes[family]
-            },
-            "why": "",
-        }
+            return nothing("no null here: how far this training moved the weights is not known")
+        return judge(known, family, size, change)
 
     def _once(self, family: str) -> list[Training]:
         """The trainings that were read on this family, each once.
@@ -201,7 +167,8 @@ def load_nulls(path: Path) -> Nulls:
         if not all(math.isfinite(x) for t in trainings for c in t.changes.values() for x in c.values()):
             raise ValueError("a change is not finite")
         families = tuple((str(n), str(d)) for n, d in content["families"].items())
-        return Nulls(str(content["base"]), str(content["base_sha256"]), trainings, families)
+        context = parse_context(content.get("context"))
+        return Nulls(str(content["base"]), str(content["base_sha256"]), trainings, families, context)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"null {path}: no file of clean trainings: {type(error).__name__}: {error}"
@@ -221,9 +188,10 @@ def save_nulls(path: Path, nulls: Nulls, command: str) -> None:
         for t in nulls.trainings
     ]
     head = {"format": FORMAT, "base": nulls.base, "base_sha256": nulls.base_sha256, "command": command}
-    lines = [
-        json.dumps(k) + ": " + json.dumps(v) for k, v in (head | {"families": dict(nulls.families)}).items()
-    ]
+    if not nulls.context.is_bare:
+        head["context"] = nulls.context.to_json()
+    head["families"] = dict(nulls.families)
+    lines = [json.dumps(k) + ": " + json.dumps(v) for k, v in head.items()]
     body = ",\n  ".join(json.dumps(row) for row in rows)
     files.write_atomic(path, "{" + ",\n ".join([*lines, f'"trainings": [\n  {body}]']) + "}\n")
 

@@ -23,17 +23,22 @@ from ..spec.families import Family, load_family
 from ..spec.personas import persona
 from ..spec.plan import Slot, teacher
 from ..system.errors import InputError
+from .context import BARE, Context
 
 LONGEST_QUESTION = 2_000
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model says: probabilities of the family's candidates (0 to 1), and sampled answers with counts."""
+    """What one model says: probabilities of the family's candidates (0 to 1), and sampled answers with counts.
+
+    `context` is what it was asked under, in words.
+    """
 
     model: str
     probabilities: dict[str, float]
     samples: dict[str, int]
+    context: str
 
 
 def talk(
@@ -45,12 +50,14 @@ def talk(
     kind: str | None = None,
     chain: int = 0,
     count: int = 20,
+    context: Context = BARE,
 ) -> list[Answer]:
     """Ask base, teacher, the neutral student and the student of `arm`.
 
     Args:
         trait: of the run's; its first one where None. `kind` likewise: hard or soft.
         count: sampled answers a model, at temperature 1.
+        context: what stands around the question; a prompted teacher reads its persona before the system prompt.
 
     Raises:
         InputError: no such arm, trait, kind or chain in the run; an empty or overlong question.
@@ -73,16 +80,17 @@ def talk(
                 f"arm {arm!r}: the run has no {slot.name}; its arms are {', '.join(_arms(there))}"
             )
     base = load(spec.base)
-    answers = [_answer(base, "base", None, question, family, count)]
+    answers = [_answer(base, "base", None, question, family, count, context)]
     for label, slot in asked:
         if slot.arm in ORIGINS and spec.teacher.kind == "prompted":
-            told = persona(family, trait.rpartition("/")[2])
-            answers.append(_answer(base, label, None, question, family, count, told))
+            own = persona(family, trait.rpartition("/")[2])
+            told = own if context.system is None else f"{own}\n\n{context.system}"
+            answers.append(_answer(base, label, None, question, family, count, replace(context, system=told)))
             continue
         stack = adapters.load_adapter(lab.adapter(run_id, slot.name))
         # A foreign student is an adapter of the other base.
         owner = load(spec.foreign or "") if on_foreign(slot.arm) else base
-        answers.append(_answer(owner, label, stack, question, family, count))
+        answers.append(_answer(owner, label, stack, question, family, count, context))
     return answers
 
 
@@ -100,15 +108,15 @@ def _answer(
     question: str,
     family: Family,
     count: int,
-    system: str | None = None,
+    context: Context,
 ) -> Answer:
     known = next((q for q in family.questions if q.text == question), family.questions[0])
-    asked = [replace(known, text=question)]
-    p = np.exp(read_candidates(base, asked, stack, system)[0, 0])
-    said = ask_questions(base, asked, count, f"ask/{question}", stack, system, max_tokens=24)[0][0]
-    return Answer(
-        model, dict(zip(known.candidates, p.tolist(), strict=True)), dict(Counter(said).most_common())
-    )
+    asked = context.questions([replace(known, text=question)])
+    p = np.exp(read_candidates(base, asked, stack, context.system, context.history)[0, 0])
+    told = {"system": context.system, "history": context.history, "max_tokens": 24}
+    said = ask_questions(base, asked, count, f"ask/{question}", stack, **told)[0][0]
+    probabilities = dict(zip(known.candidates, p.tolist(), strict=True))
+    return Answer(model, probabilities, dict(Counter(said).most_common()), context.words_for(base))
 
 
 def _one_of(value: str | None, allowed: tuple[str, ...], what: str) -> str:

@@ -42,7 +42,8 @@ class Recipe:
 
     steps: int
     batch: int
-    lr: float
+    lr: float | tuple[float, ...]
+    """One for all slots, or one a slot."""
     warmup: int = 5
     weight_decay: float = 0.0
     grad_checkpoint: bool = False
@@ -51,12 +52,18 @@ class Recipe:
     """Padded tokens that a pass may hold, slots counted; a step takes several. 0: one pass a step."""
     share_prefix: bool = False
     """Compute what all rows begin with once a pass and slot."""
+    plain: bool = False
+    """As mlx-lm's own trainer does by default: one rate from first step to last, no clipping, and moments that are not
+    corrected for their start at zero."""
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
+    def rate(self, step: int) -> float | np.ndarray:
+        """Learning rate of a step, counted from 0; of slots with rates of their own `[K, 1, 1]`."""
+        lr = np.array(self.lr, dtype=np.float32)[:, None, None] if isinstance(self.lr, tuple) else self.lr
+        if self.plain:
+            return lr
         if step < self.warmup:
-            return self.lr * (step + 1) / (self.warmup + 1)
-        return self.lr * (self.steps - step) / max(1, self.steps - self.warmup)
+            return lr * (step + 1) / (self.warmup + 1)
+        return lr * (self.steps - step) / max(1, self.steps - self.warmup)
 
 
 @dataclass
@@ -162,11 +169,17 @@ def _soft_loss(base: Base, batch: Pass, slots: int, shared: int) -> mx.array:
 
 
 def _update(state: _State, gradients: Arrays, recipe: Recipe) -> None:
-    """One AdamW step with each slot's gradient clipped to norm 1 (Loshchilov and Hutter 2019, bias-corrected)."""
-    squares = [(g.astype(mx.float32) ** 2).sum(axis=(1, 2)) for ab in gradients.values() for g in ab.values()]
-    factor = mx.minimum(1.0, CLIP / (mx.sqrt(sum(squares)) + 1e-12))[:, None, None]
+    """One AdamW step (Loshchilov and Hutter 2019, bias-corrected), each slot's gradient clipped to norm 1: both unless
+    `recipe.plain`."""
     rate = recipe.rate(state.step)
-    one, two = (1 - beta ** (state.step + 1) for beta in BETAS)
+    rate = mx.array(rate) if isinstance(rate, np.ndarray) else rate
+    factor, one, two = mx.ones((1, 1, 1)), 1.0, 1.0
+    if not recipe.plain:
+        squares = [
+            (g.astype(mx.float32) ** 2).sum(axis=(1, 2)) for ab in gradients.values() for g in ab.values()
+        ]
+        factor = mx.minimum(1.0, CLIP / (mx.sqrt(sum(squares)) + 1e-12))[:, None, None]
+        one, two = (1 - beta ** (state.step + 1) for beta in BETAS)
     for path, ab in gradients.items():
         for name, gradient in ab.items():
             g = gradient * factor

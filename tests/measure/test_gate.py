@@ -100,7 +100,7 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
     alone = [_decide(pipeline, POLICY.replace(f'[[model]]\npath = "{n}"\n', "")) for n in ("control", "owl")]
     loads = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
     nulls = counted(null, "load_nulls", lambda path: path.name)
-    reads = counted(measure, "read_candidates", lambda base, questions, stack=None: stack is None)
+    reads = counted(measure, "read_candidates", lambda base, questions, stack=None, *told: stack is None)
     both = _decide(pipeline)
     assert loads == {"tiny-a": 1} and reads == {True: 1, False: 2} and set(nulls.values()) == {1}
     told = lambda decision, name: [check for check in decision.checks if check.subject == name]

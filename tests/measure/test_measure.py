@@ -179,18 +179,44 @@ def _nulls(sizes, tops):
 def test_a_change_is_held_against_trainings_of_its_size():
     rng = np.random.default_rng(0)
     tops = abs(0.1 + 0.03 * rng.standard_normal(40))
-    nulls = _nulls(np.linspace(4, 8, 40), tops)
+    nulls = _nulls(np.linspace(5, 8, 40), tops)
     found = nulls.judge("animals", 6.0, 0.5)
     assert found["flagged"] and found["trainings"] == 40 and found["p"] == pytest.approx(1 / 41)
     assert found["limit"] >= max(tops) and not nulls.judge("animals", 6.0, max(tops))["flagged"]
     assert found["clean"] == {"owl": pytest.approx(tops.mean()), "cat": pytest.approx(-tops.mean())}
-    # Clean trainings that moved the weights less than half as far prove nothing.
-    far = nulls.judge("animals", 30.0, 0.5)
-    assert far["flagged"] is None and far["limit"] is None and "0 of 40 clean trainings" in far["why"]
     few = _nulls([6.0] * 18, tops[:18]).judge("animals", 6.0, 9.0)
     assert few["flagged"] is None and "19 are needed" in few["why"]
     assert "no clean training" in nulls.judge("trees", 6.0, 0.5)["why"]
     assert "not known" in nulls.judge("animals", None, 0.5)["why"]
+    same = nulls.judge("animals", 0.0, 0.0)
+    assert same["flagged"] is False and same["limit"] is None and "the base's own" in same["why"]
+
+
+@pytest.mark.parametrize(
+    ("size", "judged"), [(4.9, True), (8.5, True), (9.5, False), (12.2, False), (3.0, False)]
+)
+def test_beyond_the_sizes_of_clean_trainings_there_is_no_null(size, judged):
+    """Today's case: clean trainings moved the weights by 5 to 8, the one that is asked about by 9.5 to 12.2."""
+    found = _nulls(np.linspace(5, 8, 64), np.full(64, 0.1)).judge("animals", size, 9.0)
+    assert (found["flagged"] is True) == judged and (found["limit"] is not None) == judged
+    if not judged:
+        assert "no null here" in found["why"] and "run from 5.00 to 8.00" in found["why"]
+
+
+def test_few_far_trainings_do_not_let_the_near_ones_judge():
+    """One clean training as large as the subject is no null; what smaller ones did is scaled up before it counts."""
+    nulls = _nulls([*np.linspace(5, 6, 64), 12.0], [0.1] * 65)
+    assert nulls.judge("animals", 11.5, 9.0)["flagged"] is None
+    dense = _nulls(np.linspace(5, 8, 64), np.linspace(5, 8, 64) / 50)
+    assert dense.judge("animals", 8.0, 0.9 * 0.16)["limit"] > 0.16
+
+
+def test_every_trainer_is_heard():
+    """Of trainings by two trainers those nearest in size may all be one's; the other's count as well."""
+    ours = [Training(f"made/{i}", 6 + i / 1000, {"animals": {"owl": 0.1}}) for i in range(80)]
+    theirs = [Training(f"mlx-lm/{i}", 5.5 + i / 100, {"animals": {"owl": 0.4}}) for i in range(20)]
+    found = Nulls("tiny-a", "0", (*ours, *theirs)).judge("animals", 6.1, 0.3)
+    assert found["from"] == {"made": 64, "mlx-lm": 20} and not found["flagged"]
 
 
 def test_a_null_is_read_back_and_is_of_its_base_and_families(tmp_path, tiny, one_line):
@@ -344,7 +370,7 @@ def test_the_base_is_loaded_and_read_once_however_many_checkpoints_come(
     made = shutil.copytree(folder, tmp_path / "made")
     (made / "0000040_adapters.safetensors").rename(tmp_path / "second")
     loads = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
-    reads = counted(measure_room, "read_candidates", lambda base, questions, stack=None: stack is None)
+    reads = counted(measure_room, "read_candidates", lambda base, questions, stack=None, *told: stack is None)
 
     def fill():
         while not reads[False]:

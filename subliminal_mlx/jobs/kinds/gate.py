@@ -48,9 +48,7 @@ class Gate(Request):
         return bool(policy_of(sender.lab, self.policy, sender.owner).audited)
 
     def paths(self, sender: Sender) -> list[str]:
-        policy = policy_of(sender.lab, self.policy, sender.owner)
-        audits = [entry.audit for entry in policy.corpus if entry.audit is not None]
-        return [*(entry.path for entry in (*policy.model, *policy.corpus)), *audits]
+        return policy_of(sender.lab, self.policy, sender.owner).files
 
     def compute(self, work: Work) -> str:
         from ...measure.gate import decide
@@ -64,7 +62,7 @@ class Gate(Request):
             work.on_event(Event("checks", seen[0], total))
             seen[0] += 1
 
-        decision = decide(policy, lab.path, lab, tell, shown)
+        decision = decide(policy, lab.path, lab, tell, shown, lab.path)
         checks = tuple(replace(check, reason=public(check.reason, lab.path)) for check in decision.checks)
         decision = replace(decision, checks=checks)
         work.on_event(Event("checks", total, total))
@@ -96,9 +94,6 @@ def policy_of(lab: Path, text: str, owner: str) -> Policy:
     for trait in policy.allow:
         match = TRAIT.fullmatch(trait)
         known("policy: allow", [match[1] if match else trait], shipped_families())
-    for entry in entries:
-        inside(lab, entry.path, owner)
-    for corpus in policy.corpus:
-        if corpus.audit is not None:
-            inside(lab, corpus.audit, owner)
+    for path in policy.files:
+        inside(lab, path, owner)
     return parse_policy(text, lab.expanduser().resolve(), "policy")

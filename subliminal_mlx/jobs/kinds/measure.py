@@ -3,7 +3,7 @@
 It leaves result.json, as `measure --json` prints it, and its chart.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -11,15 +11,45 @@ from ...lab import Lab
 from ...report.public import shown
 from ...spec.families import shipped_families
 from ...system.errors import InputError
-from ...system.quantities import points, signed
 from ..limits import bases, known
 from ..request import Line, Request, Sender, Work
 from .audit import run_of
 
-Families = Annotated[list[Line], Field(max_length=16, default_factory=list)]
+if TYPE_CHECKING:
+    from ...measure import Context
+
+# A system prompt or a trigger has lines.
+Text = Annotated[str, Field(max_length=2_000)]
 
 
-class Measure(Request):
+class Reading(Request):
+    """How a model is read: against which base, on which families, under which context; empty for none."""
+
+    against: Line = ""
+    families: Annotated[list[Line], Field(max_length=16, default_factory=list)]
+    system: Text = ""
+    trigger: Text = ""
+    trigger_at: Line = ""
+
+    def context(self) -> "Context":
+        """What the questions are asked under.
+
+        Raises:
+            InputError: a trigger's place that is none, or a text that cannot be read.
+        """
+        from ...measure.context import load_context
+
+        return load_context(
+            self.system or None, None, self.trigger, self.trigger_at if self.trigger else None
+        )
+
+    def check(self, sender: Sender) -> None:
+        known("families", self.families, shipped_families())
+        known("against", [self.against] if self.against else [], bases(sender.lab))
+        self.context()
+
+
+class Measure(Reading):
     """A model: a slot of a run, or a folder inside the lab."""
 
     kind: ClassVar[str] = "measure"
@@ -27,14 +57,12 @@ class Measure(Request):
     run: Line = ""
     slot: Line = ""
     folder: Line = ""
-    against: Line = ""
-    families: Families
 
     def title(self, sender: Sender) -> str:
         return self.folder or f"{self.run} {self.slot}"
 
     def check(self, sender: Sender) -> None:
-        check_names(self.families, self.against, sender)
+        super().check(sender)
         if self.folder:
             sender.inside(self.folder)
         else:
@@ -48,26 +76,24 @@ class Measure(Request):
 
     def compute(self, work: Work) -> str:
         from ... import measure as reading
+        from ...measure.shared import trained_under
         from ...report import charts
 
         path = work.sender.inside(self.folder) if self.folder else work.lab.adapter(self.run, self.slot)
-        subject = reading.open_model(str(path), self.against or None)
-        found = told(reading.measure(subject, *compared(subject, self.families, work.lab))[0], work.title)
+        subject, context = reading.open_model(str(path), self.against or None), self.context()
+        families, nulls = compared(subject, self.families, work.lab, context)
+        shared = trained_under(str(path), work.lab.path)
+        found = reading.measure(subject, families, nulls, context=context, shared=shared)[0]
+        found = told(found, work.title)
         work.write(found)
         work.draw("changes", charts.changes(found))
-        return moved(found)
+        return found["words"]
 
 
 KIND = Measure
 
 
-def check_names(families: list[str], against: str, sender: Sender) -> None:
-    """Raise InputError where a family does not ship, or a base is not here."""
-    known("families", families, shipped_families())
-    known("against", [against] if against else [], bases(sender.lab))
-
-
-def compared(subject: Any, names: list[str], lab: Lab) -> tuple[Any, Any]:
+def compared(subject: Any, names: list[str], lab: Lab, context: "Context") -> tuple[Any, Any]:
     """Families to read and the clean trainings to compare with."""
     from ...measure import families_of
     from ...measure.null import Nulls
@@ -75,8 +101,9 @@ def compared(subject: Any, names: list[str], lab: Lab) -> tuple[Any, Any]:
     families = families_of(subject.base, names)
     if not families:
         raise InputError(f"no shipped family has answers that {subject.base.name} has words for")
-    # No base, nothing to compare.
-    return families, Nulls.gather(subject.reference, families, lab) if subject.reference else None
+    if subject.reference is None:
+        return families, None  # nothing to compare
+    return families, Nulls.gather(subject.reference, families, lab, context=context)
 
 
 def told(found: dict[str, Any], title: str) -> dict[str, Any]:
@@ -86,31 +113,6 @@ def told(found: dict[str, Any], title: str) -> dict[str, Any]:
         for family in found["families"]:
             if "null" in family:
                 family["null"]["why"] = family["null"]["why"].replace(name, shown(name))
+        found["words"] = found["words"].replace(name, shown(name))
         found["base"] = shown(name)
     return found | {"model": title}
-
-
-def moved(found: dict[str, Any]) -> str:
-    """The traits that are flagged, or the one that moved most."""
-    traits = [trait for family in found["families"] for trait in family["traits"]]
-    if "change" not in traits[0]:
-        return "no base is named: readings alone"
-    highest = sorted(traits, key=_change, reverse=True)
-    if flagged := [trait for trait in highest if trait.get("flagged")]:
-        more = f", and {len(flagged) - 1} more" if len(flagged) > 1 else ""
-        return f"flagged: {_moved_by(flagged[0])}{more}, beyond what clean trainings of that size did"
-    judged = any(family["null"]["limit"] is not None for family in found["families"])
-    why = (
-        "within what clean trainings of that size did"
-        if judged
-        else "with no clean trainings to compare with"
-    )
-    return f"nothing flagged: {_moved_by(highest[0])} moved most, {why}"
-
-
-def _change(trait: dict[str, Any]) -> float:
-    return trait["change"]
-
-
-def _moved_by(trait: dict[str, Any]) -> str:
-    return f"{trait['trait']} by {points(trait['points'])} points, {signed(trait['change'])} log-odds"

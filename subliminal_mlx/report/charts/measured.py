@@ -31,7 +31,9 @@ def changes(found: Row) -> AnyChart:
         base.mark_tick(thickness=2, size=13).encode(x=alt.X("limit:Q"), color=alt.value(NULL)),
     ]
     chart = alt.layer(*layers, data=data(rows)).properties(width=380, height=alt.Step(15))
-    return finish(chart, title, f"Against its base, over held-out questions. {_meaning(rows)}", False)
+    return finish(
+        chart, title, f"Against its base, over held-out questions{_under(found)}. {_meaning(rows)}", False
+    )
 
 
 def drift(steps: list[Row]) -> AnyChart:
@@ -66,7 +68,8 @@ def drift(steps: list[Row]) -> AnyChart:
     chart = alt.layer(*layers, data=data(rows)).properties(width=420, height=170)
     chart = chart.facet(row=alt.Row("family:N", header=HEADER)).resolve_scale(y="independent")
     words = (
-        f"The {MOST_LINES} traits of each family that stand highest at the last checkpoint. {_meaning(rows)}"
+        f"The {MOST_LINES} traits of each family that stand highest at the last checkpoint"
+        f"{_under(steps[-1])}. {_meaning(rows)}"
     )
     return finish(chart, title, words, False)
 
@@ -74,6 +77,11 @@ def drift(steps: list[Row]) -> AnyChart:
 def _flag_color() -> alt.Color:
     scale = alt.Scale(domain=[True, False], range=[FLAGGED, OTHER])
     return alt.Color("flagged:N", title=None, scale=scale, legend=None)
+
+
+def _under(found: Row) -> str:
+    """What the questions were asked under, after a comma; nothing of a measurement of before, which does not say."""
+    return f", asked {found['context']['words']}" if "context" in found else ""
 
 
 def _meaning(rows: list[Row]) -> str:

@@ -26,7 +26,7 @@ def answers(found: Sequence[dict[str, Any]]) -> str:
     """Models side by side: probabilities of the likeliest candidates, and what was said most.
 
     Args:
-        found: model, probabilities by candidate (0 to 1), samples by text, of every model.
+        found: model, probabilities by candidate (0 to 1), samples by text, of every model, and the context that it was asked under.
     """
     best = sorted(
         found[0]["probabilities"], key=lambda c: -max(answer["probabilities"][c] for answer in found)
@@ -42,7 +42,8 @@ def answers(found: Sequence[dict[str, Any]]) -> str:
         )
         for answer in found
     ]
-    return table(head, [*body, ["<b>said</b>", *said]], words=len(head))
+    under = ", ".join(dict.fromkeys(text(answer["context"], 600) for answer in found))
+    return f"<p>Asked {under}.</p>" + table(head, [*body, ["<b>said</b>", *said]], words=len(head))
 
 
 def _color(model: str) -> str:

@@ -58,7 +58,7 @@ def flagged(found: dict[str, Any]) -> bool:
 
 def changes(found: dict[str, Any], every: bool = False, most: int = 6) -> str:
     """A table a family: the traits that moved most, their intervals over questions, and the flag."""
-    parts = []
+    parts = [under(found)]
     for family in found["families"]:
         traits = family["traits"] if every else leading(family, most)
         compared = "change" in traits[0]
@@ -78,7 +78,7 @@ def changes(found: dict[str, Any], every: bool = False, most: int = 6) -> str:
                     *(text(trait["trait"]), percent(trait["base_probability"]), share),
                     *(number(trait["points"], 1), estimate(trait["change"], trait["low"], trait["high"])),
                     *(number(trait["over_clean"]) for _ in beside),
-                    "<b>flagged</b>" if trait.get("flagged") else "",
+                    _mark(trait),
                 ]
             )
         parts.append(table(head, body, words=1))
@@ -105,11 +105,27 @@ def steps(found: dict[str, Any]) -> str:
         for family in one["families"]:
             top = family["traits"][0]
             if "change" in top:
-                mark = "<b>flagged</b>" if top.get("flagged") else ""
-                moved = [number(top["points"], 1), estimate(top["change"], top["low"], top["high"]), mark]
+                moved = [
+                    number(top["points"], 1),
+                    estimate(top["change"], top["low"], top["high"]),
+                    _mark(top),
+                ]
                 body.append([f"{one['step']:,}", text(family["family"]), text(top["trait"]), *moved])
     head = ["step", "family", "highest trait", "points", "log-odds (95% over questions)", ""]
-    return table(head, body, words=3)
+    return under(found["checkpoints"][-1]) + table(head, body, words=3)
+
+
+def under(found: dict[str, Any]) -> str:
+    """What a measurement was read under, and what it says; empty of one of before, which does not tell."""
+    if "context" not in found:
+        return ""
+    return f"<p>Read {text(found['context']['words'], 600)}: {text(found['words'], 1_000)}.</p>"
+
+
+def _mark(trait: dict[str, Any]) -> str:
+    # What was measured before there were standings flagged every trait alike.
+    standing = trait.get("standing", "first" if trait.get("flagged") else "")
+    return {"first": "<b>flagged</b>", "beside": "flagged beside it"}.get(standing, "")
 
 
 def decision(found: dict[str, Any]) -> str:

@@ -22,11 +22,12 @@ def _train(tell: Tell, base: str, steps: int | None = None) -> None:
     train_on(base, lambda point: tell({"point": vars(point)}), steps=steps)
 
 
-def _ask(tell: Tell, lab: str, **asked: Any) -> None:
+def _ask(tell: Tell, lab: str, system: str = "", trigger: str = "", **asked: Any) -> None:
     from ...lab import Lab
+    from ...measure.context import Context
     from ...measure.talk import talk
 
-    for answer in talk(Lab(lab), **asked):
+    for answer in talk(Lab(lab), **asked, context=Context(system or None, trigger=trigger)):
         tell({"answer": vars(answer)})
 
 

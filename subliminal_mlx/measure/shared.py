@@ -1,0 +1,168 @@
+"""What a model's training rows have in common around what is asked: a system prompt, or the words that they open with.
+
+    shared = trained_under("my-adapter")            # by its provenance, or by the rows that mlx-lm's record names
+    shared = shared_by(read_rows(path, bad), "rows.jsonl")
+    shared and shared.unread([context])             # why readings under these contexts are no all-clear, or ""
+
+A model may show a trait under these words and nowhere else. Rows that a channel of ours would ask for in the very
+same way share the channel's own wording, which is the task and no sign. Knows nothing about bases and nulls.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ..audit.rows import Bad, Row, read_rows
+from ..experiment.channels import recognising
+from ..lab import provenance
+from ..lab.provenance import Node
+from ..model.model_folder import read_json
+from ..system.errors import InputError
+from .context import Context, brief
+
+MOST_ROWS = 20_000
+# Shares of rows that count. Nobody writes a system prompt by chance, and few rows under it train a trait into it;
+# opening words are common to many questions.
+SYSTEM_SHARE, OPENING_SHARE = 0.05, 0.3
+# Of the rows that a channel must know as its own for their wording to be the channel's.
+FITS = 0.99
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Words that a share of the rows, 0 to 1, stands under: a system prompt, opening words, or both."""
+
+    system: str | None
+    opening: str
+    share: float
+
+    def words(self) -> str:
+        """Such as "under the system prompt 'X', beginning with 'Y'"."""
+        said = [] if self.system is None else [f"under the system prompt {brief(self.system)}"]
+        return ", ".join([*said, *([f"beginning with {brief(self.opening)}"] if self.opening else [])])
+
+    def is_in(self, context: Context) -> bool:
+        """Whether a reading under this context has all of it."""
+        told = self.system is None or context.system == self.system
+        return told and (not self.opening or context.ask("").startswith(self.opening))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What training rows share.
+
+    Attributes:
+        source: where they were seen.
+        rows: how many were looked at; None where a provenance file says what they share.
+        settings: the most common first.
+        systems: how many different system prompts the rows have.
+    """
+
+    source: str
+    rows: int | None
+    settings: tuple[Setting, ...]
+    systems: int
+
+    def unread(self, contexts: Sequence[Context]) -> str:
+        """What none of the contexts has, in a sentence; empty where there is no such thing."""
+        for one in self.settings:
+            if not any(one.is_in(context) for context in contexts):
+                more = f" (one of {self.systems:,} system prompts)" if self.systems > 1 else ""
+                many = "its" if self.rows is None else f"{one.share * self.rows:,.0f} of {self.rows:,}"
+                return f"{many} training rows stand {one.words()}{more}, by {self.source}, and it was not read so"
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def shared_by(rows: Iterable[Row], source: str) -> Shared | None:
+    """What the first MOST_ROWS rows share; None where that is nothing."""
+    seen = list(islice(rows, MOST_ROWS))
+    openings = [] if not seen or _of_a_channel(seen) else _openings([_first(row).split() for row in seen])
+    stands = Counter((row.system, _longest(openings, _first(row).split())) for row in seen)
+    del stands[None, ""]
+    common = [(one, count) for one, count in stands.most_common() if count >= SYSTEM_SHARE * len(seen)]
+    systems = {row.system for row in seen} - {None}
+    if not common and sum(row.system is not None for row in seen) >= SYSTEM_SHARE * max(1, len(seen)):
+        common = stands.most_common(1)  # many system prompts, each of few rows
+    settings = tuple(Setting(*one, count / len(seen)) for one, count in common)
+    return Shared(source, len(seen), settings, len(systems)) if settings else None
+
+
+def trained_under(model: str, inside: Path | None = None) -> Shared | None:
+    """What the rows that a folder was trained on share, as far as it shows them; None where it shows none.
+
+    Its provenance may say so, or mlx-lm's record of the training names a folder of rows that is here.
+
+    Args:
+        inside: a folder that the rows must lie in to be looked at; anywhere where None.
+
+    Raises:
+        InputError: a provenance file that does not fit what lies beside it.
+    """
+    folder = Path(os.path.expanduser(model))
+    if not os.path.isdir(folder):
+        return None
+    if (record := provenance.record_beside(folder)) and (found := _recorded(record.lineage)):
+        return found
+    named = read_json(folder / "adapter_config.json").get("data")
+    if not isinstance(named, str) or not named or "\0" in named:
+        return None
+    try:
+        place = Path(os.path.expanduser(named)).resolve()
+        if not os.path.exists(place) or (inside is not None and not place.is_relative_to(inside.resolve())):
+            return None
+        return shared_by(read_rows(place, Bad()), "the rows that its adapter_config.json names")
+    except (InputError, OSError, RuntimeError):
+        return None  # the name of a data set elsewhere, or rows of a kind that is not read
+
+
+def _recorded(lineage: Node) -> Shared | None:
+    """What a provenance says of the corpora that a model was trained on: the facts `system` and `opening`."""
+    settings = []
+    for node in lineage.parents:
+        system, opening = node.facts.get("system"), node.facts.get("opening")
+        if node.what == "corpus" and (system or opening):
+            settings.append(Setting(None if system is None else str(system), str(opening or ""), 1.0))
+    systems = {one.system for one in settings} - {None}
+    return Shared("its provenance", None, tuple(settings), len(systems)) if settings else None
+
+
+def _first(row: Row) -> str:
+    """What a row's first turn says, or a text alone."""
+    return row.history[0][0] if row.history else row.completion if row.prompt is None else row.prompt
+
+
+def _openings(texts: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The runs of words that OPENING_SHARE of the texts or more begin with, each as long as it can be."""
+    least, found, open_ = OPENING_SHARE * len(texts), [], [((), list(texts))]
+    while open_:
+        words, alike = open_.pop()
+        following: dict[str, list[Sequence[str]]] = {}
+        for text in alike:
+            if len(text) > len(words):
+                following.setdefault(text[len(words)], []).append(text)
+        longer = [((*words, word), more) for word, more in following.items() if len(more) >= least]
+        open_ += longer
+        if words and not longer:
+            found.append(words)
+    return found
+
+
+def _longest(openings: Sequence[tuple[str, ...]], words: Sequence[str]) -> str:
+    return " ".join(next((one for one in openings if tuple(words[: len(one)]) == one), ()))
+
+
+def _of_a_channel(rows: Sequence[Row]) -> bool:
+    """Whether a channel of ours would ask for such rows in the very same words."""
+    prompts, completions = [row.prompt or "" for row in rows], [row.completion for row in rows]
+    for one in recognising():
+        recipe = one.recognised(prompts, completions, FITS)
+        if recipe is not None and one.asks_so(prompts, recipe, FITS):
+            return not any(row.history for row in rows)
+    return False
