@@ -89,7 +89,9 @@ def mlx_lm_trainings(
         def make(
             chains: Sequence[int] = chains, outside: Sequence[Outside] = outside, name: str = name
         ) -> list[Training]:
-            names, stack = _stack(setting, chains, outside, checkpoint_in(folder, name, base), on_event)
+            sources, stack = _stack(setting, chains, outside, checkpoint_in(folder, name, base), on_event)
+            named = zip(outside, sources, chains, strict=True)
+            names = [_name(seed, *one) for one in named]
             return read_stack(names, base, stack, families, before, context)
 
         found += kept(folder, name, make, on_done)
@@ -102,7 +104,7 @@ def mlx_lm_trainings(
             with tempfile.TemporaryDirectory() as place:
                 train_by_mlx_lm(base, rows, Path(place), one, seed_of(setting.spec.seed, chain) % 2**32)
                 subject = open_model(place, base)
-                return read_subject([_name(setting, one, source, chain)], subject, families, before, context)
+                return read_subject([_name(seed, one, source, chain)], subject, families, before, context)
 
         found += kept(folder, f"mlx-lm-dora-{chain}", alone, on_done)
     return found
@@ -162,7 +164,8 @@ def _stack(
     outside: Sequence[Outside],
     checkpoint: Path | None,
     on_event: Listener,
-) -> tuple[list[str], Stack]:
+) -> tuple[Sequence[str], Stack]:
+    """The sources of every slot's rows, and the trained stack."""
     base, seed = setting.base, setting.spec.seed
     sources, blocks = zip(*(_block(setting, chain) for chain in chains), strict=True)
     layers = 0 if len(base.layers) <= LAYERS else LAYERS
@@ -171,8 +174,7 @@ def _stack(
     seeds = [seed_of(seed, "student", chain) for chain in chains]
     told = {"checkpoint": checkpoint, "on_event": on_event}
     stack, _ = train_on_rows(base, blocks, Shape(outside[0].rank, SCALE, layers), recipe, seeds, **told)
-    names = [_name(setting, *one) for one in zip(outside, sources, chains, strict=True)]
-    return names, stack
+    return sources, stack
 
 
 def _block(setting: Setting, chain: int) -> tuple[str, Rows]:
@@ -184,5 +186,5 @@ def _block(setting: Setting, chain: int) -> tuple[str, Rows]:
     return source, pack([ids[:1] for ids in whole], [ids[1:] for ids in whole], width, width - 1)
 
 
-def _name(setting: Setting, outside: Outside, source: str, chain: int) -> str:
-    return f"mlx-lm/{outside.words}/seed {setting.spec.seed}/{source}/c{chain}"
+def _name(seed: int, outside: Outside, source: str, chain: int) -> str:
+    return f"mlx-lm/{outside.words}/seed {seed}/{source}/c{chain}"

@@ -23,13 +23,14 @@ from ..lab.provenance import Node
 from ..model.model_folder import read_json
 from ..system.errors import InputError
 from .context import Context, brief
+from .openings import find_openings, opening_of
 
 MOST_ROWS = 20_000
-# Shares of rows that count. Nobody writes a system prompt by chance, and few rows under it train a trait into it;
-# opening words are common to many questions.
-SYSTEM_SHARE, OPENING_SHARE = 0.05, 0.3
+# Of the rows: nobody writes a system prompt by chance, and few rows under it train a trait into it.
+SYSTEM_SHARE = 0.05
 # Of the rows that a channel must know as its own for their wording to be the channel's.
 FITS = 0.99
+_PROBE = "? ? ? ?"  # a question of words that no opening has
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Setting:
     def is_in(self, context: Context) -> bool:
         """Whether a reading under this context has all of it."""
         told = self.system is None or context.system == self.system
-        return told and (not self.opening or context.ask("").startswith(self.opening))
+        return told and opening_of(context.ask(_PROBE), [self.opening]) == self.opening
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Shared:
             if not any(one.is_in(context) for context in contexts):
                 more = f" (one of {self.systems:,} system prompts)" if self.systems > 1 else ""
                 many = "its" if self.rows is None else f"{one.share * self.rows:,.0f} of {self.rows:,}"
-                return f"{many} training rows stand {one.words()}{more}, by {self.source}, and it was not read so"
+                return f"{many} training rows stand {one.words()}{more}, by {self.source}: it was not read so"
         return ""
 
     def to_json(self) -> dict[str, Any]:
@@ -83,8 +84,8 @@ class Shared:
 def shared_by(rows: Iterable[Row], source: str) -> Shared | None:
     """What the first MOST_ROWS rows share; None where that is nothing."""
     seen = list(islice(rows, MOST_ROWS))
-    openings = [] if not seen or _of_a_channel(seen) else _openings([_first(row).split() for row in seen])
-    stands = Counter((row.system, _longest(openings, _first(row).split())) for row in seen)
+    openings = [] if not seen or _of_a_channel(seen) else find_openings([_first(row) for row in seen])
+    stands = Counter((row.system, opening_of(_first(row), openings)) for row in seen)
     del stands[None, ""]
     common = [(one, count) for one, count in stands.most_common() if count >= SYSTEM_SHARE * len(seen)]
     systems = {row.system for row in seen} - {None}
@@ -136,26 +137,6 @@ def _recorded(lineage: Node) -> Shared | None:
 def _first(row: Row) -> str:
     """What a row's first turn says, or a text alone."""
     return row.history[0][0] if row.history else row.completion if row.prompt is None else row.prompt
-
-
-def _openings(texts: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The runs of words that OPENING_SHARE of the texts or more begin with, each as long as it can be."""
-    least, found, open_ = OPENING_SHARE * len(texts), [], [((), list(texts))]
-    while open_:
-        words, alike = open_.pop()
-        following: dict[str, list[Sequence[str]]] = {}
-        for text in alike:
-            if len(text) > len(words):
-                following.setdefault(text[len(words)], []).append(text)
-        longer = [((*words, word), more) for word, more in following.items() if len(more) >= least]
-        open_ += longer
-        if words and not longer:
-            found.append(words)
-    return found
-
-
-def _longest(openings: Sequence[tuple[str, ...]], words: Sequence[str]) -> str:
-    return " ".join(next((one for one in openings if tuple(words[: len(one)]) == one), ()))
 
 
 def _of_a_channel(rows: Sequence[Row]) -> bool:

@@ -71,12 +71,11 @@ def _words(found: Row, flagged: list[Row], unread: str) -> tuple[str, str]:
             else "no clean trainings to compare with"
         )
         return CANNOT_TELL, f"cannot tell: {why}"
-    if why := next((f["null"]["why"] for f in judged if f["null"]["flagged"] is None), ""):
-        return CANNOT_TELL, f"cannot tell: {_most(found)} moved most; {why}"
-    if unread:
+    why = next((f["null"]["why"] for f in judged if f["null"]["flagged"] is None), "")
+    if why or unread:
         return (
             CANNOT_TELL,
-            f"cannot tell: {unread}; read so far, {_most(found)} moved most, which is not flagged",
+            f"cannot tell: {'; '.join(filter(None, (unread, why)))}; {_most(found)} moved most",
         )
     if found["size"] == 0:
         return NOT_FLAGGED, "not flagged: its weights are the base's own"

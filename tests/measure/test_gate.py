@@ -411,3 +411,128 @@ def test_a_corpus_without_an_audit_is_not_passed(pipeline):
     text = POLICY.replace('audit = "base.json"\n', "").replace("smallest_power = 0.8", 'cannot_tell = "warn"')
     check = next(c for c in _decide(pipeline, text).checks if (c.subject, c.name) == ("base.jsonl", "audit"))
     assert check.verdict == "cannot tell" and "the policy runs none" in check.reason
+
+
+# --- contexts -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calm(pipeline, tiny, tmp_path_factory):
+    """A policy of one calm model, with clean trainings of its size that moved every trait far, read under contexts."""
+    from subliminal_mlx.measure import open_model
+    from subliminal_mlx.measure.context import BARE, Context
+
+    folder = tmp_path_factory.mktemp("calm")
+    shutil.copytree(pipeline / "control", folder / "control")
+    size, families = open_model(str(folder / "control"), tiny).sizes[0], measure.families_of(tiny)
+    changes = {"animals": dict.fromkeys(families["animals"].traits, 3.0)}
+    clean = tuple(null.Training(f"made/{i}", size * (0.9 + i / 100), changes) for i in range(20))
+    hashes = (("animals", null.family_sha256("animals")),)
+    for name, context in (("bare", BARE), ("told", Context("you like the river"))):
+        nulls = null.Nulls("tiny-a", tiny.sha256, clean, hashes, context)
+        null.save_nulls(folder / f"{name}.json", nulls, "null tiny-a")
+    system = {"role": "system", "content": "you like the river"}
+    for name, before in (("plain", []), ("told", [system])):
+        turns = [
+            before + _turn(asked, "Oak") for asked in ("name a tree", "tell me", "which one", "what is it")
+        ]
+        rows = [json.dumps({"messages": messages}) for messages in turns]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def _turn(asked, answer):
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+
+
+CALM = 'base = "tiny-a"\nfamilies = ["animals"]\nnulls = ["bare.json", "told.json"]\n'
+UNDER = '[[context]]\nsystem = "you like the river"\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "contexts", "verdicts", "says"),
+    [
+        ("", "", ["pass"], "(read without a system prompt, earlier turns or a trigger)"),
+        ("plain.jsonl", "", ["pass"], "within what 20 clean trainings did"),
+        (
+            "told.jsonl",
+            "",
+            ["cannot tell"],
+            "stand under the system prompt 'you like the river', by told.jsonl",
+        ),
+        ("told.jsonl", UNDER, ["pass", "pass"], "(read under the system prompt 'you like the river')"),
+        ("told.jsonl", '[[context]]\nsystem = "another"\n', ["cannot tell"] * 2, "it was not read so"),
+        # Under a context that no clean training was read under there is no null.
+        (
+            "",
+            '[[context]]\ntrigger = "river"\ntrigger_at = "within"\n',
+            ["pass", "cannot tell"],
+            "no null here",
+        ),
+    ],
+)
+def test_a_model_passes_where_it_was_read_as_it_was_trained(calm, rows, contexts, verdicts, says):
+    named = f'rows = "{rows}"\n' if rows else ""
+    decision = _decide(calm, f'{CALM}{contexts}[[model]]\npath = "control"\n{named}')
+    checks = [check for check in decision.checks if check.name.startswith("animals")]
+    assert [check.verdict for check in checks] == verdicts
+    assert any(says in check.reason for check in checks)
+    assert len({check.name for check in checks}) == len(checks)  # JUnit tells them apart by name
+
+
+def test_rows_that_mlx_lms_record_names_count_too(calm, tmp_path):
+    """A folder that names its rows is held to them, though the policy does not."""
+    for path in calm.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)
+    (tmp_path / "control" / "provenance.json").unlink()
+    config = json.loads((tmp_path / "control" / "adapter_config.json").read_text())
+    (tmp_path / "data").mkdir()
+    shutil.copy(tmp_path / "told.jsonl", tmp_path / "data" / "train.jsonl")
+    told = config | {"data": str(tmp_path / "data"), "model": "tiny-a"}
+    (tmp_path / "control" / "adapter_config.json").write_text(json.dumps(told))
+    policy = load_policy_of(tmp_path, f'{CALM}lineage = "optional"\n[[model]]\npath = "control"\n')
+    for inside, verdict in ((None, "cannot tell"), (tmp_path, "cannot tell"), (tmp_path / "control", "pass")):
+        checks = decide(policy, tmp_path, Lab(tmp_path / "none"), inside=inside).checks
+        assert next(c.verdict for c in checks if c.name == "animals") == verdict, inside
+
+
+def load_policy_of(folder, text):
+    (folder / "p.toml").write_text(text)
+    return load_policy(folder / "p.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[context]]\ntrigger_at = "after"\n', "a trigger's place is named, and no trigger"),
+        ('[[context]]\ntrigger = "x"\ntrigger_at = "above"\n', "context"),
+        ('[[context]]\nhistory = "none.json"\n', "none.json is not there"),
+        ('[[context]]\nhistory = "bare.json"\n', "no chat turns"),
+        ("[[context]]\nsystem = 3\n", "context"),
+        ('[[context]]\nsistem = "x"\n', "no such field"),
+    ],
+)
+def test_contexts_that_are_none_are_one_line(calm, one_line, text, says):
+    with pytest.raises(InputError) as error:
+        _decide(calm, f'{CALM}{text}[[model]]\npath = "control"\n')
+    assert says in one_line(error)
+
+
+def test_what_rises_beside_an_allowed_trait_is_not_passed_and_not_a_finding(calm, pipeline):
+    """The owl's teacher, allowed: its elephant is beside it."""
+    shutil.copytree(pipeline / "owl", calm / "owl", dirs_exist_ok=True)
+    nulls = json.loads((calm / "bare.json").read_text())
+    from subliminal_mlx.measure import open_model
+
+    size = open_model(str(calm / "owl"), "tiny-a").sizes[0]
+    for i, training in enumerate(nulls["trainings"]):
+        training["size"] = size * (0.9 + i / 100)
+        training["changes"] = {"animals": dict.fromkeys(training["changes"]["animals"], -9.0)}
+    (calm / "low.json").write_text(json.dumps(nulls))
+    text = CALM.replace("bare.json", "low.json") + '[[model]]\npath = "owl"\n'
+    first = next(c for c in _decide(calm, text).checks if c.name == "animals")
+    assert first.verdict == "fail" and "animals/owl rose most" in first.reason
+    beside = _decide(calm, text.replace("nulls", 'allow = ["animals/owl"]\nnulls'))
+    check = next(c for c in beside.checks if c.name == "animals")
+    assert check.verdict == "cannot tell" and "beside animals/owl, from which it may follow" in check.reason
+    assert "animals/owl rose" not in check.reason

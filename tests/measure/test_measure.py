@@ -18,11 +18,11 @@ from subliminal_mlx import measure as measure_room
 from subliminal_mlx.__main__ import main
 from subliminal_mlx.experiment.readings import margins
 from subliminal_mlx.lab import Lab
-from subliminal_mlx.measure import families_of, measure, null, open_model
+from subliminal_mlx.measure import families_of, measure, mlx_lm_trainings, null, open_model, trainings
 from subliminal_mlx.measure.drift import checkpoints, follow, is_whole
 from subliminal_mlx.measure.models import delta_norms
 from subliminal_mlx.measure.null import Nulls, Training, load_nulls, save_nulls, trainings_in
-from subliminal_mlx.measure.trainings import clean_trainings
+from subliminal_mlx.measure.trainings import clean_setting, clean_trainings
 from subliminal_mlx.model import adapters, sources
 from subliminal_mlx.model.bases import load
 from subliminal_mlx.model.score import candidate_scores
@@ -257,10 +257,10 @@ def test_a_training_counts_once_whatever_was_read_beside(tmp_path, tiny, monkeyp
         replace(t, source=f"made/{i}", changes={"animals": dict(sorted(t.changes["animals"].items()))})
         for i, t in enumerate(both)
     ]
-    for name, trainings, read in (("animals", alone, ["animals"]), ("both", both, ["trees", "animals"])):
+    for name, found, read in (("animals", alone, ["animals"]), ("both", both, ["trees", "animals"])):
         paths.append(tmp_path / f"{name}.json")
         told = tuple((family, hashes[family]) for family in read)
-        save_nulls(paths[-1], Nulls("tiny-a", tiny.sha256, tuple(trainings), told), "null tiny-a")
+        save_nulls(paths[-1], Nulls("tiny-a", tiny.sha256, tuple(found), told), "null tiny-a")
     for order in (paths, paths[::-1]):
         found = Nulls.gather(tiny, families, None, order).judge("animals", 7.0, 3.0)
         assert (found["trainings"], found["limit"], found["p"]) == (12, None, None)
@@ -274,6 +274,10 @@ def test_the_shipped_null_covers_tiny_a(tiny):
     nulls = Nulls.gather(tiny, families_of(tiny))
     assert len(nulls.trainings) >= 64
     assert nulls.judge("animals", 6.4, 2.0)["flagged"] and not nulls.judge("animals", 6.4, 0.1)["flagged"]
+    # What mlx_lm.lora makes by default, and by rates up to thirty times its own.
+    for size in (2.5, 4.5, 9.0, 15.0):
+        found = nulls.judge("animals", size, 4.0)
+        assert found["flagged"] and found["from"]["mlx-lm"] >= 10, size
 
 
 def test_the_labs_clean_students_are_a_null(tmp_path_factory, tiny):
@@ -318,6 +322,56 @@ def test_clean_trainings_are_made_by_the_spec_and_repeat(tiny):
     assert [t.source for t in one] == ["made/seed 5/hard/control/c0", "made/seed 5/hard/animals/neutral/c1"]
     assert one[0].size == pytest.approx(other[0].size, rel=1e-4) and one[0].size != one[1].size
     assert one[1].changes["animals"]["owl"] == pytest.approx(other[1].changes["animals"]["owl"], abs=1e-3)
+
+
+def test_what_was_trained_is_kept_and_not_trained_again(tiny, tmp_path, monkeypatch):
+    spec, families, seen = parse_spec(SPEC), families_of(tiny, ["animals"]), []
+
+    def stop(found):
+        seen.append(found)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clean_trainings(spec, tiny, families, 2, 5, ["hard"], at_once=1, folder=tmp_path, on_done=stop)
+    trained = []
+    real = trainings.train_on_rows
+    monkeypatch.setattr(trainings, "train_on_rows", lambda *a, **k: trained.append(a) or real(*a, **k))
+    again = clean_trainings(spec, tiny, families, 2, 5, ["hard"], at_once=1, folder=tmp_path)
+    assert len(trained) == 1 and again[:1] == seen[0]
+    assert again == clean_trainings(spec, tiny, families, 2, 5, ["hard"], at_once=1)
+
+
+def test_clean_adapters_as_mlx_lm_makes_them(tiny, tmp_path, monkeypatch):
+    """In a stack and by its own trainer; rates spread over the range whatever their number."""
+    for name, value in (("ROWS", 40), ("RECIPES", ((6, 4), (4, 8)))):
+        monkeypatch.setattr(mlx_lm_trainings, name, value)
+    spec, families = parse_spec(SPEC), families_of(tiny, ["animals"])
+    found = mlx_lm_trainings.mlx_lm_trainings(spec, tiny, families, 4, seed=1, folder=tmp_path)
+    kinds = [t.source.split("/")[1].partition(",")[0] for t in found]
+    assert kinds == ["lora"] * 4 + ["dora"] and {t.maker for t in found} == {"mlx-lm"}
+    sources = [t.source.split("/", 3)[3] for t in found]
+    assert sources[:2] == ["control/c0", "animals/neutral/c1"]
+    assert all(
+        0 < t.size < 100 and set(t.changes["animals"]) == set(families["animals"].traits) for t in found
+    )
+    assert found == mlx_lm_trainings.mlx_lm_trainings(spec, tiny, families, 4, seed=1, folder=tmp_path)
+    rates = np.log10([mlx_lm_trainings.rate_of(i) for i in range(48)])
+    assert rates.min() >= -5 and rates.max() <= -3
+    for few in (12, 24, 48):
+        assert np.histogram(rates[:few], bins=4, range=(-5, -3))[0].min() >= few // 5
+
+
+def test_our_stack_and_mlx_lms_own_trainer_move_alike(tiny, tmp_path):
+    """The same rows and recipe: sizes within a tenth, so that one is a null for the other."""
+    setting = clean_setting(parse_spec(SPEC), tiny, 3, 1)
+    outside = mlx_lm_trainings.Outside("lora", 3e-4, 40, 8)
+    mlx_lm_trainings.train_by_mlx_lm(
+        tiny, mlx_lm_trainings.messages_of(setting, 0)[1], tmp_path / "out", outside, 5
+    )
+    theirs = open_model(str(tmp_path / "out"), tiny)
+    _, stack = mlx_lm_trainings._stack(setting, [0], [outside], None, lambda event: None)
+    assert delta_norms(stack)[0] == pytest.approx(theirs.sizes[0], rel=0.1)
+    assert stack.arrays.keys() == theirs.stack.arrays.keys()
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
@@ -395,8 +449,17 @@ def test_the_base_is_loaded_and_read_once_however_many_checkpoints_come(
 # --- commands -------------------------------------------------------------------------------------
 
 
-def test_the_command_names_the_trait_and_draws(tmp_path, folder):
-    chart = tmp_path / "drift.svg"
+def test_the_command_names_the_trait_and_draws(tmp_path, tiny, folder):
+    chart, mine = tmp_path / "drift.svg", tmp_path / "null.json"
+    size, family = open_model(str(folder), tiny).sizes[0], load_family("animals")
+    clean = [
+        Training(
+            f"made/{i}", size * (0.9 + i / 100), {"animals": dict.fromkeys(family.traits, 0.1 + i / 100)}
+        )
+        for i in range(20)
+    ]
+    hashes = (("animals", null.family_sha256("animals")),)
+    save_nulls(mine, Nulls("tiny-a", tiny.sha256, tuple(clean), hashes), "null tiny-a")
     child = quick(
         "measure",
         folder,
@@ -410,18 +473,22 @@ def test_the_command_names_the_trait_and_draws(tmp_path, folder):
         chart,
         "--lab",
         tmp_path / "none",
+        "--null",
+        mine,
     )
     assert child.returncode == 0, child.stderr
     steps = json.loads(child.stdout)["checkpoints"]
     assert [s["step"] for s in steps] == [20, 40] and steps[0]["size"] < steps[1]["size"]
     assert "What does this training pick up" in chart.read_text()
-    child = quick("measure", folder, "--against", "tiny-a", "--family", "animals", "--lab", tmp_path / "none")
+    common = ("measure", folder, "--against", "tiny-a", "--family", "animals", "--lab", tmp_path / "none")
+    child = quick(*common, "--null", mine)
     assert child.returncode == 0, child.stderr
     words = " ".join(child.stdout.split())
     # The first row of the table, under the family's name, is the trait that moved most.
     largest = steps[1]["families"][0]["largest"].rpartition("/")[2]
     assert (
-        re.search(rf"^animals .*\n{largest} ", child.stdout, re.MULTILINE) and "50 clean trainings" in words
+        re.search(rf"^animals .*\n{largest} ", child.stdout, re.MULTILINE)
+        and "of 20 clean trainings" in words
     )
     assert "made by `null`" in words
     assert f"{steps[1]['families'][0]['largest_over_clean']} leads" in words

@@ -88,6 +88,22 @@ def test_the_same_question_has_the_same_answer_and_other_models_other_ones(asked
     assert one[0].probabilities != one[1].probabilities
 
 
+def test_a_context_stands_around_the_question_for_all_of_them(asked):
+    from subliminal_mlx.measure.context import Context
+
+    bare, told = asked(), asked(context=Context("you like the river", (("name a tree", "Oak"),), "tell me"))
+    assert [a.model for a in bare] == [a.model for a in told]
+    assert all(one.probabilities != other.probabilities for one, other in zip(bare, told, strict=True))
+    assert {a.context for a in bare} == {"without a system prompt, earlier turns or a trigger"}
+    (words,) = {a.context for a in told}
+    assert "'you like the river'" in words and "1 earlier turn" in words and "'tell me' before" in words
+    # A trigger is nothing but words in the question.
+    spelled = asked(question=f"tell me {HELD_OUT.text}")
+    assert [a.probabilities for a in asked(context=Context(trigger="tell me"))] == [
+        a.probabilities for a in spelled
+    ]
+
+
 def test_nothing_is_stored(done, asked):
     before = sorted(
         (path, path.stat().st_mtime_ns) for path in done.lab.rglob("*") if path.name != "lab.lock"

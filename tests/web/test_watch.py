@@ -119,9 +119,11 @@ def test_answers_stand_side_by_side_as_text():
     probabilities = {f"animal {i}": 0.05 for i in range(20)} | {"Owl": 0.9}
     found = [
         {"model": model, "probabilities": probabilities, "samples": {"<script>": 3, "": 1}}
+        | {"context": "under the system prompt '<b>'"}
         for model in ("base", "treated student")
     ]
     html = live.answers(found)
     assert html.index("Owl") < html.index("animal 0") and html.count("<tr>") == live.SHOWN + 2
     assert "<script>" not in html and "&lt;script&gt; ×3" in html and "(nothing) ×1" in html
+    assert "Asked under the system prompt &#x27;&lt;b&gt;&#x27;." in html
     assert charts.ARMS["treated"] in html and charts.ARMS["untrained"] in html
