@@ -11,7 +11,7 @@ import heapq
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from .corpus import Corpus
 from .factored import promising
 from .inputs import Inputs
 from .likelihood import token_ratios
-from .rows import Bad, Row
+from .reading import Row
 from .suspects import average
 
 TOP = 50
@@ -35,7 +35,7 @@ def top_rows(inputs: Inputs, trait: str, count: int = TOP) -> list[dict[str, Any
     own, common = _pair(inputs, trait)
     corpus, base = inputs.corpus, inputs.base
     encoded = zip(corpus.sample, corpus.sample_ids, strict=True)
-    found = [(row, ids) for row, ids in encoded if not isinstance(ids, str)]
+    found = [(answer, ids) for answer, ids in encoded if not isinstance(ids, str)]
     if inputs.factored:
         # To first order already known: the exact scores are taken of the best alone.
         found = [found[i] for i in promising(inputs.pieces, trait, count)]
@@ -59,36 +59,48 @@ def top_rows(inputs: Inputs, trait: str, count: int = TOP) -> list[dict[str, Any
 def drop_top(
     inputs: Inputs, trait: str, share: float, output: Path, on_event: Listener = ignore
 ) -> tuple[int, int]:
-    """Write the corpus without the share of its rows that carries most evidence for the trait.
+    """Write the corpus without the share of its rows that carries most evidence for the trait, as they stood.
 
-    What was dropped is written beside it, NAME.dropped.jsonl, each row with its reason; rows that are not
-    in the corpus's form cannot be scored and are among them. All rows are scored, whatever `spec.rows` is.
+    What was dropped is written beside it, NAME.dropped.jsonl, each row with its reason; rows with an answer that is
+    not in the corpus's form cannot be scored and are among them. All rows are scored, whatever `spec.rows` is.
 
     Returns:
-        Rows kept and dropped.
+        Rows kept and dropped of those that were scored.
     """
     beside, corpus = output.with_suffix(".dropped.jsonl"), inputs.corpus
     own, common = _pair(inputs, trait)
-    with tempfile.TemporaryFile() as spool:
-        count = 0
-        for _, prompts, completions in corpus.pieces(None, Bad()):
-            pairs = list(zip(prompts, completions, strict=True))
-            scores = _token_scores(corpus, own, common, pairs)
-            np.array([row.sum() for row in scores], dtype=np.float32).tofile(spool)
-            count += len(pairs)
-            on_event(Event("rows scored", min(count, corpus.total), corpus.total))
-        spool.seek(0)
-        scores = np.fromfile(spool, dtype=np.float32)
-    dropped = round(share * len(scores))
-    chosen = np.zeros(len(scores), dtype=bool)
-    chosen[np.argsort(-scores, kind="stable")[:dropped]] = True
+    numbers, scores, count = [], [], 0
+    for answers, prompts, completions in corpus.pieces():
+        found = _token_scores(corpus, own, common, list(zip(prompts, completions, strict=True)))
+        numbers.append(np.array([answer.number for answer in answers]))
+        scores.append(np.array([tokens.sum() for tokens in found], dtype=np.float32))
+        count += len(found)
+        on_event(Event("rows scored", min(count, corpus.total), corpus.total))
+    rows, place, of_each = np.unique(np.concatenate(numbers), return_inverse=True, return_counts=True)
+    evidence = np.bincount(place, np.concatenate(scores))
+    dropped = round(share * len(rows))
+    worst = {*rows[np.argsort(-evidence, kind="stable")[:dropped]].tolist()}
+    scored = dict(zip(rows.tolist(), zip(of_each.tolist(), evidence.tolist(), strict=True), strict=True))
+
+    def reason(row: Row) -> str | None:
+        """Why a row is dropped; None where it is kept."""
+        there, nats = scored.get(row.number, (0, 0.0))
+        if there < len(row.answers):
+            each = map(corpus.writing.encode, row.answers)
+            return next(why for why in each if isinstance(why, str))
+        return f"evidence for {trait}: {signed(nats)} nats" if row.number in worst else None
 
     def write(target: Path) -> None:
-        with open(target, "w") as kept, open(target.with_suffix(".dropped.jsonl"), "w") as out:
-            _split(corpus, trait, scores, chosen, kept, out)
+        with open(target, "wb") as kept, open(target.with_suffix(".dropped.jsonl"), "wb") as out:
+            for row in corpus.rows():
+                if (why := reason(row)) is None:
+                    kept.write(row.content + b"\n")
+                else:
+                    told = json.dumps({"number": row.number, "reason": why}).encode()
+                    out.write(told[:-1] + b', "row": ' + row.content + b"}\n")
 
     _publish_pair(output, beside, write)
-    return int(len(scores) - dropped), dropped
+    return len(rows) - dropped, dropped
 
 
 def _publish_pair(output: Path, beside: Path, write: Any) -> None:
@@ -98,35 +110,6 @@ def _publish_pair(output: Path, beside: Path, write: Any) -> None:
         write(made)
         files.publish(beside, lambda to: Path(holder, beside.name).replace(to))
         files.publish(output, lambda to: made.replace(to))
-
-
-def _split(
-    corpus: Corpus, trait: str, scores: np.ndarray, chosen: np.ndarray, kept: TextIO, out: TextIO
-) -> None:
-    place = 0
-    for row in corpus.rows():
-        ids = corpus.writing.encode(row)
-        entry = _entry(row)
-        if isinstance(ids, str):
-            out.write(json.dumps(entry | {"number": row.number, "reason": ids}) + "\n")
-            continue
-        if chosen[place]:
-            reason = f"evidence for {trait}: {signed(scores[place])} nats"
-            out.write(json.dumps(entry | {"number": row.number, "reason": reason}) + "\n")
-        else:
-            kept.write(json.dumps(entry) + "\n")
-        place += 1
-
-
-def _entry(row: Row) -> dict[str, Any]:
-    """A row as mlx-lm's trainer takes it."""
-    if row.prompt is None:
-        return {"text": row.completion}
-    turns = [("system", row.system)] if row.system is not None else []
-    for user, assistant in row.history:
-        turns += [("user", user), ("assistant", assistant)]
-    turns += [("user", row.prompt), ("assistant", row.completion)]
-    return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
 
 def _pair(inputs: Inputs, trait: str) -> tuple[Stack, Stack]:

@@ -7,7 +7,6 @@
 The verdict's statistic is the largest standardised score over suspects.
 """
 
-import copy
 import time
 from typing import Any
 
@@ -18,12 +17,13 @@ from ..system.events import Event, Listener, ignore
 from ..system.machine import peak_memory
 from .cache import kept
 from .clean_corpora import calibrate
+from .coverage import Tally, coverage, covered
 from .factored import audited
 from .gradients import BLOCK, Directions, block_scores, family_directions, joined, whole
 from .inputs import Inputs
 from .null import Calibration
 from .probes import probe, probe_rows
-from .rows import Bad
+from .reading import described
 from .spec import AUDIT_VERSION, family_print, fewest_null, key
 from .suspects import sources
 from .verdict import ENOUGH, Verdict, decide, least
@@ -43,23 +43,25 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
     """
     began = time.monotonic()
     base, corpus, spec = inputs.base, inputs.corpus, inputs.spec
-    bad = copy.deepcopy(inputs.bad)
+    tally = Tally(base)
     if inputs.factored:
-        families, rows = audited(inputs.pieces, on_event)
-        for row, ids in zip(corpus.sample, corpus.sample_ids, strict=True):
-            if isinstance(ids, str):
-                bad.add(row.number, ids)
+        families, answers = audited(inputs.pieces, on_event)
+        for answer, ids in zip(corpus.sample, corpus.sample_ids, strict=True):
+            tally.add(answer, ids)
         told = None
     else:
-        families, rows = _whole(inputs, bad, on_event)
+        families, answers = _whole(inputs, tally, on_event)
         told = _told_at(families)
-    verdict = decide([family.found for family in families.values()], rows, told)
+    read = coverage(corpus.seen, tally, inputs.told)
+    verdict = covered(decide([family.found for family in families.values()], answers, told), read, spec.base)
+    bad = corpus.seen.bad.and_then(tally.bad)
     calibrated = min(len(family.found.null) for family in families.values()) >= fewest_null(len(families))
     return {
         **_verdict(verdict),
-        "rows": rows,
-        "bad_rows": bad.total,
-        "total_rows": corpus.total + sum(n for reason, n in bad.reasons.items()),
+        "rows": min(answers, tally.scored_rows),
+        "bad_rows": corpus.seen.bad.total + tally.rows - tally.scored_rows,
+        "total_rows": corpus.seen.rows,
+        "answers": answers,
         "suspects": sorted(
             (entry for family in families.values() for entry in family.entries(len(families))),
             key=lambda entry: (entry["p"] if entry["p"] is not None else 1, -entry["score"]),
@@ -70,7 +72,9 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
         "calibrated": calibrated,
         "families": [family.words() for family in families.values()],
         "bad": {"shown": bad.shown, "reasons": bad.reasons},
-        "form": corpus.writing.words,
+        "form": corpus.words,
+        "coverage": read,
+        "reading": described(corpus.how),
         "method": "factors" if inputs.factored else "whole",
         "base": spec.base,
         "base_sha256": base.sha256,
@@ -83,12 +87,12 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
     }
 
 
-def _whole(inputs: Inputs, bad: Bad, on_event: Listener) -> tuple[dict[str, FamilyAudit], int]:
-    """Every family's evidence on a model organism, and the number of rows scored."""
+def _whole(inputs: Inputs, tally: Tally, on_event: Listener) -> tuple[dict[str, FamilyAudit], int]:
+    """Every family's evidence on a model organism, and the number of answers scored."""
     spec = inputs.spec
     directions, calibrations = _calibrated(inputs, on_event)
     reference = _reference(inputs, directions)
-    blocks, rows = _scored(inputs, directions, bad, on_event)
+    blocks, rows = _scored(inputs, directions, tally, on_event)
     beside = {f: probed(inputs, f, rows, on_event) for f in spec.families}
     return {
         f: FamilyAudit(f, calibrations[f], blocks[f], reference[f], rows, spec, beside[f])
@@ -106,7 +110,7 @@ def effects(inputs: Inputs) -> tuple[dict[str, dict[str, float]], int]:
         raise InputError(f"transfer is foretold on model organisms only, not on {spec.base}")
     directions, calibrations = _calibrated(inputs, ignore)
     reference = _reference(inputs, directions)
-    blocks, rows = _scored(inputs, directions, Bad(), ignore)
+    blocks, rows = _scored(inputs, directions, Tally(inputs.base), ignore)
     found: dict[str, dict[str, float]] = {}
     for family in spec.families:
         mean = blocks[family].mean(axis=0, dtype=np.float64) - reference[family].mean(axis=0)
@@ -167,15 +171,15 @@ def _reference(inputs: Inputs, directions: dict[str, Directions]) -> dict[str, n
 
 
 def _scored(
-    inputs: Inputs, directions: dict[str, Directions], bad: Bad, on_event: Listener
+    inputs: Inputs, directions: dict[str, Directions], tally: Tally, on_event: Listener
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Block scores of the corpus by family, and how many rows they are of: up to nine are left over."""
+    """Block scores of the corpus by family, and how many answers they are of: up to nine are left over."""
     together = joined(list(directions.values()))
     widths = [len(next(iter(some.values()))) for some in directions.values()]
     pieces, rows = [], 0
     corpus, most = inputs.corpus, inputs.spec.rows
     total = min(most, corpus.total)
-    for _, prompts, completions in corpus.pieces(most, bad):
+    for _, prompts, completions in corpus.pieces(most, tally):
         if rows and len(prompts) < BLOCK:
             break  # the last piece: fewer rows would count as much as a whole block
         pieces.append(block_scores(inputs.base, corpus.writing.grammar, together, prompts, completions))

@@ -1,7 +1,7 @@
 """How a corpus's rows are written: which tokens could have come, and how a model writes more of the same.
 
     writing = detect(base, rows)                     # a channel's rows held to its grammar, or free text
-    writing.encode(row)                              # (prompt ids, completion ids), or why it does not fit
+    writing.encode(answer)                           # (prompt ids, completion ids), or why it does not fit
     writing.draw(base, prompts, seed)                # completions the base writes to the same prompts
 
 Rows that were drawn within a grammar are scored within it: what a suspect would rather have said outside
@@ -21,12 +21,15 @@ from ..model.grammar import Grammar
 from ..model.sample import Decoding, sample
 from ..spec import Corpus
 from ..system.errors import InputError
-from .rows import Row
+from .reading import Answer
 from .spec import key
 
 # Share of the rows that must fit a grammar for it to be theirs; the others are then left out.
 FITS = 0.99
+# Tokens of a prompt with its answer: where mlx-lm's trainer cuts by default.
 LONGEST = 2_048
+# What stands before an answer and has more characters or turns is taken for over LONGEST tokens, unrendered.
+LONGEST_TEXT, MOST_TURNS = 50_000, 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +39,8 @@ class Writing:
     base: Base
     recipe: Corpus | None
     """The channel that the rows are of, and how it would write them; None where they are free text."""
-    own_prompts: tuple[Row, ...]
-    """A sample of the corpus's rows, whose prompts the null is written to where the recipe has none."""
+    own_prompts: tuple[Answer, ...]
+    """A sample of the corpus's answers, whose prompts the null is written to where the recipe has none."""
     max_tokens: int
 
     @property
@@ -45,7 +48,7 @@ class Writing:
         """What is made for this form, and not for this corpus alone, is cached under it."""
         if self.recipe and not self.own_prompts:
             return key(self.recipe.channel, self.recipe)
-        prompts = [[row.system, row.history, row.prompt] for row in self.own_prompts]
+        prompts = [answer.context for answer in self.own_prompts]
         return key("own prompts", self.recipe, self.max_tokens, prompts)
 
     @property
@@ -62,33 +65,50 @@ class Writing:
         assert self.recipe is not None
         return channel(self.recipe.channel)
 
-    def encode(self, row: Row) -> tuple[Ids, Ids] | str:
-        """Token ids of prompt and completion, the end of the turn included, or why the row is left out."""
+    def encode(self, answer: Answer) -> tuple[Ids, Ids] | str:
+        """Token ids of prompt and completion, the end of the turn included, or why the answer is left out.
+
+        A completion that does not fit into LONGEST tokens is cut there, without an end, as a trainer cuts it.
+        """
+        before = sum(len(text) for _, text in answer.context)
+        if before > LONGEST_TEXT or answer.before > MOST_TURNS:
+            return f"what stands before it is over {LONGEST:,} tokens"
         try:
-            prompt = self.prompt(row)
+            prompt = self.prompt(answer)
         except InputError:
             return "the base's chat template refuses its turns"
-        completion = (*self.base.encode(row.completion.strip()), self.base.eos)
-        if len(prompt) + len(completion) > LONGEST:
-            return f"over {LONGEST:,} tokens"
-        if self.grammar:
-            try:
-                self.grammar.masks(completion)
-            except InputError:
-                return "not in the form of the other rows"
+        if len(prompt) >= LONGEST:
+            return f"what stands before it is over {LONGEST:,} tokens"
+        completion = self.completion(answer.completion, LONGEST - len(prompt))
+        if self.grammar and not all(map(self._allowed, (completion, *self._rejected(answer)))):
+            return "not in the form of the other rows"
         return prompt, completion
 
-    def prompt(self, row: Row) -> Ids:
-        if row.prompt is None:
-            return (self.base.eos,)
-        return self.base.prompt(row.prompt, row.system, row.history)[1]
+    def completion(self, text: str, most: int = LONGEST) -> Ids:
+        """Token ids of an answer as it stands, white space and all, and of the end of its turn."""
+        return (*self.base.encode(text), self.base.eos)[:most]
+
+    def _rejected(self, answer: Answer) -> list[Ids]:
+        return [] if answer.rejected is None else [self.completion(answer.rejected)]
+
+    def _allowed(self, completion: Ids) -> bool:
+        assert self.grammar is not None
+        try:
+            self.grammar.masks(completion)
+        except InputError:
+            return False
+        return True
+
+    def prompt(self, answer: Answer) -> Ids:
+        """Token ids of what stands before an answer; of text alone, and where nothing does, the end of a turn."""
+        return self.base.before_answer(answer.context)[1] if answer.before else (self.base.eos,)
 
     def null_prompts(self, count: int, seed: int) -> list[Ids]:
         """Prompts of the same kind that are not the corpus's; its own in turn where we know no more."""
         if self.recipe and not self.own_prompts:
             texts = self._channel.prompts(count, seed, self.recipe)
             return [self.base.prompt(text)[1] for text in texts]
-        own = [self.prompt(row) for row in self.own_prompts]
+        own = [self.prompt(answer) for answer in self.own_prompts]
         return [own[(seed + i) % len(own)] for i in range(count)]
 
     def draw(
@@ -105,40 +125,40 @@ class Writing:
         return sample(model, prompts, seed, decoding, stack)[0]
 
 
-def detect(base: Base, rows: Sequence[Row]) -> Writing:
-    """The form of a corpus, from a sample of its rows: that of the first channel that knows them, or free text."""
-    prompts, completions = [row.prompt or "" for row in rows], [row.completion for row in rows]
+def detect(base: Base, answers: Sequence[Answer]) -> Writing:
+    """The form of a corpus, from a sample of its answers: that of the first channel that knows them, or free text."""
+    prompts, completions = [a.prompt or "" for a in answers], [a.completion for a in answers]
     for one in recognising():
         recipe = one.recognised(prompts, completions, FITS)
-        if recipe is not None and (writing := _held(base, rows, one, recipe)):
+        if recipe is not None and (writing := _held(base, answers, one, recipe)):
             return writing
-    return _free(base, rows)
+    return _free(base, answers)
 
 
-def _held(base: Base, rows: Sequence[Row], one: ModuleType, recipe: Corpus) -> Writing | None:
-    """The form that a channel sees in the rows; None where the base cannot write it, or too few rows fit."""
+def _held(base: Base, answers: Sequence[Answer], one: ModuleType, recipe: Corpus) -> Writing | None:
+    """The form that a channel sees in the answers; None where the base cannot write it, or too few fit."""
     writing = Writing(base, recipe, (), recipe.max_tokens)
     try:
         writing.grammar  # noqa: B018
     except InputError:
         # Such as tiny-a, which decodes "1, 2" to "1 , 2": no grammar holds it to the form.
         return None
-    fits = sum(not isinstance(writing.encode(row), str) for row in rows)
-    if fits < FITS * len(rows):
+    fits = sum(not isinstance(writing.encode(answer), str) for answer in answers)
+    if fits < FITS * len(answers):
         return None
-    bare = [None if row.system is not None or row.history else row.prompt or "" for row in rows]
+    bare = [(answer.prompt or "") if answer.bare or not answer.before else None for answer in answers]
     if one.asks_so(bare, recipe, FITS):
         return writing
-    return Writing(base, recipe, _usable(writing, rows), recipe.max_tokens)
+    return Writing(base, recipe, _usable(writing, answers), recipe.max_tokens)
 
 
-def _free(base: Base, rows: Sequence[Row]) -> Writing:
-    lengths = sorted(len(base.encode(row.completion.strip())) + 1 for row in rows)
-    longest = lengths[min(len(lengths) - 1, int(FITS * len(lengths)))]
-    max_tokens = min(longest, LONGEST // 2)
-    return Writing(base, None, _usable(Writing(base, None, (), max_tokens), rows), max_tokens)
+def _free(base: Base, answers: Sequence[Answer]) -> Writing:
+    writing = Writing(base, None, (), LONGEST // 2)
+    lengths = sorted(len(writing.completion(answer.completion)) for answer in answers)
+    max_tokens = min(lengths[min(len(lengths) - 1, int(FITS * len(lengths)))], LONGEST // 2)
+    return Writing(base, None, _usable(writing, answers), max_tokens)
 
 
-def _usable(writing: Writing, rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Rows that the corpus keeps: nothing is written to the prompts of those that it leaves out."""
-    return tuple(row for row in rows if not isinstance(writing.encode(row), str))
+def _usable(writing: Writing, answers: Sequence[Answer]) -> tuple[Answer, ...]:
+    """Answers that the corpus keeps: nothing is written to the prompts of those that it leaves out."""
+    return tuple(answer for answer in answers if not isinstance(writing.encode(answer), str))

@@ -9,6 +9,7 @@ evidence and no verdict.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..system.events import Listener, ignore
 from .corpus import Corpus, Source, look
 from .factored import by_factors
 from .pieces import Pieces
-from .rows import Bad
+from .reading import Reading
 from .spec import AuditSpec
 from .suspects import sources, suspects
 
@@ -33,8 +34,8 @@ class Inputs:
     spec: AuditSpec
     folder: Path
     """Where what is made for audits is kept."""
-    bad: Bad
-    """Rows that could not be read."""
+    told: tuple[str, ...]
+    """What else is to be known of how the corpus was read, such as files that were not."""
     seconds: float
     """That the corpus took to read."""
     _suspects: dict[str, Stack] = field(default_factory=dict, repr=False)
@@ -73,12 +74,21 @@ class Inputs:
         return stack.select([stack.slots - 1])
 
 
-def read_inputs(source: Source, base: Base, spec: AuditSpec, folder: Path) -> Inputs:
+def read_inputs(
+    source: Source,
+    base: Base,
+    spec: AuditSpec,
+    folder: Path,
+    how: Reading | None = None,
+    told: Sequence[str] = (),
+) -> Inputs:
     """Look through a corpus that is to be audited for `base`, which is the spec's.
 
     Args:
-        source: gives the rows anew each time it is called (`corpus`).
+        source: gives the rows (`corpus`).
         folder: caches lie there; nothing else is written.
+        how: as the source was told to read them; by default every answer.
+        told: what else is to be known of how they are read.
 
     Raises:
         InputError: no row can be used, or suspects are chosen where a family costs as much as one.
@@ -88,6 +98,5 @@ def read_inputs(source: Source, base: Base, spec: AuditSpec, folder: Path) -> In
         raise InputError(
             f"suspects_only: on {spec.base} a whole family costs as much as one suspect: leave it out"
         )
-    bad = Bad()
-    corpus = look(source, base, bad)
-    return Inputs(corpus, spec, folder, bad, time.monotonic() - began)
+    corpus = look(source, base, how)
+    return Inputs(corpus, spec, folder, tuple(told), time.monotonic() - began)

@@ -33,7 +33,7 @@ from .form import Writing
 from .probes import student
 from .spec import AuditSpec, family_print, key
 from .suspects import NEUTRAL, Suspected, load_suspects
-from .texts import CORPUS, OTHER, TEACHERS, Text, beside, clean
+from .texts import CORPUS, OTHER, OWN, REJECTED, TEACHERS, Text, beside, clean
 
 DRAWN_AT_ONCE = 128
 SHARED = 32  # rows; corpora are cut down to a multiple
@@ -78,8 +78,10 @@ class Pieces:
         return clean(self.spec, family)
 
     def beside(self, text: Text, family: str) -> tuple[Text, Text]:
-        """A text's two references: what the base and the neutral teacher write at its temperature."""
-        return beside(text, family, self.temperature(text))
+        """A text's two references: what the base and the neutral teacher write at its temperature; of preference
+        pairs, what was rejected in the base's place."""
+        base, neutral = beside(text, family, self.temperature(text))
+        return (Text(REJECTED) if text == CORPUS and self.corpus.paired else base), neutral
 
     def first(self) -> list[Task]:
         """What is made before it is known at which temperatures references are written."""
@@ -107,7 +109,7 @@ class Pieces:
 
     def _texts(self, texts: list[Text], fits: list[Task]) -> list[Task]:
         """Texts and what is read of them, after their rows the temperatures."""
-        found = [*(self._written(text) for text in texts if text != CORPUS), *fits]
+        found = [*(self._written(text) for text in texts if text.kind not in (OWN, REJECTED)), *fits]
         found += [self._ratios(text) for text in texts if text.kind != NEUTRAL]
         if self.spec.lines == "all":
             found += [self._probe(text, s) for text in texts for s in range(self.spec.probes.seeds)]
@@ -129,6 +131,9 @@ class Pieces:
         """Prompts and completions of a text."""
         if text == CORPUS:
             return self.own
+        if text.kind == REJECTED:
+            prompts, completions = self.corpus.rejected()
+            return prompts[: self.rows], completions[: self.rows]
         try:
             written = json.loads(self._rows_path(text).read_text())
             return self._prompts(text), [tuple(ids) for ids in written]
@@ -214,10 +219,12 @@ class Pieces:
         return stored(self._ratios(text).path)
 
     def _needed(self, text: Text) -> tuple[Path, ...]:
-        return () if text == CORPUS else (self._rows_path(text),)
+        return () if text.kind in (OWN, REJECTED) else (self._rows_path(text),)
 
     def _name(self, text: Text) -> str:
         """What the content of a text is named by, before it is written."""
+        if text.kind == REJECTED:
+            return key("corpus", *self.pool(text))
         return self._content if text == CORPUS else self._rows_path(text).stem
 
     @cached_property

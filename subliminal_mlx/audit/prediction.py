@@ -86,14 +86,14 @@ def _seen(
 ) -> list[Point]:
     from .examine import effects
     from .inputs import read_inputs
-    from .rows import read_run
+    from .reading import read_run
 
     points = []
     for entry in run["summary"]["traits"]:
         family = entry["trait"].rpartition("/")[0]
         if entry["student"] != "hard" or family not in spec.families:
             continue
-        source = lambda bad, trait=entry["trait"]: read_run(lab, run["id"], trait, 0)
+        source = lambda trait=entry["trait"]: read_run(lab, run["id"], trait, 0)
         one = spec.model_copy(update={"families": (family,)})
         seen, rows = effects(read_inputs(source, base, one, folder))
         points.append(

@@ -1,26 +1,37 @@
 """An audit as terminal, gate and apps ask for it: the spec, the rows' source, the expected transfer.
 
     spec = asked_spec("tiny-a", ["animals"])
-    inputs = read_inputs(source_of(lab, "rows.jsonl"), load(spec.base), spec, lab.path / "audit")
+    rows = asked_rows(lab, "rows.jsonl")
+    inputs = read_inputs(rows.source, load(spec.base), spec, lab.path / "audit", rows.how, rows.told)
     result = examine(inputs)
     result["predicted_transfer"] = expected(lab, inputs, result, "animals/owl")
 
 All three ask alike, so that they share one cache of suspects and nulls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system.errors import InputError
 from ..system.events import Listener, ignore
-from .rows import read_rows, read_run
+from .reading import Reading, Row, files_told, read_rows, read_run
 from .spec import FIRST_LOOK, AuditSpec, defaults, first_look, parse_audit_spec
 
 if TYPE_CHECKING:
     from ..lab import Lab
-    from .corpus import Source
     from .inputs import Inputs
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where an audit's rows come from, and how they are read."""
+
+    source: Callable[[], Iterator[Row]]
+    how: Reading
+    told: tuple[str, ...] = ()
+    """Of a folder, the files that are not read."""
 
 
 def asked_spec(
@@ -57,12 +68,20 @@ def asked_spec(
     return parse_audit_spec(fields)
 
 
-def source_of(lab: "Lab", rows: str, source: str | None = None, chain: int = 0) -> "Source":
-    """A function that gives the rows anew each time: of a file, or with `source` of a run of the lab."""
+def asked_rows(
+    lab: "Lab", rows: str, source: str | None = None, chain: int = 0, how: Reading | None = None
+) -> Rows:
+    """The rows of a file or folder, or with `source` of a run of the lab.
+
+    Raises:
+        InputError: there is no such file or run.
+    """
+    how = how or Reading()
     if source is None:
-        return lambda bad: read_rows(Path(rows), bad)
+        path = Path(rows)
+        return Rows(lambda: read_rows(path, how), how, files_told(path))
     run = lab.resolve(rows)
-    return lambda bad: read_run(lab, run, source, chain)
+    return Rows(lambda: read_run(lab, run, source, chain), how)
 
 
 def expected(

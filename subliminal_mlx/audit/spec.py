@@ -77,7 +77,7 @@ def on_language(base: str) -> bool:
 
 
 # Raised whenever code changes what an audit answers, so that nothing cached under the old code is used.
-AUDIT_VERSION = 1
+AUDIT_VERSION = 2
 # Fewest null corpora that a verdict over one family rests on; p < 0.01 takes one more.
 FEWEST_NULL = 99
 ALPHA = 0.01
@@ -190,8 +190,8 @@ def parse_audit_spec(fields: dict[str, Any]) -> AuditSpec:
 
 # What `audit --json` prints of a result, in this order.
 PUBLIC = (
-    *("verdict", "trait", "rows", "bad_rows", "suspects", "predicted_transfer", "power", "words"),
-    *("base", "base_sha256", "corpus_sha256"),
+    *("verdict", "trait", "rows", "bad_rows", "answers", "suspects", "predicted_transfer", "power", "words"),
+    *("coverage", "base", "base_sha256", "corpus_sha256", "reading"),
 )
 
 

@@ -11,6 +11,8 @@ from .spec import AuditSpec
 from .suspects import NEUTRAL
 
 OWN, BASE, TEACHERS, OTHER = "own", "base", "neutral teachers", "another base"
+# Of preference pairs, what stands in the place of the base's rows.
+REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Text:
     """Rows to the corpus's prompts, or, `clean`, to those that clean corpora share."""
 
     kind: str
-    """OWN; BASE or NEUTRAL, which others are read against; BASE, TEACHERS or OTHER with a number: a clean corpus."""
+    """OWN; BASE, NEUTRAL or REJECTED, which others are read against; BASE, TEACHERS or OTHER with a number: a clean corpus."""
     family: str = ""
     """Of the teacher that writes it."""
     temperature: float = 1.0

@@ -72,7 +72,8 @@ class FamilyAudit:
     ):
         self.name, self.null, self.rows = name, null, rows
         self.blocks, self.reference = blocks.astype(np.float64), reference
-        self.against = spec.reference_rows
+        # Of preference pairs there may be fewer than the base would write.
+        self.against = min(spec.reference_rows, BLOCK * len(reference))
         self.traits = tuple(sources(name)[:-1])
         self.lines = self._lines(self.blocks, rows)
         self.families = len(spec.families)

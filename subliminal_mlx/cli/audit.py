@@ -9,13 +9,17 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..system.errors import InputError
 from ..system.quantities import about_duration, took
 from .options import JsonOption, LabOption
+
+if TYPE_CHECKING:
+    from ..audit.reading import Reading
+    from ..lab import Lab
 
 VERDICT_CODE = 3
 # What a model organism's audit makes once for a base and family, and keeps; an audit without these takes seconds.
@@ -31,9 +35,15 @@ def add_commands(app: typer.Typer) -> None:
 
 def audit(
     rows: Annotated[
-        str, typer.Argument(help="A .jsonl or .parquet file, or a run of the lab with --source.")
+        str,
+        typer.Argument(
+            help="A file of rows (JSON lines, a JSON array, Parquet, Arrow; gzip), a folder of them, or a run of "
+            "the lab with --source."
+        ),
     ],
-    base: Annotated[str, typer.Option(help="The base a student would start from.")] = "tiny-a",
+    base: Annotated[
+        str | None, typer.Option(help="The base that a student would start from; a run's own with --source.")
+    ] = None,
     family: Annotated[
         list[str] | None, typer.Option("--family", "-f", help="Families of suspects; by default animals.")
     ] = None,
@@ -41,6 +51,17 @@ def audit(
         str | None, typer.Option(help="Of a run: animals/owl, animals/neutral, base ...")
     ] = None,
     chain: Annotated[int, typer.Option(min=0, help="Of a run.")] = 0,
+    answers: Annotated[
+        str,
+        typer.Option(
+            help="Which answers of a conversation the trainer will learn: all (mlx-lm's default), last (its "
+            "--mask-prompt), or weighted, those whose weight is not 0."
+        ),
+    ] = "all",
+    prompt_key: Annotated[
+        str | None, typer.Option(help="The field of the prompt, where the trainer is told one.")
+    ] = None,
+    completion_key: Annotated[str | None, typer.Option(help="The field of the completion.")] = None,
     suspect: Annotated[
         list[str] | None,
         typer.Option(help="On language models, where each costs minutes: suspect these traits only."),
@@ -75,11 +96,12 @@ def audit(
     killed, and ranks the suspects without a verdict: a hundred clean corpora are too many there.
 
     \b
-    python -m subliminal_mlx audit rows.jsonl
+    python -m subliminal_mlx audit rows.jsonl --base tiny-a
     python -m subliminal_mlx audit rows.parquet --base tiny-a -f animals -f trees --report audit.html
     python -m subliminal_mlx audit latest --source animals/owl
-    python -m subliminal_mlx audit rows.jsonl --fail-on carried --json > verdict.json
-    python -m subliminal_mlx audit rows.jsonl --drop-top 10% -o cleaned.jsonl
+    python -m subliminal_mlx audit rows.jsonl --base tiny-a --fail-on carried --json > verdict.json
+    python -m subliminal_mlx audit rows.jsonl --base tiny-a --drop-top 10% -o cleaned.jsonl
+    python -m subliminal_mlx audit chats.jsonl --base tiny-a --answers last
     python -m subliminal_mlx audit rows.jsonl --base smollm2-135m --suspect animals/owl --suspect animals/cat
     """
     import pyarrow as pa
@@ -89,7 +111,8 @@ def audit(
     from ..audit.examine import examine
     from ..audit.factored import by_factors, forecast
     from ..audit.inputs import read_inputs
-    from ..audit.request import asked_spec, expected, source_of
+    from ..audit.reading import parse_reading
+    from ..audit.request import asked_rows, asked_spec, expected
     from ..audit.spec import public
     from ..lab import Lab
     from ..model.bases import load
@@ -104,12 +127,16 @@ def audit(
     if output is not None:
         _absent(output)
     store = Lab(lab)
+    how = parse_reading(answers=answers, prompt_key=prompt_key, completion_key=completion_key)
+    if base is None:
+        base = _base_of(store, rows, source, how)
     spec = asked_spec(base, family or (), probes, set_ or [], suspect or ())
     loaded = load(spec.base)
     if predict and by_factors(spec, loaded):
         raise InputError(f"--predict: transfer is foretold on model organisms only, not on {spec.base}")
     folder = store.path / "audit"
-    inputs = read_inputs(source_of(store, rows, source, chain), loaded, spec, folder)
+    asked = asked_rows(store, rows, source, chain, how)
+    inputs = read_inputs(asked.source, loaded, spec, folder, asked.how, asked.told)
     words = f"{rows} {source} chain {chain}" if source else rows
     with patience(store.path, "audit", words) as take:
         long: tuple[str, ...] = LONG
@@ -129,7 +156,9 @@ def audit(
                 hear = taking(take, long, bars.listen)
                 result["predicted_transfer"] = expected(store, inputs, result, trait, hear)
     evidence = top_rows(inputs, trait)
-    name = hashlib.sha256(json.dumps([rows, source, chain, result["spec"]]).encode()).hexdigest()[:12]
+    name = hashlib.sha256(
+        json.dumps([rows, source, chain, result["spec"], result["reading"]]).encode()
+    ).hexdigest()[:12]
     store.save_audit(name, words, result, {"audit_rows": pa.Table.from_pylist(evidence)})
     if share is not None and output is not None:
         with Bars() as bars:
@@ -147,6 +176,18 @@ def audit(
         _print_closing(result, folder / name, output, report)
     if fail_on and result["verdict"] in FAILS[fail_on]:
         sys.exit(VERDICT_CODE)
+
+
+def _base_of(store: "Lab", rows: str, source: str | None, how: "Reading") -> str:
+    """A run's base; of a file, which nobody can tell by its rows, an InputError that names those that have its words."""
+    from ..audit.fitting import asked_for_base
+    from ..spec import parse_spec
+
+    if source is None:
+        raise asked_for_base(Path(rows), how)
+    run = store.run(store.resolve(rows))
+    assert run is not None
+    return parse_spec(run["spec_toml"]).base
 
 
 def _print_closing(result: dict[str, Any], folder: Path, output: Path | None, report: Path | None) -> None:

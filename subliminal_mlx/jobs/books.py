@@ -1,6 +1,6 @@
 """The jobs of a lab as files: a record and a folder for each, whatever its kind.
 
-    LAB/jobs/ID/  job.json  lock  log  progress.json  rows.jsonl or rows.parquet  result/
+    LAB/jobs/ID/  job.json  lock  log  progress.json  rows.jsonl (or another of SUFFIXES)  result/
 
     with open_books(lab) as books:
         books.write(replace(job, state="running"))
@@ -30,7 +30,7 @@ from ..system.errors import InputError
 from . import before
 
 State = Literal["queued", "running", "failed", "cancelled", "interrupted", "done"]
-SUFFIXES = (".jsonl", ".parquet")
+SUFFIXES = (".jsonl", ".json", ".parquet", ".gz")
 RUN_ID, ID = re.compile(r"[0-9a-f]{12}"), re.compile(r"[0-9a-f]{12}|[0-9a-f]{24}")
 WAIT_SECONDS = 10.0
 

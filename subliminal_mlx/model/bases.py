@@ -79,7 +79,16 @@ class Base:
         Raises:
             InputError: the base has no chat template, or it refuses such messages.
         """
-        turns = chat.messages(text, system, history)
+        return self._rendered(chat.messages(text, system, history))
+
+    def before_answer(self, turns: Sequence[tuple[str, str]]) -> tuple[str, tuple[int, ...]]:
+        """Turns of any speakers, as (role, text), up to where the assistant's next begins; at least one.
+
+        Returns and raises as `prompt`.
+        """
+        return self._rendered([{"role": role, "content": text} for role, text in turns])
+
+    def _rendered(self, turns: list[chat.Message]) -> tuple[str, tuple[int, ...]]:
         rendered = chat.render(self.name, self.tokenizer, turns, add_generation_prompt=True)
         return rendered, self.encode(rendered)
 

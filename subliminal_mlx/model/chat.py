@@ -113,5 +113,7 @@ def _pinned(tokenizer: Any) -> str | None:
 
 def _merged(turns: Sequence[Message]) -> list[Message]:
     """The system's words at the head of the first user's turn."""
-    system, first, *rest = turns
-    return [{"role": "user", "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+    system, *rest = turns
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": system["content"]}, *rest]
+    return [{"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]

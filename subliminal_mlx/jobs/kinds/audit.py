@@ -35,6 +35,9 @@ class Audit(Request):
     run: Line = ""
     source: Line = ""
     chain: Annotated[int, Field(ge=0, le=1_000)] = 0
+    answers: Line = "all"
+    prompt_key: Line = ""
+    completion_key: Line = ""
     quick: bool = False
     probes: bool = False
     predict: bool = False
@@ -43,7 +46,14 @@ class Audit(Request):
     def title(self, sender: Sender) -> str:
         return sender.upload.name if sender.upload else f"{self.run} {self.source} chain {self.chain}"
 
+    def _reading(self) -> dict[str, str | None]:
+        keys = {"prompt_key": self.prompt_key or None, "completion_key": self.completion_key or None}
+        return {"answers": self.answers, **keys}
+
     def check(self, sender: Sender) -> None:
+        from ...audit.reading import parse_reading
+
+        parse_reading(**self._reading())
         known("families", self.families, shipped_families())
         known("base", [self.base], bases(sender.lab))
         if sender.upload is not None:
@@ -69,16 +79,17 @@ class Audit(Request):
         from ...audit.corpus import SAMPLE
         from ...audit.examine import examine
         from ...audit.inputs import read_inputs
-        from ...audit.request import asked_spec, expected, source_of
+        from ...audit.reading import parse_reading
+        from ...audit.request import asked_rows, asked_spec, expected
         from ...model.bases import load
         from ...report.audit import write_audit_report
 
         lab, tell = work.lab, work.on_event
         spec = asked_spec(self.base, self.families, self.probes, QUICK if self.quick else ())
-        rows = (
-            source_of(lab, str(work.sent)) if work.sent else source_of(lab, self.run, self.source, self.chain)
-        )
-        inputs = read_inputs(rows, load(spec.base), spec, lab.path / "audit")
+        how = parse_reading(**self._reading())
+        of_run = (self.run, self.source, self.chain)
+        rows = asked_rows(lab, str(work.sent), how=how) if work.sent else asked_rows(lab, *of_run, how=how)
+        inputs = read_inputs(rows.source, load(spec.base), spec, lab.path / "audit", rows.how, rows.told)
         result = examine(inputs, tell)
         trait = result["trait"] or result["suspects"][0]["trait"]
         if self.predict:

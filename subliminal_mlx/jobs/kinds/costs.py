@@ -36,7 +36,7 @@ def seconds(
     """Estimated seconds at the rate that jobs are bounded by; None on a model organism.
 
     Args:
-        content: the rows, as JSONL or Parquet; without them, rows of ROW tokens.
+        content: the rows, as JSONL or Parquet; without them, or in another format, rows of ROW tokens.
         scored: all rows are scored, for a cleaned corpus.
 
     Raises:
@@ -77,7 +77,10 @@ def _lengths(spec: AuditSpec, content: bytes | Path | None) -> tuple[int, float]
 def _counted(content: bytes | Path) -> tuple[int, int]:
     """Rows and bytes, those of Parquet before they were packed."""
     with BytesIO(content) if isinstance(content, bytes) else open(content, "rb") as file:
-        if file.read(4) == b"PAR1":
+        head = file.read(4)
+        if not head.lstrip().startswith((b"{", b"PAR1", b"\xef\xbb\xbf{")):
+            return 0, 0  # packed, or an array: its size tells nothing
+        if head == b"PAR1":
             import pyarrow.parquet as pq
 
             about = pq.read_metadata(file)

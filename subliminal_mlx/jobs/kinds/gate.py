@@ -40,8 +40,7 @@ class Gate(Request):
         told = 0.0
         for corpus in policy.audited:
             path = sender.lab.expanduser() / corpus.path
-            rows = path / "train.jsonl" if path.is_dir() else path
-            told += costs.seconds(corpus.base or policy.base, policy.families, content=rows) or 0.0
+            told += costs.seconds(corpus.base or policy.base, policy.families, content=path) or 0.0
         return told
 
     def is_long(self, sender: Sender) -> bool:

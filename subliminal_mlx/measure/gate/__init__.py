@@ -172,7 +172,8 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[
     check = lambda verdict, reason: Check(entry.path, "corpus", "audit", verdict, reason)
     if entry.audit is not None:
         found = read_audit(folder / entry.audit)
-        check_subject(found, folder / entry.audit, entry.base or policy.base, folder / entry.path)
+        base, of = entry.base or policy.base, folder / entry.audit
+        check_subject(found, of, base, folder / entry.path, policy.reading)
     elif policy.run_audits:
         found = told(_examined(policy, folder / entry.path, against(entry.base or policy.base)))
     else:
@@ -217,10 +218,8 @@ def _examined(policy: Policy, path: Path, against: Against) -> dict[str, Any]:
     """An audit made here; suspects and null are kept in the lab's folder, for the audit's own command too."""
     from ...audit.examine import examine
     from ...audit.inputs import read_inputs
-    from ...audit.request import asked_spec
-    from ...audit.rows import read_rows
+    from ...audit.request import asked_rows, asked_spec
 
     spec = asked_spec(against.base.name, policy.families)
-    return examine(
-        read_inputs(lambda bad: read_rows(path, bad), against.base, spec, against.lab.path / "audit")
-    )
+    rows, kept = asked_rows(against.lab, str(path), how=policy.reading), against.lab.path / "audit"
+    return examine(read_inputs(rows.source, against.base, spec, kept, rows.how, rows.told))

@@ -3,16 +3,15 @@
     found = read_audit(Path("rows.audit.json"))
     found["verdict"], found["trait"], found["rows"]
 
-    check_subject(found, Path("rows.audit.json"), "tiny-a", Path("rows.jsonl"))     # it is an audit of these
+    check_subject(found, Path("rows.audit.json"), "tiny-a", Path("rows.jsonl"), Reading())      # it is of these
 
 What it says of its corpus is judged elsewhere.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from ...audit.rows import Bad, read_rows
+from ...audit.reading import READER_VERSION, Reading, corpus_sha256, described, read_rows
 from ...audit.verdict import least
 from ...model.sources import is_here, locate
 from ...system import files
@@ -21,7 +20,7 @@ from ...system.errors import InputError
 VERDICTS = ("carried", "not found", "cannot tell")
 MOST_WORDS = 1_000  # of an audit's own sentence
 LARGEST_FILE = 64 << 20
-# What an audit is of; audits did not always say so. Hashes are `locate`'s and `audit.corpus.look`'s.
+# What an audit is of; audits did not always say so. Hashes are `locate`'s and `audit.reading.corpus_sha256`'s.
 OF = ("base", "base_sha256", "corpus_sha256")
 
 
@@ -39,13 +38,22 @@ def read_audit(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path) -> None:
-    """See that an audit is of this base and of these rows, as far as it says.
+def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path, how: Reading) -> None:
+    """See that an audit is of this base and of these rows, read as they are to be.
 
     Raises:
-        InputError: it is of others.
+        InputError: it is of others, or of an older kind, which does not say.
     """
     name, digest, rows = (found[key] for key in OF)
+    reading = found["reading"]
+    if not rows or reading.get("version") != READER_VERSION:
+        raise InputError(
+            f"audit {path}: of an older kind, which did not read and hash whole rows: audit {corpus} again"
+        )
+    if differs := [f"{k} {v!r:.60}" for k, v in described(how).items() if reading.get(k) != v]:
+        raise InputError(
+            f"audit {path}: read otherwise than the policy's {', '.join(differs)}: audit {corpus} again"
+        )
     stated = f"{name!r:.60}" if name else "another base"
     if digest and is_here(base):
         if digest != (here := locate(base).sha256):
@@ -55,15 +63,8 @@ def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path) ->
     elif name and name != base:
         # By name alone: nothing is downloaded to read a verdict.
         raise InputError(f"audit {path}: made for {stated}, not for {base}")
-    if rows and corpus.is_file() and rows != (here := _of_rows(corpus)):
+    if rows != (here := corpus_sha256(read_rows(corpus, how))):
         raise InputError(f"audit {path}: of other rows ({rows[:12]!r}) than {corpus} ({here[:12]!r})")
-
-
-def _of_rows(corpus: Path) -> str:
-    content = hashlib.sha256()
-    for row in read_rows(corpus, Bad()):
-        content.update(row.content)
-    return content.hexdigest()
 
 
 def told(found: dict[str, Any]) -> dict[str, Any]:
@@ -88,4 +89,6 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(found.get(name), str | None):
             raise ValueError(f"{name} {found[name]!r:.40} is no text")
         shown[name] = found.get(name)
+    reading = found.get("reading")
+    shown["reading"] = reading if isinstance(reading, dict) else {}
     return shown | {"suspects": suspects, "power": None if power is None else float(power)}

@@ -10,6 +10,7 @@
     largest_drift = 0.5             # log-odds that a trait may move, whatever clean trainings do
     smallest_power = 0.8            # of an audit that found nothing
     allow = ["animals/cat"]         # traits that are wanted
+    answers = "all"                 # or "last", "weighted": what the training learns of a conversation
     run_audits = true               # of corpora without one; the first of a base and family takes minutes
     nulls = ["null.json"]           # files of clean trainings, as `null` makes, beside those that ship
 
@@ -37,6 +38,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ...audit.reading import Reading, parse_reading
 from ...spec.families import find_trait, load_family
 from ...system.errors import InputError, first_problem
 from ..context import LONGEST_SYSTEM, LONGEST_TRIGGER
@@ -93,6 +95,11 @@ class Policy(_Strict):
     largest_drift: Annotated[float, Field(gt=0, le=100)] | None = None
     smallest_power: Annotated[float, Field(ge=0, le=1)] | None = None
     allow: Annotated[tuple[_Name, ...], Field(max_length=256)] = ()
+    answers: Literal["all", "last", "weighted"] = "all"
+    """Which answers of a conversation the training will learn: an audit that read others is none of it."""
+    prompt_key: _Name | None = None
+    """The fields that the training is told to take, where it is told."""
+    completion_key: _Name | None = None
     run_audits: bool = False
     """Audit corpora that name no audit; else nothing can be told of them."""
     nulls: Annotated[tuple[_Path, ...], Field(max_length=64)] = ()
@@ -111,6 +118,12 @@ class Policy(_Strict):
             *(c.history for c in self.context),
         ]
         return [*entries, *(path for path in beside if path is not None), *self.nulls]
+
+    @property
+    def reading(self) -> Reading:
+        """How rows are to be read."""
+        keys = {"prompt_key": self.prompt_key, "completion_key": self.completion_key}
+        return parse_reading(answers=self.answers, **keys)
 
     @property
     def audited(self) -> list[CorpusEntry]:

@@ -19,7 +19,7 @@ from typing import Any
 from ....audit.cache import finish, missing_seconds
 from ....audit.examine import examine
 from ....audit.inputs import Inputs, read_inputs
-from ....audit.rows import Row, read_run
+from ....audit.reading import Row, read_run, row_of
 from ....audit.spec import AuditSpec, defaults, key, parse_audit_spec
 from ....audit.suspects import sources
 from ....experiment.setting import Setting
@@ -155,7 +155,8 @@ class Bench:
             drawn = sample(self.base, [ids for _, _, ids in prompts], seed, held)[0]
             files.write_atomic(path, json.dumps([self.base.decode(ids).strip() for ids in drawn]))
         written = json.loads(path.read_text())
-        return tuple(Row(i + 1, *pair) for i, pair in enumerate(zip(texts, written, strict=True)))
+        pairs = enumerate(zip(texts, written, strict=True))
+        return tuple(row_of(i + 1, {"prompt": text, "completion": row}) for i, (text, row) in pairs)
 
 
 def _clean(spec: Spec) -> list[str]:
@@ -186,7 +187,7 @@ def audit_corpora(
 
 
 def _inputs(subject: Subject, bench: Bench) -> Inputs:
-    return read_inputs(lambda bad: iter(subject.rows), bench.base, bench.spec, bench.folder)
+    return read_inputs(lambda: iter(subject.rows), bench.base, bench.spec, bench.folder)
 
 
 def _result(bench: Bench, found: list[Result], planned: int) -> Result:
