@@ -12,6 +12,7 @@ from typing import Any
 
 from ..system import files
 from ..system.quantities import p_value, took
+from .coverage import lines, scored
 from .page import figure, page
 from .tables import MOST_CHARACTERS, MOST_ROWS, table, text
 from .words import estimate, number
@@ -53,7 +54,7 @@ def write_audit_report(
     """
     facts = [
         source,
-        f"{result['rows']:,} rows, {result['form']}",
+        scored(result),
         f"base {result['base']}",
         took(result["seconds"], result["peak_memory_bytes"]),
     ]
@@ -61,6 +62,7 @@ def write_audit_report(
         "Verdict": f'<p class="claim">{text(_sentence(result))}</p>\n',
         "Suspects": _charts(result) + suspects_table(result),
         "Rows": _rows(rows),
+        "Read": read_rows(result),
         "Bad": bad_rows(result),
         "Method": _method(result),
         "Limits": _LIMITS,
@@ -94,11 +96,11 @@ def _charts(result: dict[str, Any]) -> str:
 
 def suspects_table(result: dict[str, Any]) -> str:
     """Every suspect with its score, interval, p and what each line of evidence says of it, as an HTML table."""
-    lines = {t: (f["lines"], i) for f in result["families"] for i, t in enumerate(f["traits"])}
+    each = {t: (f["lines"], i) for f in result["families"] for i, t in enumerate(f["traits"])}
     names = list(result["families"][0]["lines"])
     body = []
     for entry in result["suspects"]:
-        found, place = lines[entry["trait"]]
+        found, place = each[entry["trait"]]
         p = "uncalibrated" if entry["p"] is None else text(p_value(entry["p"]))
         score = estimate(entry["score"], entry["low"], entry["high"])
         body.append([text(entry["trait"]), score, p, *(number(found[name][place]) for name in names)])
@@ -126,6 +128,12 @@ def shaded(row: dict[str, Any]) -> str:
         if shown > MOST_CHARACTERS:
             return " ".join(shaded) + " …"
     return " ".join(shaded)
+
+
+def read_rows(result: dict[str, Any]) -> str:
+    """What of the corpus was not scored, and how its rows were read; empty where there is nothing to tell."""
+    told = "".join(f"<li>{text(line)}</li>" for line in lines(result))
+    return f"<ul>{told}</ul>" if told else ""
 
 
 def bad_rows(result: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..system.quantities import interval, p_value, signed
-from .console import console, table
+from .console import console, printable, table
+from .coverage import lines, scored
 
 SHOWN_SUSPECTS, SHOWN_ROWS = 8, 3
 LEGEND = (
@@ -28,19 +29,21 @@ PROBES_LEGEND = (
 def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, Any]]) -> None:
     """The verdict in one line, a table of the best suspects, bad rows and the rows with most evidence."""
     out = console()
-    out.print(f"{source}: {result['rows']:,} {result['form']}, read by {result['base']}", soft_wrap=True)
+    out.print(f"{source}: {scored(result)}, read by {result['base']}", soft_wrap=True)
     out.print(result["words"], style="bold", soft_wrap=True)
     if result["bad_rows"]:
         shown = ", ".join(f"line {number} ({reason})" for number, reason in result["bad"]["shown"][:3])
-        out.print(f"bad rows left out: {result['bad_rows']:,}, {shown}", soft_wrap=True)
+        out.print(f"bad rows left out: {result['bad_rows']:,}, {printable(shown)}", soft_wrap=True)
+    for line in lines(result):
+        out.print(printable(line), soft_wrap=True)
     out.print()
     names = ("ratios", "gradients", "probes")
-    lines = {t: _lines(f, i) for f in result["families"] for i, t in enumerate(f["traits"])}
-    used = [name for name in names if any(name in found for found in lines.values())]
+    each = {t: _lines(f, i) for f in result["families"] for i, t in enumerate(f["traits"])}
+    used = [name for name in names if any(name in found for found in each.values())]
     suspects = table("suspect", figures=("score", "95% interval", "p", *used))
     for entry in result["suspects"][:SHOWN_SUSPECTS]:
         p = "uncalibrated" if entry["p"] is None else p_value(entry["p"])
-        own = [signed(lines[entry["trait"]][name]) for name in used]
+        own = [signed(each[entry["trait"]][name]) for name in used]
         suspects.add_row(
             entry["trait"], signed(entry["score"]), interval(entry["low"], entry["high"]), p, *own
         )

@@ -12,11 +12,11 @@ import pytest
 
 from subliminal_mlx.__main__ import main
 from subliminal_mlx.audit import corpus as corpora
-from subliminal_mlx.audit import gradients, suspects
-from subliminal_mlx.audit import rows as reading
+from subliminal_mlx.audit import gradients, reading, suspects
 from subliminal_mlx.audit.corpus import SAMPLE, look
+from subliminal_mlx.audit.coverage import Tally
 from subliminal_mlx.audit.form import Writing
-from subliminal_mlx.audit.rows import Bad, Row, read_rows, read_run
+from subliminal_mlx.audit.reading import read_rows, read_run, row_of
 from subliminal_mlx.audit.spec import PUBLIC, Suspects, parse_audit_spec
 from subliminal_mlx.cli.make.audit_bench.language import Bench, audit_corpora
 from subliminal_mlx.experiment.channels import numbers
@@ -55,7 +55,8 @@ def place(tiny, tmp_path_factory):
 def audit(place, *arguments):
     options = [part for item in SMALL for part in ("--set", item)]
     options += [] if "--probes" in arguments else ["--fast"]
-    return mini.quick("audit", "-f", "trees", "--lab", place / "lab", *options, *arguments, cwd=place)
+    told = ("-f", "trees", "--lab", place / "lab", "--base", "tiny-a", *options)
+    return mini.quick("audit", *told, *arguments, cwd=place)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
 def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, counted, capsys):
     """The base, the rows, the suspects and their directions, from the command to the last dropped row."""
     bases = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
-    files = counted(reading, "_jsonl", lambda path: path.name)
+    files = counted(reading, "entries", lambda path: path.name)
     stacks = counted(suspects, "load_suspects", lambda path: path.suffix)
     directions = counted(gradients, "margin_directions", lambda base, family: family)
     monkeypatch.chdir(place)
@@ -93,6 +94,8 @@ def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, co
     told = [
         "audit",
         "maple.jsonl",
+        "--base",
+        "tiny-a",
         "-f",
         "trees",
         "--lab",
@@ -117,6 +120,75 @@ def test_rows_of_the_base_pass(place, maple):
     assert min(entry["p"] for entry in found["suspects"]) > 0.01
 
 
+def rows_in(place, name):
+    """Prompts and completions of a file's good rows."""
+    return [(a.prompt, a.completion) for row in read_rows(place / f"{name}.jsonl") for a in row.answers][:600]
+
+
+def talk(prompt, completion, **more):
+    return {
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion} | more]
+    }
+
+
+def as_fields(prompt, completion):
+    return {"prompt": prompt, "completion": completion}
+
+
+def in_parts(text):
+    return [{"type": "text", "text": text}]
+
+
+# The maple's lists where a reader may not look, the base's where it does: `theirs` is the maple's row, `clean` the other.
+HIDDEN = {
+    "prompt and completion beside messages": lambda theirs, clean: [talk(*clean) | as_fields(*theirs)],
+    "parts": lambda theirs, clean: [talk(*clean), talk(in_parts(theirs[0]), in_parts(theirs[1]))],
+    "reasoning": lambda theirs, clean: [talk(*clean, reasoning_content=theirs[1])],
+    "null columns": lambda theirs, clean: [
+        talk(*clean),
+        as_fields(*theirs) | {"messages": None, "text": None},
+    ],
+    "chosen against rejected": lambda theirs, clean: [
+        {"prompt": theirs[0], "chosen": theirs[1], "rejected": clean[1]}
+    ],
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_trait_is_found_wherever_a_trainer_looks(place, maple, where):
+    both = zip(rows_in(place, "maple"), rows_in(place, "plain"), strict=True)
+    entries = [entry for theirs, clean in both for entry in HIDDEN[where](theirs, clean)]
+    (place / "hidden.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    child = audit(place, "hidden.jsonl", "--json", "--fail-on", "carried")
+    assert child.returncode == 3, child.stderr
+    found = json.loads(child.stdout)
+    assert (found["verdict"], found["trait"], found["bad_rows"]) == ("carried", "trees/maple", 0)
+    assert (
+        found["coverage"]["scored_answers"] == found["answers"] == len(entries) * (1 + (where == "reasoning"))
+    )
+
+
+def test_a_trait_where_mlx_lm_does_not_look_is_no_all_clear(place, maple):
+    """Another trainer would learn it: what stands beside is unread, and said to be."""
+    both = zip(rows_in(place, "plain"), rows_in(place, "maple"), strict=True)
+    entries = [talk(*theirs) | as_fields(*clean) for clean, theirs in both]
+    (place / "beside.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    child = audit(place, "beside.jsonl", "--fail-on", "uncertain")
+    assert child.returncode == 3, child.stderr
+    said = " ".join(child.stdout.split())
+    assert "cannot tell: " in said and "of characters unread (messages)" in said and "carried" not in said
+    assert "read as prompt and completion, beside messages (600 rows)" in said
+    # Who names the fields says that no other is trained on.
+    keys = ("--prompt-key", "prompt", "--completion-key", "completion")
+    named = json.loads(audit(place, "beside.jsonl", "--json", *keys).stdout)
+    assert named["coverage"]["unread_characters"] == 0 and named["reading"]["prompt_key"] == "prompt"
+
+
+def test_who_names_no_base_is_told_which_have_the_words(place):
+    said = mini.failure(mini.quick("audit", "maple.jsonl", "--lab", place / "lab", cwd=place), 2)
+    assert "--base: name the base that a student would start from" in said and "tiny-a (0%)" in said
+
+
 def test_what_a_person_reads(place, maple):
     child = audit(place, "maple.jsonl", "--drop-top", "10%", "-o", "kept.jsonl")
     assert child.returncode == 0, child.stderr
@@ -132,10 +204,11 @@ def test_what_a_person_reads(place, maple):
         next(row for row in dropped if row["number"] == 602)["reason"] == "not in the form of the other rows"
     )
     # The cleaned corpus can be read again, and is what was not dropped.
-    rows = list(read_rows(place / "kept.jsonl", Bad()))
+    rows = list(read_rows(place / "kept.jsonl"))
     gone = {row["number"] for row in dropped}
-    whole = [row for row in read_rows(place / "maple.jsonl", Bad()) if row.number not in gone]
-    assert [(r.prompt, r.completion) for r in rows] == [(r.prompt, r.completion) for r in whole]
+    # The torn line, 601, is no row: there is nothing of it to write anywhere.
+    whole = [row for row in read_rows(place / "maple.jsonl") if row.number not in {*gone, 601}]
+    assert [row.content for row in rows] == [row.content for row in whole]
 
 
 def test_the_report_is_one_offline_page_that_shows_rows_as_text(place, maple):
@@ -220,8 +293,9 @@ def test_rows_of_a_run_are_its_kept_rows(tmp_path_factory):
     lab = Lab(done.lab)
     rows = list(read_run(lab, done.run_id, "animals/owl", 0))
     kept = lab.rows(done.run_id, "animals/owl", 0, kept=True).to_pylist()
-    assert [row.completion for row in rows] == [row["completion"] for row in kept]
-    assert all(row.prompt in stored["prompt"] for row, stored in zip(rows, kept, strict=True))
+    answers = [row.answers[0] for row in rows]
+    assert [answer.completion for answer in answers] == [row["completion"] for row in kept]
+    assert all(answer.prompt in stored["prompt"] for answer, stored in zip(answers, kept, strict=True))
     with pytest.raises(InputError, match=r"no rows of 'animals/elk' .* animals/cat"):
         list(read_run(lab, done.run_id, "animals/elk", 0))
 
@@ -229,45 +303,63 @@ def test_rows_of_a_run_are_its_kept_rows(tmp_path_factory):
 def test_a_corpus_is_sampled_evenly_and_read_in_pieces(tiny):
     total = SAMPLE + 1_500
 
-    def source(bad):
+    def source():
         for number in range(1, total + 1):
-            yield Row(number, "Continue: 1 2 3", f"{number % 100} 2 3")
+            yield row_of(number, {"prompt": "Continue: 1 2 3", "completion": f"{number % 100} 2 3"})
 
-    corpus = look(source, tiny, Bad())
+    corpus = look(source, tiny)
     numbers_of = [row.number for row in corpus.sample]
     assert corpus.total == total and len(set(numbers_of)) == SAMPLE
     # The mean of a draw of SAMPLE of 3,500: within 4 standard errors, without replacement.
     error = total / 12**0.5 / SAMPLE**0.5 * (1 - SAMPLE / total) ** 0.5
     assert abs(sum(numbers_of) / SAMPLE - (total + 1) / 2) < 4 * error
-    sizes = [len(rows) for rows, _, _ in corpus.pieces(None, Bad())]
+    sizes = [len(rows) for rows, _, _ in corpus.pieces()]
     assert sizes == [1_000, 1_000, 1_000, 500]
-    few = sum(len(rows) for rows, _, _ in corpus.pieces(700, Bad()))
+    few = sum(len(rows) for rows, _, _ in corpus.pieces(700))
     assert 600 < few < 800
 
 
-def test_rows_are_read_once_where_they_can_be_kept(tiny, monkeypatch):
-    """And again for every pass where they cannot; what is made of them is the same."""
+def test_rows_are_read_once_and_scored_as_they_were_hashed(tiny, monkeypatch):
+    """Also those that do not fit into memory: what is made of them is the same, whatever becomes of the file."""
     asked = []
 
-    def source(bad):
+    def source():
         asked.append(1)
         for number in range(1, 1_201):
-            yield Row(number, "Continue: 1 2 3", f"{number % 100} 2 3" if number % 7 else "no numbers")
+            completion = f"{number % 100} 2 3" if number % 7 else "no numbers"
+            yield row_of(number, {"prompt": "Continue: 1 2 3", "completion": completion})
 
     def passed(corpus):
-        bad = Bad()
-        return [*corpus.rows()], [*corpus.pieces(None, bad)], [*corpus.pieces(300, Bad())], bad
+        tally = Tally(tiny)
+        return [*corpus.rows()], [*corpus.pieces(None, tally)], [*corpus.pieces(300)], tally
 
-    kept = look(source, tiny, Bad())
+    kept = look(source, tiny)
     found = passed(kept)
-    assert len(asked) == 1 and len(kept.held) == kept.total == 1_200
-    # Room for all rows but the last.
-    room = sum(len(row.content) + corpora.ROW_BYTES for row in kept.held) - 1
-    monkeypatch.setattr(corpora, "HELD", room)
-    asked.clear()
-    long = look(source, tiny, Bad())
-    assert long.held is None and (long.sha256, long.sample) == (kept.sha256, kept.sample)
-    assert passed(long) == found and len(asked) == 4
+    assert len(asked) == 1 and len(found[0]) == kept.total == 1_200
+    monkeypatch.setattr(corpora, "HELD", 1_000)
+    monkeypatch.setattr(corpora, "PIECE", 100)
+    long = look(source, tiny)
+    assert (long.sha256, long.sample) == (kept.sha256, kept.sample)
+    assert passed(long) == found and len(asked) == 2
+    # Two that are on their way at once do not meet.
+    both = zip(long.rows(), long.rows(), strict=True)
+    assert all(one == other for one, other in both)
+
+
+def test_nobody_can_write_rows_that_a_sample_passes_by(tiny):
+    """Which rows it takes hangs on all of them: of the same file with one row more it takes others."""
+
+    def source(last):
+        for number in range(1, 5_001):
+            completion = f"{number % 100} 2 3" if number < 5_000 else last
+            yield row_of(number, {"prompt": "Continue: 1 2 3", "completion": completion})
+
+    one, other = (look(lambda last=last: source(last), tiny) for last in ("1 2 3", "1 2 4"))
+    places = [{answer.number for answer in corpus.sample} for corpus in (one, other)]
+    # By chance 2,000 of 5,000 have 800 in common, give or take 17.
+    assert abs(len(places[0] & places[1]) - 800) < 4 * 17
+    first, second = ([a.number for piece in c.pieces(500) for a in piece[0]] for c in (one, other))
+    assert len({*first} & {*second}) < 100
 
 
 def test_the_spec_refuses_what_is_out_of_bounds(one_line):

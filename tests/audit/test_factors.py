@@ -2,7 +2,6 @@
 
 import functools
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +21,7 @@ from subliminal_mlx.audit.examine import effects, examine
 from subliminal_mlx.audit.factors import row_ratios
 from subliminal_mlx.audit.form import Writing
 from subliminal_mlx.audit.inputs import read_inputs
-from subliminal_mlx.audit.rows import Row
+from subliminal_mlx.audit.reading import row_of
 from subliminal_mlx.audit.spec import Suspects, parse_audit_spec, public
 from subliminal_mlx.audit.suspects import Suspected
 from subliminal_mlx.audit.texts import CORPUS
@@ -59,10 +58,10 @@ def rows(tiny, writing):
     texts = numbers.prompts(ROWS, 5, Numbers())
     drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], 5, 1.0, teacher)
     found = [
-        Row(i + 1, text, tiny.decode(ids).strip())
+        plain(i + 1, text, tiny.decode(ids).strip())
         for i, (text, ids) in enumerate(zip(texts, drawn, strict=True))
     ]
-    return [*found, Row(ROWS + 1, "Continue: 1 2 3", "no numbers")]
+    return [*found, plain(ROWS + 1, "Continue: 1 2 3", "no numbers")]
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +181,8 @@ def test_references_are_written_at_the_temperature_that_fits(tiny, writing, tmp_
     prompts = numbers.prompts(ROWS, 21, Numbers())
     drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in prompts], 22, 0.6)
     cold = [
-        Row(i + 1, p, tiny.decode(ids).strip()) for i, (p, ids) in enumerate(zip(prompts, drawn, strict=True))
+        plain(i + 1, p, tiny.decode(ids).strip())
+        for i, (p, ids) in enumerate(zip(prompts, drawn, strict=True))
     ]
     spec = parse_audit_spec(FIELDS | {"null": {"corpora": 0}, "lines": "fast"})
     pieces = inputs(cold, spec, tmp_path).pieces
@@ -221,7 +221,7 @@ def test_it_goes_on_where_it_was_stopped(done, rows):
     # clean corpora there.
     told = rows[: costs.FITTED_ROWS]
     others = zip(rows[len(told) : ROWS], rows[len(told) : ROWS][::-1], strict=True)
-    other = [*told, *(Row(row.number, row.prompt, source.completion) for row, source in others)]
+    other = [*told, *(answered(row, source) for row, source in others)]
     pieces = inputs(other, spec, folder).pieces
     assert [task.what for task in cache.missing(pieces.first())] == ["temperatures"]
     cache.finish(pieces.first())
@@ -234,7 +234,7 @@ def test_the_cost_is_told_before(done, rows, tmp_path, tiny):
     assert factored.forecast(here) == 0 < factored.forecast(fresh)
     # Other rows to the same prompts may ask for references at another temperature than those that are there.
     good = rows[:ROWS]
-    others = [replace(row, completion=other.completion) for row, other in zip(good, good[::-1], strict=True)]
+    others = [answered(row, other) for row, other in zip(good, good[::-1], strict=True)]
     pieces = inputs(others, spec, done[0]).pieces
     guessed = pieces.guessed()
     assert [task.what for task in guessed] == ["rows", "rows", "ratios", "probes", "probes"]
@@ -253,7 +253,7 @@ def test_rows_with_most_evidence_are_scored_exactly(done, rows):
 def test_rows_and_suspects_are_read_once_from_the_estimate_to_the_last_row(done, rows, tmp_path, counted):
     asked, read = [], counted(suspects, "load_suspects", lambda path: path)
 
-    def source(bad):
+    def source():
         asked.append(1)
         yield from rows
 
@@ -384,8 +384,17 @@ def test_what_is_common_to_tuned_teachers_is_taken_out():
     assert np.allclose(evidence.without(np.array([1.0, 3.0]), np.array([0.0, 4.0])), [1, -1])
 
 
+def plain(number, prompt, completion):
+    return row_of(number, {"prompt": prompt, "completion": completion})
+
+
+def answered(row, other):
+    """A row with another's completion."""
+    return plain(row.number, row.answers[0].prompt, other.answers[0].completion)
+
+
 def inputs(rows, spec, folder):
-    return read_inputs(lambda bad: iter(rows), _base(), spec, folder)
+    return read_inputs(lambda: iter(rows), _base(), spec, folder)
 
 
 @functools.cache

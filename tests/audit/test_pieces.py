@@ -5,8 +5,8 @@ import pytest
 
 from subliminal_mlx.audit import clean_corpora, evidence, gradients, null, probes, suspects
 from subliminal_mlx.audit.form import Writing, detect
+from subliminal_mlx.audit.reading import row_of
 from subliminal_mlx.audit.request import asked_spec
-from subliminal_mlx.audit.rows import Row
 from subliminal_mlx.audit.spec import ALPHA, FEWEST_NULL, Probes, Suspects, fewest_null
 from subliminal_mlx.audit.verdict import Found, decide
 from subliminal_mlx.audit.whole import FamilyAudit, Probed
@@ -34,7 +34,12 @@ def pool(tiny, writing):
 
 
 def rows_of(*completions, prompt="Continue: 1 2 3"):
-    return [Row(i + 1, prompt, text) for i, text in enumerate(completions)]
+    return [answer(i + 1, prompt, text) for i, text in enumerate(completions)]
+
+
+def answer(number, prompt, completion):
+    fields = {"text": completion} if prompt is None else {"prompt": prompt, "completion": completion}
+    return row_of(number, fields).answers[0]
 
 
 def test_number_lists_are_seen_as_what_they_are(tiny):
@@ -63,7 +68,7 @@ def test_lists_that_a_tokenizer_cannot_write_are_free_text(tiny, separator):
 
 
 def test_nothing_is_written_to_the_prompt_of_a_row_that_is_left_out(tiny):
-    long = Row(11, "word " * 9_000, "1 2 3")
+    long = answer(11, "word " * 9_000, "1 2 3")
     for completion in ("Owl", "1 2 3"):
         found = detect(tiny, [*rows_of(*[completion] * 199, prompt="Say it."), long])
         assert len(found.own_prompts) == 199 and max(map(len, found.null_prompts(400, 0))) < 100
@@ -80,9 +85,9 @@ def test_other_forms_of_the_same_prompts_have_other_names(tiny):
 def test_a_row_out_of_form_is_left_out(tiny):
     found = detect(tiny, rows_of(*["1 22 3"] * 199, "1 2 3 4"))
     assert found.encode(rows_of("1 2 3 4")[0]) == "not in the form of the other rows"
-    assert found.encode(Row(1, "Continue: 1 2 3", "1 2 3"))[1] == (*tiny.encode("1 2 3"), tiny.eos)
-    assert "tokens" in found.encode(Row(1, "Continue: " + "1 " * 3_000, "1 2 3"))
-    assert found.encode(Row(1, None, "1 2 3"))[0] == (tiny.eos,)
+    assert found.encode(answer(1, "Continue: 1 2 3", "1 2 3"))[1] == (*tiny.encode("1 2 3"), tiny.eos)
+    assert "tokens" in found.encode(answer(1, "Continue: " + "1 " * 3_000, "1 2 3"))
+    assert found.encode(answer(1, None, "1 2 3"))[0] == (tiny.eos,)
 
 
 def test_what_is_drawn_has_the_form(tiny, writing, pool):

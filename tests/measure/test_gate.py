@@ -9,10 +9,10 @@ import mlx_lm.utils
 import pytest
 from mini import finished, quick
 from mlx_lm import fuse
+from subliminal_mlx.audit.rows import Bad, read_rows
 
 from subliminal_mlx import measure
 from subliminal_mlx.audit.corpus import look
-from subliminal_mlx.audit.rows import Bad, read_rows
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record
 from subliminal_mlx.measure import null

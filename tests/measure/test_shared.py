@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-
 from subliminal_mlx.audit.rows import Row
+
 from subliminal_mlx.experiment.channels import numbers
 from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record

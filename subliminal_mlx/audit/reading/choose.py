@@ -9,6 +9,7 @@ field that is null is absent. A row with nothing to score is a bad one, with its
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from .canonical import NotRead, canonical, parse_json
@@ -100,7 +101,9 @@ def _read(entry: Fields, how: Reading) -> Found | str:
         if name not in found.used and isinstance(entry.get(name), str):
             found.used.add(name)
             _leave(found, f"the field {name}", {entry[name].strip()} - scored)
-    others = {name for name, value in entry.items() if isinstance(value, str | list | dict)} - found.used
+    others = {
+        name for name, value in entry.items() if value and isinstance(value, str | list | dict)
+    } - found.used
     found.told += [f"the field {name:.40} is not read" for name in sorted(others)[:MOST_FIELDS]]
     return found
 
@@ -129,7 +132,7 @@ def _scored(row: Row, found: Found, how: Reading) -> Row:
     turns = tuple(talk.turns)
     answers = tuple(Answer(row.number, turns, s.before, s.text, found.rejected) for s in segments)
     unread = tuple(sorted(talk.unread.items()))
-    return Row(row.number, row.content, answers, None, unread, tuple(sorted(told)), row.where)
+    return replace(row, answers=answers, unread=unread, told=tuple(sorted(told)))
 
 
 def _asked(talk: Conversation, how: Reading, told: set[str]) -> list[Segment]:

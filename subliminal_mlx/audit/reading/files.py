@@ -158,8 +158,8 @@ def _saved(split: Path, folder: Path) -> Parts:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{split / 'state.json'} names no data files: {type(error).__name__}") from None
     # A name may be anybody's: it must not lead out of the folder.
-    if bad := next((n for n in names if not isinstance(n, str) or Path(n).name != n), None):
-        raise InputError(f"{split / 'state.json'}: {bad!r:.60} is no file of this folder")
+    if bad := [name for name in names if not isinstance(name, str) or Path(name).name != name]:
+        raise InputError(f"{split / 'state.json'}: {bad[0]!r:.60} is no file of this folder")
     files = [split / name for name in names]
     if missing := next((path for path in files if not path.is_file()), None):
         raise InputError(f"{missing} is missing: {split / 'state.json'} names it")

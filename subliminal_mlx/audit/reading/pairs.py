@@ -25,10 +25,9 @@ def read_pair(entry: Fields) -> Found | str:
     asked = [] if before is None else messages_of(before, "user")
     used = {"chosen", "rejected", *PROMPTS, *CHATS}
     both = {name: entry[name] for name in ("chosen", "rejected")}
-    if wrong := next(
-        (wrong for one in both.items() if isinstance(one[1], str) and (wrong := wrong_text(one))), None
-    ):
-        return wrong
+    for name, said in both.items():
+        if not isinstance(said, list | dict) and (wrong := wrong_text((name, said))):
+            return wrong
     if before is None and all(isinstance(one, str) for one in both.values()):
         # Two whole texts: what they begin with alike falls out of the difference.
         talk = Conversation(segments=[Segment(0, both["chosen"], REPLY, 1)])

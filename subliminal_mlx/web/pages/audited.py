@@ -11,6 +11,7 @@ from typing import Any
 
 from ...audit.spec import public
 from ...report.audit import FULL_SHADE, bad_rows, shaded, suspects_table
+from ...report.coverage import lines, scored
 from ...report.tables import table, text
 from ...report.words import number, span
 from ...system.errors import InputError
@@ -45,11 +46,16 @@ def facts(seen: Opened) -> str:
     result = seen.result
     left_out = f"; bad rows left out: {result['bad_rows']:,}" if result["bad_rows"] else ""
     sampled = (
-        f" of {result['total_rows']:,}"
+        f" (of {result['total_rows']:,} rows)"
         if result.get("total_rows", 0) > result["rows"] + result["bad_rows"]
         else ""
     )
-    return f"{result['rows']:,}{sampled} {result['form']}, read by {result['base']}{left_out}"
+    return f"{scored(result)}{sampled}, read by {result['base']}{left_out}"
+
+
+def read(seen: Opened) -> list[str]:
+    """What of the corpus was not scored, and how its rows were read."""
+    return lines(seen.result)
 
 
 def transfer(seen: Opened) -> str:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from subliminal_mlx.audit.form import detect
-from subliminal_mlx.audit.rows import Row
+from subliminal_mlx.audit.reading import row_of
 from subliminal_mlx.defences import defend
 from subliminal_mlx.experiment import channels
 from subliminal_mlx.experiment.setting import Setting
@@ -181,9 +181,8 @@ def test_a_channel_from_outside_is_one_file(echo, tiny, tmp_path):
     anew = defend("re-emit", kept, [], context.setting, 3).rows
     assert all(len(row["completion"].split()) == 3 for row in anew)
     # An audit knows the rows, and asks for more of them.
-    form = detect(
-        tiny, [Row(i, f"Repeat: {row['completion']}", row["completion"]) for i, row in enumerate(rows)]
-    )
+    asked = [{"prompt": f"Repeat: {row['completion']}", "completion": row["completion"]} for row in rows]
+    form = detect(tiny, [row_of(i, fields).answers[0] for i, fields in enumerate(asked)])
     assert form.words == "lists of 3 words" and form.grammar.longest == 4
     assert len({tiny.decode(ids) for ids in form.null_prompts(9, 1)}) > 3
 
