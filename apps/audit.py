@@ -115,10 +115,10 @@ def _(jobs, lab, refused, runs, setup):
         # Another program has the lab's database open: rows of its runs cannot be chosen, a file's can be audited.
         _told.append(refused(_error))
     upload = mo.ui.file(
-        [".jsonl", ".parquet"],
+        [".jsonl", ".json", ".parquet", ".gz"],
         kind="area",
         max_size=jobs.LIMITS.upload,
-        label=f"Drop rows here: JSONL or Parquet, up to {jobs.LIMITS.upload >> 20} MB",
+        label=f"Drop rows here: JSON lines, an array, or Parquet, up to {jobs.LIMITS.upload >> 20} MB",
     )
     audit_form = mo.ui.dictionary(
         {
@@ -126,6 +126,14 @@ def _(jobs, lab, refused, runs, setup):
             "families": mo.ui.multiselect(families, value=["animals"], label="families"),
             "chain": mo.ui.number(0, 1_000, value=0, label="chain"),
             "drop_percent": mo.ui.number(0, 90, value=10, label="cleaned corpus: drop the top, %"),
+            "answers": mo.ui.dropdown(
+                ["all", "last", "weighted"],
+                value="all",
+                allow_select_none=False,
+                label="of conversations, the answers that the trainer learns",
+            ),
+            "prompt_key": mo.ui.text(max_length=200, label="its field of prompts, if told one"),
+            "completion_key": mo.ui.text(max_length=200, label="and of completions"),
             "quick": mo.ui.checkbox(
                 False, label="first look: ranks without a verdict, in a fraction of the time"
             ),
@@ -245,6 +253,7 @@ def _(
             upload,
             _line(run, *([source, audit_form["chain"]] if run.value else [])),
             _line(audit_form["base"], audit_form["families"], audit_form["drop_percent"]),
+            _line(*(audit_form[_name] for _name in ("answers", "prompt_key", "completion_key"))),
             _line(audit_form["quick"], audit_form["probes"], audit_form["predict"]),
         ],
         "measure": lambda: [
@@ -498,7 +507,8 @@ def _(audited, measuring, seen):
     _kind = "neutral"
     if seen.kind == "audit":
         _kind, _facts = _colors[seen.result["verdict"]], f"{seen.title}: {audited.facts(seen)}"
-        _more = [mo.md(plain(_line)) for _line in (audited.transfer(seen),) if _line]
+        _told = (*audited.read(seen), audited.transfer(seen))
+        _more = [mo.md(plain(_line)) for _line in _told if _line]
     elif seen.kind == "gate":
         _kind = {"pass": "success", "warn": "warn", "fail": "danger"}[seen.result["verdict"]]
         _facts, _more = seen.title, []

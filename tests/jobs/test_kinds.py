@@ -147,7 +147,7 @@ def test_files_are_bounded_and_keep_no_name_of_the_visitors(lab, one_line):
     for upload, says in (
         (Upload("big.jsonl", bytes(jobs.LIMITS.upload + 1)), "over 20 MB"),
         (Upload("empty.jsonl", b""), "it is empty"),
-        (Upload("rows.py", b"x"), "must be a file in .jsonl or .parquet"),
+        (Upload("rows.py", b"x"), "must be a file in .jsonl or .json or .parquet or .gz"),
         (Upload("../../x.jsonl\n.exe", b"x"), "must be a file in"),
     ):
         with pytest.raises(InputError) as error:
