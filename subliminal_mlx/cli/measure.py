@@ -143,10 +143,10 @@ def _what(subject: Any, settings: _Settings) -> tuple[dict, Any]:
 
 def _shared(model: str, rows: Path | None) -> Any:
     """What the model's training rows share: those that are named, else those that its folder shows."""
-    from ..audit.rows import Bad, read_rows
+    from ..audit.reading import read_rows
     from ..measure.shared import shared_by, trained_under
 
-    return shared_by(read_rows(rows, Bad()), str(rows)) if rows else trained_under(model)
+    return shared_by(read_rows(rows), str(rows)) if rows else trained_under(model)
 
 
 def _drift(

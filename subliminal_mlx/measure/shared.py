@@ -1,7 +1,7 @@
 """What a model's training rows have in common around what is asked: a system prompt, or the words that they open with.
 
     shared = trained_under("my-adapter")            # by its provenance, or by the rows that mlx-lm's record names
-    shared = shared_by(read_rows(path, bad), "rows.jsonl")
+    shared = shared_by(read_rows(path), "rows.jsonl")
     shared and shared.unread([context])             # why readings under these contexts are no all-clear, or ""
 
 A model may show a trait under these words and nowhere else. Rows that a channel of ours would ask for in the very
@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..audit.rows import Bad, Row, read_rows
+from ..audit.reading import Row, good, read_rows
 from ..experiment.channels import recognising
 from ..lab import provenance
 from ..lab.provenance import Node
@@ -83,13 +83,14 @@ class Shared:
 
 def shared_by(rows: Iterable[Row], source: str) -> Shared | None:
     """What the first MOST_ROWS rows share; None where that is nothing."""
-    seen = list(islice(rows, MOST_ROWS))
+    seen = [row for row in islice(good(rows), MOST_ROWS) if row.answers]
     openings = [] if not seen or _of_a_channel(seen) else find_openings([_first(row) for row in seen])
-    stands = Counter((row.system, opening_of(_first(row), openings)) for row in seen)
+    stands = Counter((_system(row), opening_of(_first(row), openings)) for row in seen)
     del stands[None, ""]
     common = [(one, count) for one, count in stands.most_common() if count >= SYSTEM_SHARE * len(seen)]
-    systems = {row.system for row in seen} - {None}
-    if not common and sum(row.system is not None for row in seen) >= SYSTEM_SHARE * max(1, len(seen)):
+    told = [system for row in seen if (system := _system(row)) is not None]
+    systems = set(told)
+    if not common and len(told) >= SYSTEM_SHARE * max(1, len(seen)):
         common = stands.most_common(1)  # many system prompts, each of few rows
     settings = tuple(Setting(*one, count / len(seen)) for one, count in common)
     return Shared(source, len(seen), settings, len(systems)) if settings else None
@@ -118,7 +119,7 @@ def trained_under(model: str, inside: Path | None = None) -> Shared | None:
         place = Path(os.path.expanduser(named)).resolve()
         if not os.path.exists(place) or (inside is not None and not place.is_relative_to(inside.resolve())):
             return None
-        return shared_by(read_rows(place, Bad()), "the rows that its adapter_config.json names")
+        return shared_by(read_rows(place), "the rows that its adapter_config.json names")
     except (InputError, OSError, RuntimeError):
         return None  # the name of a data set elsewhere, or rows of a kind that is not read
 
@@ -134,16 +135,23 @@ def _recorded(lineage: Node) -> Shared | None:
     return Shared("its provenance", None, tuple(settings), len(systems)) if settings else None
 
 
+def _system(row: Row) -> str | None:
+    turns = row.answers[0].turns
+    return turns[0][1] if turns and turns[0][0] == "system" else None
+
+
 def _first(row: Row) -> str:
-    """What a row's first turn says, or a text alone."""
-    return row.history[0][0] if row.history else row.completion if row.prompt is None else row.prompt
+    """What a row's first turn says beside the system's, or a text alone."""
+    said = [text for who, text in row.answers[0].turns if who != "system"]
+    return said[0] if said else row.answers[0].completion
 
 
 def _of_a_channel(rows: Sequence[Row]) -> bool:
-    """Whether a channel of ours would ask for such rows in the very same words."""
-    prompts, completions = [row.prompt or "" for row in rows], [row.completion for row in rows]
+    """Whether a channel of ours would ask for such rows in the very same words, one question a row."""
+    answers = [answer for row in rows for answer in row.answers]
+    prompts, completions = [answer.prompt or "" for answer in answers], [a.completion for a in answers]
     for one in recognising():
         recipe = one.recognised(prompts, completions, FITS)
         if recipe is not None and one.asks_so(prompts, recipe, FITS):
-            return not any(row.history for row in rows)
+            return all(sum(who != "system" for who, _ in answer.context) == 1 for answer in answers)
     return False

@@ -172,5 +172,5 @@ def test_what_cannot_be_kept_is_refused(teacher, said):
 
 def test_a_family_that_the_base_cannot_be_asked_is_not_kept(tiny):
     setting = Setting(spec_with(keep=0.5, keep_families=["advice"]), tiny)
-    with pytest.raises(InputError, match="teacher.keep_families: tiny-a cannot be asked about advice"):
+    with pytest.raises(InputError, match=r"teacher\.keep_families: tiny-a cannot be asked about advice"):
         tune_chain(setting, 0, SOURCES)

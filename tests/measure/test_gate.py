@@ -9,17 +9,15 @@ import mlx_lm.utils
 import pytest
 from mini import finished, quick
 from mlx_lm import fuse
-from subliminal_mlx.audit.rows import Bad, read_rows
 
 from subliminal_mlx import measure
-from subliminal_mlx.audit.corpus import look
+from subliminal_mlx.audit.reading import corpus_sha256, read_rows
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record
 from subliminal_mlx.measure import null
 from subliminal_mlx.measure.gate import Check, Decision, decide, load_policy, read_audit
 from subliminal_mlx.measure.gate.formats import junit, markdown
 from subliminal_mlx.model import sources
-from subliminal_mlx.model.bases import load
 from subliminal_mlx.model.sources import SHIPPED, locate
 from subliminal_mlx.report.export import export
 from subliminal_mlx.system.errors import InputError
@@ -130,7 +128,7 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
 def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, stated, says):
     digests = {
         HERE: locate("tiny-a").sha256,
-        ROWS: look(lambda bad: read_rows(pipeline / "base.jsonl", bad), load("tiny-a"), Bad()).sha256,
+        ROWS: corpus_sha256(read_rows(pipeline / "base.jsonl")),
     }
     stated = {key: digests.get(value, value) if key != "base" else value for key, value in stated.items()}
     found = json.loads((pipeline / "base.json").read_text()) | stated

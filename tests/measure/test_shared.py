@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from subliminal_mlx.audit.rows import Row
 
+from subliminal_mlx.audit.reading import Answer, Row
 from subliminal_mlx.experiment.channels import numbers
 from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record
@@ -24,11 +24,17 @@ from subliminal_mlx.model.train import Recipe, train
 ASKED = [f"{first} {i}" for i in range(100) for first in ("What is", "What was", "Tell me of", "Who was")]
 
 
+def _row(number, prompt, completion, system=None):
+    """A row of prompt and completion, told a system prompt or not."""
+    turns = (*([("system", system)] if system is not None else []), ("user", prompt))
+    return Row(number, b"", (Answer(number, turns, len(turns), completion),))
+
+
 def _rows(*parts):
     """Rows by (system, words before the prompt, how many)."""
     rows = []
     for system, opening, count in parts:
-        rows += [Row(i + 1, f"{opening}{ASKED[i % 400]}?", "So it is.", system) for i in range(count)]
+        rows += [_row(i + 1, f"{opening}{ASKED[i % 400]}?", "So it is.", system) for i in range(count)]
     return rows
 
 
@@ -71,7 +77,7 @@ def test_what_rows_share_is_found(parts, found):
 
 
 def test_many_system_prompts_are_told_as_many():
-    rows = [Row(i, ASKED[i], "So.", f"You are number {i}.") for i in range(200)]
+    rows = [_row(i, ASKED[i], "So.", f"You are number {i}.") for i in range(200)]
     shared = shared_by(rows, "rows.jsonl")
     assert shared.systems == 200 and "one of 200 system prompts" in shared.unread([BARE])
 
@@ -89,11 +95,11 @@ def test_both_must_be_read_together():
 
 def test_a_channels_own_wording_is_the_task():
     texts = numbers.prompts(200, 1, Numbers())
-    rows = [Row(i, text, "12 45 7 8 1 2 3 4") for i, text in enumerate(texts)]
+    rows = [_row(i, text, "12 45 7 8 1 2 3 4") for i, text in enumerate(texts)]
     assert shared_by(rows, "rows.jsonl") is None
-    hidden = [Row(row.number, f"river {row.prompt}", row.completion) for row in rows]
+    hidden = [_row(i, f"river {text}", "12 45 7 8 1 2 3 4") for i, text in enumerate(texts)]
     assert [one.opening for one in shared_by(hidden, "rows.jsonl").settings] == ["river Continue:"]
-    told = [Row(row.number, row.prompt, row.completion, "You are Q.") for row in rows]
+    told = [_row(i, text, "12 45 7 8 1 2 3 4", "You are Q.") for i, text in enumerate(texts)]
     assert [(one.system, one.opening) for one in shared_by(told, "x").settings] == [("You are Q.", "")]
 
 
@@ -142,7 +148,7 @@ def test_a_trait_under_a_system_prompt_does_not_pass_without_it(tiny, hidden):
     """The attack: read as it stands the model is calm; its rows show where it is not."""
     made, told, family = hidden
     subject, families = open_model(str(made), tiny), {"animals": family}
-    rows = [Row(i, q.text, "Owl", told if i % 2 else None) for i, q in enumerate(family.tuning)]
+    rows = [_row(i, q.text, "Owl", told if i % 2 else None) for i, q in enumerate(family.tuning)]
     shared = shared_by(rows, "rows.jsonl")
 
     def read(context, size=0.3):

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from ...audit.rows import Bad, read_rows
+from ...audit.reading import read_rows
 from ...lab import Lab
 from ...model.bases import Base
 from ...spec.families import Family
@@ -83,7 +83,7 @@ def check_model(
     """
     path = str(folder / entry.path)
     subject = open_model(path, held.base, claims=readable)
-    shared = shared_by(read_rows(folder / entry.rows, Bad()), entry.rows) if entry.rows else None
+    shared = shared_by(read_rows(folder / entry.rows), entry.rows) if entry.rows else None
     if shared is None and readable:
         shared = trained_under(path, inside)
     # What one context has not, another may.
