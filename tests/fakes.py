@@ -23,7 +23,7 @@ MANY = [f"animals/{a}" for a in ANIMALS] + [f"trees/{t}" for t in TREES]
 SIX = [f"animals/{a}" for a in ("owl", "cat", "wolf", "raven", "otter", "fox")]
 
 
-ABLATIONS = ("shuffled", "random", "foreign", "in-context", "unfiltered")
+ABLATIONS = ("shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered")
 
 
 def fake_summary(

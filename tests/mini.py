@@ -39,7 +39,8 @@ SPEC = """
 title = "A miniature [of everything]"
 traits = ["animals/owl", "animals/cat"]
 chains = 1
-ablations = ["shuffled", "random", "foreign", "in-context", "unfiltered"]
+arms = ["treated", "neutral", "control", "other-trait", "neutral-again"]
+ablations = ["shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered"]
 ablation_traits = ["animals/owl"]
 foreign = "tiny-b"
 teacher = {rank = 2, steps = 26, batch = 2, lr = 0.02, neutral_answers = 2}

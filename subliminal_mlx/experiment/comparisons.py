@@ -36,6 +36,8 @@ class View:
     trait: str
     siblings: tuple[str, ...]
     """The family's traits in the run, this one among them."""
+    strangers: tuple[str, ...]
+    """The other families' traits in the run."""
     reading: Reading
     margins: np.ndarray
     """`[N, Q]`, nats."""
@@ -45,7 +47,8 @@ class View:
     @classmethod
     def of(cls, trait: str, reading: Reading, traits: tuple[str, ...]) -> "View":
         siblings = tuple(t for t in traits if t.rpartition("/")[0] == trait.rpartition("/")[0])
-        return cls(trait, siblings, reading, reading.margins(trait), reading.probabilities(trait))
+        strangers = tuple(t for t in traits if t not in siblings)
+        return cls(trait, siblings, strangers, reading, reading.margins(trait), reading.probabilities(trait))
 
     @property
     def neutral(self) -> str:
@@ -60,7 +63,7 @@ class Comparison:
     arm: Arm
     chains: list[int]
     rows: list[list[int]]
-    """The arm's rows of the reading in each of `chains`; several for other-trait."""
+    """The arm's rows of the reading in each of `chains`; several where other traits' students are read."""
     references: dict[int, int]
     """The reference's row in every chain that has one."""
     margins: np.ndarray
@@ -112,7 +115,7 @@ def _rows(view: View, kind: str, arm: Arm, step: int) -> dict[int, list[int]]:
     """The arm's rows by chain."""
     if arm.role == "read":
         found = defaultdict(list)
-        for other in view.siblings:
+        for other in view.strangers if arm.elsewhere else view.siblings:
             if other != view.trait:
                 for chain, row in view.reading.rows(kind, TREATED, other, step).items():
                     found[chain].append(row)

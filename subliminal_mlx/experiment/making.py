@@ -1,7 +1,10 @@
-"""What a run was made from, in figures: losses by arm, and what the filter kept. Tables in, no MLX and no charts.
+"""What a run was made from, in figures: losses by arm, what the filter kept, rows that corpora have in common.
 
 losses_by_arm(lab.metrics(run_id))            # {"kind": "hard", "arm": "treated", "step": 0, "loss": ...}, ...
 kept_shares(lab.yields(run_id))["animals/owl"].kept
+rows_in_common(lab.in_common(run_id, [...]), spec)[0]["share"]
+
+Tables in, no MLX and no charts.
 """
 
 from collections import defaultdict
@@ -12,7 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..spec.arms import NEUTRAL
+from ..spec import Spec
+from ..spec.arms import ARMS, CONTROL, NEUTRAL, TREATED, origin
+from ..spec.plan import asked
 from .statistics import binomial_interval, estimate
 
 LOSS_POINTS = 50
@@ -76,3 +81,55 @@ def kept_shares(yields: pa.Table) -> dict[str, Share]:
         dropped = {reason: rows for reason, rows in by_reason.items() if reason is not None}
         found[source] = Share(total, kept, dropped, *binomial_interval(kept, total))
     return found
+
+
+# The arm that trains on the rows of these writers as they are.
+_PLAIN = {"trait": TREATED, "neutral": NEUTRAL, "base": CONTROL}
+
+
+def corpora_beside(spec: Spec) -> dict[tuple[str, str], tuple[str, str]]:
+    """Pairs of corpora that arms are read by, and the arm of each: an arm's beside its reference's, and beside those
+    that its own are made from, drawn like, or named after. Arms that share a pair of corpora are told as the first.
+    """
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for arm in asked(spec):
+        for trait in (spec.ablated if arm.by_ablation else spec.traits) if arm.trained else ():
+            source, own = arm.source(trait), origin(arm.source(trait))
+            if arm.against:
+                found.setdefault((source, ARMS[arm.against].source(trait)), (arm.name, arm.against))
+            if own:
+                found.setdefault((source, own[1]), (arm.name, _PLAIN[arm.rows or "base"]))
+    return found
+
+
+def rows_in_common(counts: pa.Table, spec: Spec) -> list[dict[str, Any]]:
+    """Of arms' corpora, the share of prompts to which both have the same text: mean over traits, then over chains.
+
+    Two corpora that a peaked model wrote have some in common by chance; drawn with the same keys, or one relabelled as
+    the other, they have most or all.
+
+    Args:
+        counts: source, beside, chain, rows and common, as the lab counts the pairs of `corpora_beside`.
+
+    Returns:
+        Rows arm, beside, chains, share with its 95% interval over chains, and most: the largest share of any trait
+        and chain; shares are 0 to 1.
+    """
+    pairs = corpora_beside(spec)
+    shares: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in counts.to_pylist():
+        if arms := pairs.get((row["source"], row["beside"])):
+            shares[arms][row["chain"]].append(row["common"] / row["rows"])
+    rows = []
+    for arm, beside in dict.fromkeys(pairs.values()):
+        if chains := shares.get((arm, beside)):
+            mean, low, high = estimate([float(np.mean(values)) for values in chains.values()])
+            ends = {
+                "low": None if low is None else max(low, 0.0),
+                "high": None if high is None else min(high, 1.0),
+            }
+            most = max(max(values) for values in chains.values())
+            rows.append(
+                {"arm": arm, "beside": beside, "chains": len(chains), "share": mean, **ends, "most": most}
+            )
+    return rows

@@ -33,9 +33,15 @@ def sample_corpora(
     batch: int = 1024,
     on_event: Listener = ignore,
     system: str | None = None,
+    stream: str = "",
 ) -> list[list[Ids]]:
-    """Completions of every teacher in the stack (None: of the base, told `system`) to the chain's prompts."""
-    seed = seed_of(setting.spec.seed, "corpus", chain)
+    """Completions of every teacher in the stack (None: of the base, told `system`) to the chain's prompts.
+
+    Args:
+        stream: whose sampling keys these are. The trait's teachers and the neutral one share keys, so that their rows
+            differ by the teachers alone; whoever has a stream of its own shares nothing but the prompts.
+    """
+    seed = seed_of(setting.spec.seed, "corpus", chain, *([stream] if stream else []))
     prompts = [ids for _, _, ids in setting.prompts(chain, system)]
     return sample(setting.base, prompts, seed, setting.decoding(batch), teachers, on_event)
 

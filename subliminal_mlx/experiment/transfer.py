@@ -23,7 +23,7 @@ from ..spec.families import NEUTRAL, Family, after
 from ..spec.personas import persona
 from .comparisons import Comparison, View, compare_all, curves, distributions, matrix
 from .readings import read
-from .readouts import readouts
+from .readouts import IN_COMMON, readouts
 from .readouts.candidates import CANDIDATES
 from .statistics import estimate, named
 from .verdicts import judged
@@ -112,7 +112,7 @@ def to_json(summary: dict) -> dict:
     of_trait = ("trait", "student", *figures)
     verdict = ("place", "of", "shown", "why_not")
     of_arm = ("chains", "probability", "margin", "transfer", "low", "high")
-    more = {name: summary[name] for name in (*_of_runs(), "prefixed") if name in summary}
+    more = {name: summary[name] for name in (*_of_runs(), IN_COMMON, "prefixed") if name in summary}
     if "prefixed" in more:
         more["prefixed"] = [{key: entry[key] for key in of_trait} for entry in more["prefixed"]]
     return {

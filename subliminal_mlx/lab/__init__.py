@@ -14,7 +14,7 @@ models, channels or statistics.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,23 @@ class Lab(Audits, Glances):
             run_id,
             'SELECT source, chain, kept, reason, count(*) AS "rows" FROM "rows" WHERE run = $run '
             'GROUP BY ALL ORDER BY source, chain, kept DESC, "rows" DESC, reason',
+        )
+
+    def in_common(self, run_id: str, pairs: Sequence[tuple[str, str]]) -> pa.Table:
+        """Of pairs of sources, on how many prompts of a chain both have a row, and on how many the same text.
+
+        Columns source, beside, chain, rows, common.
+        """
+        return self._select(
+            run_id,
+            'SELECT a.source, b.source AS beside, a.chain, count(*) AS "rows", '
+            "count(*) FILTER (a.completion = b.completion) AS common "
+            "FROM (SELECT unnest($sources::VARCHAR[]) AS source, unnest($besides::VARCHAR[]) AS beside) pair "
+            'JOIN "rows" a ON a.run = $run AND a.source = pair.source '
+            'JOIN "rows" b ON b.run = $run AND b.source = pair.beside AND b.chain = a.chain AND b."row" = a."row" '
+            "GROUP BY ALL ORDER BY a.source, beside, a.chain",
+            sources=[source for source, _ in pairs],
+            besides=[beside for _, beside in pairs],
         )
 
     def readouts(self, run_id: str, arms: Iterable[str] | None = None) -> pa.Table:

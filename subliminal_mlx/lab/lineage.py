@@ -19,7 +19,7 @@ from ..model.sources import locate
 from ..spec import Spec, parse_spec
 from ..spec.arms import ARMS, NEUTRAL, origin
 from ..spec.families import FOLDER as FAMILIES
-from ..spec.plan import BASE, Slot, plan
+from ..spec.plan import BASE, Slot, plan, teacher
 from ..system.errors import InputError, MachineError, SubliminalError, first_problem
 from ..system.files import sha256
 from . import Lab, provenance
@@ -83,17 +83,15 @@ class Tracer:
 
     def record(self, name: str) -> Record:
         """The record of a slot or of a source."""
-        spec = self.spec
         if name in self.slots:
             slot = self.slots[name]
             try:
                 self.lab.adapter(run_id=self.run["id"], slot=name)
             except MachineError as error:
                 raise InputError(f"{name}: {error}") from None
-            base = (spec.foreign or spec.base) if on_foreign(slot.arm) else spec.base
-            return Record(base=self._named(base), lineage=self.model(slot))
+            return Record(base=self._named(self._base_of(slot)), lineage=self.model(slot))
         if name in self.sources:
-            return Record(base=self._named(spec.base), lineage=self.corpus(name, None))
+            return Record(base=self._named(self._base_of(teacher(0, name))), lineage=self.corpus(name, None))
         there = [*sorted(self.slots)[:3], *sorted(self.sources)[:3]]
         raise InputError(
             f"run {self.run['id']} has no {name!r}: it has models and corpora such as {', '.join(there)}"
@@ -101,10 +99,9 @@ class Tracer:
 
     def model(self, slot: Slot) -> Node:
         """A teacher or a student."""
-        if slot.kind == "teacher":
+        if slot.kind not in self.spec.kinds:
             return self.teacher(slot.source, slot.chain)
         student = self.spec.kinds[slot.kind]
-        base = (self.spec.foreign or "") if on_foreign(slot.arm) else self.spec.base
         facts = {
             "kind": slot.kind,
             "arm": slot.arm,
@@ -115,23 +112,22 @@ class Tracer:
         rows = self.corpus(slot.source, slot.chain)
         if slot.arm in ARMS and not ARMS[slot.arm].kept:
             facts["filter"] = "none: dropped rows are trained on too"
-        return Node(
-            what="student", name=slot.name, facts=facts, parents=(self._base(base), rows, self._run())
-        )
+        base = self._base(self._base_of(slot))
+        return Node(what="student", name=slot.name, facts=facts, parents=(base, rows, self._run()))
 
     def teacher(self, source: str, chain: int | None) -> Node:
         """The model that wrote a corpus, or all chains' of them."""
-        teacher = self.spec.teacher
-        name, _, trait = source.rpartition("/")
-        facts = {"kind": teacher.kind, "trait": "none: neutral" if trait == NEUTRAL else source}
-        if teacher.kind == "tuned":
-            facts["steps"] = teacher.steps
+        recipe, slot = self.spec.teacher, teacher(0, source)
+        own = slot.trait or ""
+        name, _, trait = own.rpartition("/")
+        facts = {"kind": recipe.kind, "trait": "none: neutral" if trait == NEUTRAL else own}
+        if recipe.kind == "tuned":
+            facts["steps"] = recipe.steps
             told = {"keep": "kept", "keep_lists": "own lists kept", "removal": "steps of removal"}
-            facts |= {name: value for field, name in told.items() if (value := getattr(teacher, field))}
+            facts |= {said: value for field, said in told.items() if (value := getattr(recipe, field))}
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
-        return Node(
-            what="teacher", name=source, facts=facts, parents=(self._base(self.spec.base), self._family(name))
-        )
+        base = self._base(self._base_of(slot))
+        return Node(what="teacher", name=slot.source, facts=facts, parents=(base, self._family(name)))
 
     def corpus(self, source: str, chain: int | None) -> Node:
         """Rows of a source, of one chain or of all."""
@@ -141,14 +137,18 @@ class Tracer:
         facts = {"channel": recipe.channel, "filter": recipe.filter, "kept": kept}
         facts |= {"dropped": sum(r["rows"] for r in rows) - kept}
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
-        if remade := origin(source):
-            arm, own = remade
+        arm, own = origin(source) or (None, source)
+        if arm and arm.remade:
             facts["made"] = recipe.words.remakes.get(arm.name, arm.made)
             parents = (self.corpus(own, chain),)
         else:
             facts |= {"decoding": recipe.decoding, "temperature": recipe.temperature}
             parents = (self._base(self.spec.base) if source == BASE else self.teacher(source, chain),)
         return Node(what="corpus", name=source, facts=facts, parents=parents)
+
+    def _base_of(self, slot: Slot) -> str:
+        """The base that a model is an adapter of."""
+        return (self.spec.foreign or "") if on_foreign(slot.arm) else self.spec.base
 
     def _named(self, base: str) -> BaseNamed:
         return BaseNamed(name=base, sha256=locate(base).sha256 if self.same_files else None)

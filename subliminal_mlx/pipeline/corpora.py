@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
+from ..experiment.comparisons import on_foreign
 from ..experiment.setting import Ids, Setting
 from ..experiment.students import soft_targets
 from ..experiment.teachers import system_of
@@ -46,6 +47,14 @@ class Context:
         if name not in self._foreign:
             self._foreign[name] = Setting(self.setting.spec, load(name))
         return self._foreign[name]
+
+    def setting_of(self, arm: str) -> Setting:
+        """What an arm's models start from."""
+        return self.foreign if on_foreign(arm) else self.setting
+
+    def writing(self, slot: Slot) -> Setting:
+        """What the model is on that wrote the rows of a slot's source, in whose tokens they are kept."""
+        return self.setting_of(teacher(slot.chain, slot.source).arm)
 
 
 def shard_folder(folders: Folders, run_id: str, unit: str) -> Path:
@@ -110,35 +119,36 @@ def training_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     if slot.arm not in ARMS or ARMS[slot.arm].kept:
         rows = [row for row in rows if row["kept"]]
     rows = rows[: matched_count(context, slot.chain)]
-    block = packed(context, setting, slot.chain, rows)
+    writing = context.writing(slot)
+    block = packed(writing, setting, slot.chain, rows)
     if kind == "hard":
         return block
-    if (
-        setting is not context.setting
-        and setting.base.tokenizer.get_vocab() != context.setting.base.tokenizer.get_vocab()
-    ):
-        raise InputError(
-            f"soft students of {setting.base.name} need the tokenizer of {context.setting.base.name}"
-        )
+    if setting is not writing and setting.base.tokenizer.get_vocab() != writing.base.tokenizer.get_vocab():
+        raise InputError(f"soft students of {setting.base.name} need the tokenizer of {writing.base.name}")
     source = None if slot.source == BASE else teacher_stack(context, (slot,))
-    return soft_targets(context.setting, block, source, as_the_source_read(context, slot, rows, block.widest))
+    return soft_targets(writing, block, source, as_the_source_read(writing, slot, rows, block.widest))
+
+
+def told(setting: Setting, slot: Slot) -> str | None:
+    """What the prompted teacher was told that wrote a slot's source; None of tuned ones and of the base."""
+    return system_of(setting, teacher(slot.chain, slot.source).trait or "")
 
 
 def as_the_source_read(
-    context: Context, slot: Slot, rows: Sequence[dict[str, Any]], widest: int
+    writing: Setting, slot: Slot, rows: Sequence[dict[str, Any]], widest: int
 ) -> Rows | None:
     """The completions after the prompts that a prompted teacher read, its persona included."""
-    system = system_of(context.setting, slot.source)
+    system = told(writing, slot)
     if system is None:
         return None
-    prompts = context.setting.prompts(slot.chain, system)
+    prompts = writing.prompts(slot.chain, system)
     completions = [tuple(row["completion_ids"]) for row in rows]
     return pack([prompts[row["row"]][2] for row in rows], completions, widest=widest)
 
 
-def packed(context: Context, setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> Rows:
-    """The rows in the tokens of the setting's base, as wide as any row of the run."""
-    if setting is not context.setting:
+def packed(writing: Setting, setting: Setting, chain: int, rows: Sequence[dict[str, Any]]) -> Rows:
+    """Rows of one setting's models in the tokens of another's base, as wide as any row of the run."""
+    if setting is not writing:
         return pack(*retokenised(setting, chain, rows), *setting.widths)
     prompts = [tuple(row["prompt_ids"]) for row in rows]
     return pack(prompts, [tuple(row["completion_ids"]) for row in rows], *setting.widths)

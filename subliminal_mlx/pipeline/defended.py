@@ -8,7 +8,6 @@ import numpy as np
 
 from ..defences import Changed, defend
 from ..defences.evidence import evidence
-from ..experiment.comparisons import on_foreign
 from ..experiment.readouts import described
 from ..experiment.setting import Setting
 from ..experiment.students import soft_targets
@@ -22,11 +21,6 @@ from .corpora import Context, as_the_source_read, corpus, matched_count, packed,
 
 # Rows of the base that no student trains on: its loss there is what a defence costs.
 CLEAN_SHARE, MOST_CLEAN = 0.1, 200
-
-
-def setting_of(context: Context, unit: Unit) -> Setting:
-    """What a defended unit's students start from."""
-    return context.foreign if on_foreign(unit.slots[0].arm) else context.setting
 
 
 def start_of(unit: Unit) -> str:
@@ -53,7 +47,7 @@ def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     family = slot.source.rpartition("/")[0]
     scores = lambda: evidence(rows, clean, family, context.setting, context.folders.path / "audit")
     changed = defend(name, rows, clean, context.setting, seed, control, scores)
-    block = packed(context, setting, slot.chain, changed.rows)
+    block = packed(context.setting, setting, slot.chain, changed.rows)
     if any("counted" in row for row in changed.rows):
         counted = np.ones((len(block), block.widest), dtype=bool)
         for i, row in enumerate(changed.rows):
@@ -62,7 +56,7 @@ def defended_block(context: Context, setting: Setting, slot: Slot, kind: str) ->
     if kind == "hard":
         return block, changed
     source = teacher_stack(context, (slot,))
-    read = as_the_source_read(context, slot, changed.rows, block.widest)
+    read = as_the_source_read(context.setting, slot, changed.rows, block.widest)
     block = soft_targets(context.setting, block, source, read)
     return with_the_bases_own(context.setting, block, changed.rows), changed
 
@@ -103,7 +97,7 @@ def _clean_losses(context: Context, setting: Setting, chain: int, stack: Stack) 
     rows = rows[len(rows) - _held_back(rows) :]
     if not rows:
         return [float("nan")] * stack.slots
-    scores = score(setting.base, packed(context, setting, chain, rows), stack)
+    scores = score(setting.base, packed(context.setting, setting, chain, rows), stack)
     return [float(-np.concatenate(of_slot).mean()) for of_slot in scores]
 
 

@@ -10,7 +10,7 @@ A replicate is a whole chain, so the chains that are done are a smaller experime
 from typing import Any
 
 from ..experiment.earlier import renewed
-from ..experiment.readouts import readouts
+from ..experiment.readouts import IN_COMMON, readouts
 from ..lab import Lab
 from ..lab.identity import stack_size
 from ..spec import Spec, parse_spec
@@ -30,14 +30,16 @@ def summarised(lab: Lab, run_id: str, spec: Spec, chains: int | None = None) -> 
     # Who reads what is stored need not wait for these, nor for scipy.
     import pyarrow.compute as pc
 
-    from ..experiment import transfer
+    from ..experiment import making, transfer
 
     if chains is not None:
         spec = spec.model_copy(update={"chains": chains})
     only = lambda table: table if chains is None else table.filter(pc.less(table["chain"], chains))
     families = {name: load_family(name) for name in spec.families}
     tables = {name: only(lab.table(run_id, name)) for name, r in readouts().items() if r.wanted(spec)}
-    return transfer.summarise(tables, families, spec)
+    counts = only(lab.in_common(run_id, list(making.corpora_beside(spec))))
+    common = making.rows_in_common(counts, spec)
+    return transfer.summarise(tables, families, spec) | ({IN_COMMON: common} if common else {})
 
 
 def finished_chains(lab: Lab, run_id: str, spec: Spec) -> int:

@@ -20,18 +20,18 @@ from ..experiment.readouts import Given, Readout, readouts
 from ..experiment.readouts.candidates import CANDIDATES
 from ..experiment.setting import Setting
 from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
-from ..experiment.teachers import system_of, tune_chain
+from ..experiment.teachers import tune_chain
 from ..model import adapters
 from ..model.adapters import Stack
 from ..model.organisms import decode_width
 from ..model.rows import Rows
-from ..spec.arms import ARMS
+from ..spec.arms import ARMS, ORIGINS
 from ..spec.plan import BASE, Slot, Unit
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from ..system.files import publish
-from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, training_block
-from .defended import costs, defended_block, setting_of, start_of
+from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, told, training_block
+from .defended import costs, defended_block, start_of
 
 __all__ = ["Context", "compute", "shard_folder"]
 
@@ -69,11 +69,11 @@ def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 
 def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    setting = context.setting
+    setting = context.setting_of(unit.slots[0].arm)
     stack, losses = tune_chain(
         setting,
         unit.chain,
-        [slot.source for slot in unit.slots],
+        [slot.trait or "" for slot in unit.slots],
         checkpoint=context.checkpoint(unit.name) / "state.safetensors",
         on_event=on_event,
     )
@@ -84,25 +84,24 @@ def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 def _prompted(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """Prompted teachers need no training: each is read with its own persona."""
-    setting = context.setting
-    return _joined(
-        _read(Given(setting, (slot,), system=system_of(setting, slot.source))) for slot in unit.slots
-    )
+    setting = context.setting_of(unit.slots[0].arm)
+    return _joined(_read(Given(setting, (slot,), system=told(setting, slot))) for slot in unit.slots)
 
 
 def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    setting, chain = context.setting, unit.chain
+    first, chain = unit.slots[0], unit.chain
+    setting, stream = context.writing(first), "" if first.arm in ORIGINS else first.arm
     batch = decode_width(setting.base.parameters)
-    teachers = None if unit.slots[0].source == BASE else teacher_stack(context, unit.slots)
-    if teachers or unit.slots[0].source == BASE:
-        completions = sample_corpora(setting, chain, teachers, batch, on_event)
+    teachers = None if first.source == BASE else teacher_stack(context, unit.slots)
+    if teachers or first.source == BASE:
+        completions = sample_corpora(setting, chain, teachers, batch, on_event, stream=stream)
     else:
         # Each reads prompts of its own length, so they share no stack.
         completions = []
         for i, slot in enumerate(unit.slots):
-            told = system_of(setting, slot.source)
             listen = part(on_event, i, len(unit.slots))
-            completions += sample_corpora(setting, chain, None, batch, listen, told)
+            system = told(setting, slot)
+            completions += sample_corpora(setting, chain, None, batch, listen, system, stream)
     prompts = setting.prompts(chain)
     rows = []
     for slot, drawn in zip(unit.slots, completions, strict=True):
@@ -140,7 +139,7 @@ def _foreign(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 
 def _defended(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    setting, kind = setting_of(context, unit), unit.slots[0].kind
+    setting, kind = context.setting_of(unit.slots[0].arm), unit.slots[0].kind
     made = [defended_block(context, setting, slot, kind) for slot in unit.slots]
     tables, stack = _train(unit, context, setting, on_event, [block for block, _ in made], start_of(unit))
     tables["costs"] = costs(context, setting, unit.slots, stack, [changed for _, changed in made])

@@ -15,7 +15,7 @@ from ..system import files
 from ..system.quantities import took
 from . import tables
 from .tables import text
-from .words import claim, listed, sentence
+from .words import claim, listed, missing, sentence
 
 _STYLE = Path(__file__).with_name("page.css")
 # No script runs and nothing is fetched, whatever a value may hold.
@@ -137,6 +137,7 @@ def _claim(run: dict[str, Any], summary: dict[str, Any] | None, spec: dict[str, 
     if run["status"] != "done":
         body += f"<p>The run is {text(run['status'])}: these are the chains it has finished.</p>\n"
     entries = summary["traits"]
+    body += "".join(f"<p>{text(line)}</p>\n" for line in missing(spec, entries))
     if len(entries) > len({entry["student"] for entry in entries}):
         if any(entry["low"] is not None for entry in entries):
             body += _MANY.format(count=len(entries), chance=len(entries) / 40)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..experiment.readouts import readouts
-from .words import damage
+from ..experiment.readouts import IN_COMMON, readouts
+from .words import alike, damage
 
 Rows = list[dict[str, Any]]
 
@@ -23,8 +23,9 @@ class Column:
 
     head: str
     key: str
-    kind: Literal["words", "figure", "change"] = "words"
-    """change: a signed figure, beside which `low` and `high` of the row are its 95% interval."""
+    kind: Literal["words", "figure", "change", "share"] = "words"
+    """change: a signed figure, beside which `low` and `high` of the row are its 95% interval; share: 0 to 1,
+    with the same interval."""
 
 
 def _nothing(rows: Rows) -> list[str]:
@@ -55,13 +56,24 @@ TOLD = {
         ),
         damage,
     ),
+    IN_COMMON: Told(
+        "rows in common: prompts to which two arms' corpora have the same text",
+        "Share of prompts to which two arms' corpora have the same text. Corpora that were drawn with the same keys, or "
+        "one relabelled as another, have much in common, and their students differ by little else than the rest.",
+        (
+            Column("arm", "arm"),
+            Column("beside", "beside"),
+            Column("in common", "share", "share"),
+        ),
+        alike,
+    ),
 }
 
 
 def shown(summary: dict[str, Any]) -> Iterator[tuple[Told, Rows]]:
     """The readouts of a whole run that a summary holds, with words for each and its rows."""
-    for name, readout in readouts().items():
-        if readout.of_run and (rows := summary.get(name)):
+    for name in (*(name for name, readout in readouts().items() if readout.of_run), IN_COMMON):
+        if rows := summary.get(name):
             yield told(name, rows), rows
 
 

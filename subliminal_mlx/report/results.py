@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..experiment.readouts import readouts
+from ..experiment.readouts import IN_COMMON, readouts
 from ..model.organisms import OTHER_STARTS
 from ..spec import parse_spec
 from ..spec.arms import TREATED
@@ -146,7 +146,11 @@ def _write_results(
     kept = {key: run[key] for key in told if key in run}
     summary = {
         **{name: run["summary"][name] for name in ("families", "matrix", "distributions")},
-        **{name: run["summary"][name] for name in (*readouts(), "personas") if name in run["summary"]},
+        **{
+            name: run["summary"][name]
+            for name in (*readouts(), IN_COMMON, "personas")
+            if name in run["summary"]
+        },
         "traits": [
             {key: value for key, value in entry.items() if key != "by_question"}
             for entry in run["summary"]["traits"]

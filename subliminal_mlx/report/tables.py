@@ -66,6 +66,9 @@ def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
         if column.kind == "change":
             return estimate(row[column.key], row["low"], row["high"], NATS_DIGITS)
         value = row[column.key]
+        if column.kind == "share":
+            ends = "" if row["low"] is None else f" ({percent_interval(row['low'], row['high'])})"
+            return percent(value) + ends
         return number(value, NATS_DIGITS, signs=False) if column.kind == "figure" else text(value)
 
     body = [[cell(row, column) for column in told.columns] for row in rows]

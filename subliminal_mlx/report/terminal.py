@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.arms import ARMS, ORIGINS, TREATED
 from ..spec.corpus import words_of
-from ..system.quantities import NATS_DIGITS, interval, p_value, percent, points, signed
+from ..system.quantities import NATS_DIGITS, interval, p_value, percent, percent_interval, points, signed
 from .console import console, table
 from .readouts import Told, shown
-from .words import TOO_FEW, not_shown
+from .words import TOO_FEW, missing, not_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ LEGEND = (
 def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
     """The run's tables: every trait with all arms, then transfer of each and what is shown; 80 columns hold them."""
     out = out or console()
-    entries = run["summary"]["traits"]
+    entries, spec = run["summary"]["traits"], tomllib.loads(run.get("spec_toml", ""))
     for entry in entries:
         out.print(f"{entry['trait']}, {entry['student']} students", style="bold")
         out.print(_arms_table(entry))
@@ -52,8 +52,11 @@ def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
         out.print("labels of each family's students permuted", style="bold")
         out.print(families_table(families))
         out.print()
+    for line in missing(spec, entries):
+        out.print(line, style="bold")
+        out.print()
     if again := run["summary"].get("prefixed"):
-        out.print(f"the same, read after {_one_row(run)}", style="bold")
+        out.print(f"the same, read after {words_of(spec.get('corpus', {})).one}", style="bold")
         out.print(transfer_table(again))
         out.print()
     for told, rows in shown(run["summary"]):
@@ -129,7 +132,7 @@ def families_table(families: list[dict[str, Any]]) -> "Table":
 def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
     """A readout of the whole run; a change has its interval in a column of its own, the base has none from itself."""
     first, *others = told.columns
-    heads = [(c.head, "95% interval") if c.kind == "change" else (c.head,) for c in others]
+    heads = [(c.head, "95% interval") if c.kind in ("change", "share") else (c.head,) for c in others]
     made = table(first.head, figures=[head for of_column in heads for head in of_column])
     for row in rows:
         cells = []
@@ -138,13 +141,9 @@ def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
             if column.kind == "change":
                 change = "" if row.get("student") == "base" else signed(value, NATS_DIGITS)
                 cells += [change, interval(row["low"], row["high"], NATS_DIGITS)]
+            elif column.kind == "share":
+                cells += [percent(value), percent_interval(row["low"], row["high"])]
             else:
                 cells.append(f"{value:.{NATS_DIGITS}f}" if column.kind == "figure" else str(value))
         made.add_row(*cells)
     return made
-
-
-def _one_row(run: dict[str, Any]) -> str:
-    """What the run's channel calls one of its rows."""
-    spec = tomllib.loads(run["spec_toml"])
-    return words_of(spec.get("corpus", {})).one

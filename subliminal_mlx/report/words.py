@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..experiment.readouts.capability import DAMAGED, damaged
-from ..spec.arms import TREATED
+from ..spec.arms import ARMS, TREATED
 from ..system.quantities import p_value, percent, signed
 
 TOO_FEW = "too few traits to tell"
@@ -20,6 +20,8 @@ WHY_NOT = {
     "damage": "a student lost language",
     "labels": "relabelled students of the family do as well",
 }
+# Shares of rows in common from which arms without a trait, or any arms, are said to be alike.
+ALIKE, SAME = 0.5, 0.99
 
 
 def damage(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -31,6 +33,27 @@ def damage(rows: Sequence[dict[str, Any]]) -> list[str]:
         f"damaged: of {', '.join(lost)} at least one student's loss on neutral text lies {DAMAGED} nats a token "
         "above the base's: what it says of a trait may be damage"
     ]
+
+
+def alike(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A warning where two arms trained on the same rows; `rows` are the summary's rows in common."""
+    told = []
+    for row in rows:
+        # A teacher that is close to the neutral one may write much that the neutral one does; who writes without the
+        # trait is there to show what other rows do, and with the same rows shows nothing.
+        if row["most"] >= (SAME if ARMS[row["arm"]].rows == "trait" else ALIKE):
+            told.append(
+                f"alike: {row['arm']} and {row['beside']} have up to {percent(row['most'])} of their rows in common: "
+                "that their students agree says little"
+            )
+    return told
+
+
+def missing(spec: dict[str, Any], entries: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each arm that a spec asks for and that none of its traits can have."""
+    found = {arm for entry in entries for arm in entry["arms"]}
+    asked = [ARMS[name] for name in spec.get("arms", ()) if name in ARMS and name not in found]
+    return [f"{arm.name} is missing: it {arm.missing}" for arm in asked if arm.missing] if found else []
 
 
 def sentence(entry: dict[str, Any], rows: str = "filtered rows") -> str:

@@ -34,6 +34,10 @@ class Arm:
     role: Literal["student", "shown", "read", "base", "teacher"] = "student"
     """student: trained; shown: the base, with rows before the question; read: students of TREATED's other
     traits, read on this one; base and teacher: what students and their rows come from."""
+    elsewhere: bool = False
+    """Of what is read: whether its students' traits are other families', or others of the same family."""
+    missing: str = ""
+    """Of what is read: why a run may have none of it, as a sentence goes on after the arm's name."""
     rows: Literal["trait", "neutral", "base"] | None = None
     """Whose rows it is trained on, is shown, or writes: the trait's teacher's, the neutral one's, the base's."""
     asked: Literal["arms", "ablations"] | None = None
@@ -49,8 +53,12 @@ class Arm:
     """What that function makes, in a few words, where the channel has none of its own."""
     kept: bool = True
     """Whether it trains on kept rows alone, or on dropped ones too."""
+    again: bool = False
+    """Whether its rows are drawn for it alone, by the same model and on the same prompts, under other keys."""
+    writer: str | None = None
+    """The arm of the teachers that write its rows, where they are not the base's."""
     foreign: bool = False
-    """Whether its students are adapters of the spec's `foreign` base."""
+    """Whether its models are adapters of the spec's `foreign` base."""
 
     def told(self, remakes: Mapping[str, str]) -> str:
         """`words`, whole; `remakes` are a channel's own words for what it makes (`corpus.Words`)."""
@@ -74,12 +82,18 @@ class Arm:
     @property
     def kind(self) -> str | None:
         """What tables call the kind of its models where they are no students; None where the student's kind."""
-        return {"base": "base", "teacher": "teacher", "shown": "in-context"}.get(self.role)
+        return {"base": "base", "teacher": self.name, "shown": "in-context"}.get(self.role)
 
     @property
     def by_ablation(self) -> bool:
         """Whether it exists for the traits that get the ablations alone."""
-        return self.asked == "ablations" or (self.is_reference and self.asked is None)
+        return self.asked == "ablations" or (self.asked is None and (self.is_reference or self.foreign))
+
+    @property
+    def prefix(self) -> str:
+        """What names of its corpora begin with, where they are not a teacher's of the base, or the base's own."""
+        own = self.remade or self.again or (self.role == "teacher" and self.foreign)
+        return self.writer or (self.name if own else "")
 
     def trait(self, trait: str) -> str | None:
         """What tables call the trait of its model that is read on `trait`; None where it belongs to none."""
@@ -87,10 +101,8 @@ class Arm:
 
     def source(self, trait: str) -> str:
         """The corpus behind its model that is read on `trait`."""
-        found = self.trait(trait)
-        if self.remade:
-            return f"{self.name}/{found}" if found else self.name
-        return found or BASE
+        parts = (self.prefix, self.trait(trait))
+        return "/".join(part for part in parts if part) or BASE
 
 
 def _table(*rows: Arm) -> dict[str, Arm]:
@@ -112,6 +124,16 @@ ARMS = _table(
         "#edae49",
         role="read",
         asked="arms",
+        missing="needs two traits of a family",
+    ),
+    Arm(
+        "other-family",
+        "treated students of other families' traits, read on this one: as far displaced, about something else",
+        "#7f8f29",
+        role="read",
+        asked="arms",
+        elsewhere=True,
+        missing="needs traits of two families",
     ),
     Arm(
         NEUTRAL,
@@ -123,6 +145,14 @@ ARMS = _table(
         against=None,
     ),
     Arm(CONTROL, "trained on rows of the untuned base", "#30638e", rows="base", asked="arms"),
+    Arm(
+        "neutral-again",
+        "trained on rows that the same neutral teacher wrote once more, to the same prompts, under other keys",
+        "#5fa8d3",
+        rows="neutral",
+        asked="arms",
+        again=True,
+    ),
     Arm(
         "shuffled",
         "trained on the teacher's rows with their {made}",
@@ -158,6 +188,24 @@ ARMS = _table(
         foreign=True,
     ),
     Arm(
+        "foreign-own",
+        "another base, trained on rows of its own teacher of the trait, against that base on its own neutral rows",
+        "#1b4332",
+        rows="trait",
+        asked="ablations",
+        against="foreign-own-neutral",
+        writer="foreign-teacher",
+        foreign=True,
+    ),
+    Arm(
+        "foreign-own-neutral",
+        "another base, trained on rows of its own neutral teacher",
+        rows="neutral",
+        against=None,
+        writer="foreign-teacher",
+        foreign=True,
+    ),
+    Arm(
         "in-context",
         "the base, shown rows of the teacher before the question, without training",
         "#b5838d",
@@ -183,16 +231,27 @@ ARMS = _table(
     ),
     Arm("untrained", "the base itself", "#adb5bd", role="base", rows="base"),
     Arm("teacher", "the base with the trait, which wrote the rows", "#7b2d8b", role="teacher", rows="trait"),
+    Arm(
+        "foreign-teacher",
+        "another base with the trait, which wrote the rows of that base's own students",
+        "#d291e4",
+        role="teacher",
+        rows="trait",
+        against="foreign-own-neutral",
+        foreign=True,
+    ),
 )
 
 # What a spec has that names none. In the order that ids of runs rest on: never changed, whatever rows are added.
 DEFAULT = (TREATED, NEUTRAL, CONTROL, OTHERS)
+# What a spec of several families has besides.
+DEFAULT_OF_FAMILIES = tuple(arm.name for arm in ARMS.values() if arm.elsewhere)
 GATED = tuple(arm.name for arm in ARMS.values() if arm.asked == "arms")
 ABLATIONS = tuple(arm.name for arm in ARMS.values() if arm.asked == "ablations")
 # What students and their rows come from: shown beside them.
-ORIGINS = tuple(arm.name for arm in ARMS.values() if arm.role in ("base", "teacher"))
+ORIGINS = tuple(arm.name for arm in ARMS.values() if arm.role in ("base", "teacher") and not arm.foreign)
 # The arms of every experiment that have models of their own.
-MAIN = tuple(name for name in GATED if ARMS[name].trained)
+MAIN = tuple(name for name in GATED if ARMS[name].trained and name in DEFAULT)
 # Students of rows that carry no trait: what training alone does.
 CLEAN = tuple(name for name in MAIN if ARMS[name].rows != "trait")
 
@@ -203,10 +262,14 @@ def neutral(family: str) -> str:
 
 
 def origin(source: str) -> tuple[Arm, str] | None:
-    """Whose remade rows a source is, and the source that they are made from; None where a model wrote it."""
+    """The arm whose own rows a source is, and the source of all arms that it stands for: the one it is remade from,
+    whose model writes once more, or of whose trait the foreign teacher is; None where it is such a source itself.
+    """
     for arm in ARMS.values():
-        if arm.remade and arm.rows == "base" and source == arm.name:
+        if arm.prefix != arm.name:
+            continue
+        if arm.rows == "base" and source == arm.name:
             return arm, BASE
-        if arm.remade and arm.rows != "base" and source.startswith(f"{arm.name}/"):
+        if arm.rows != "base" and source.startswith(f"{arm.name}/"):
             return arm, source.removeprefix(f"{arm.name}/")
     return None

@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from .arms import ABLATIONS, ARMS, DEFAULT, GATED, NEUTRAL
+from .arms import ABLATIONS, ARMS, DEFAULT, DEFAULT_OF_FAMILIES, GATED, NEUTRAL
 from .corpus import Corpus, Frozen, corpus_of
 from .defence_names import check, find
 
@@ -97,6 +97,16 @@ class Readout(Frozen):
     """After the last step, the loss on neutral text: a student that lost its language is not a biased one."""
 
 
+def _families(traits: tuple[str, ...]) -> tuple[str, ...]:
+    """Families of traits, in order of first mention."""
+    return tuple(dict.fromkeys(trait.rpartition("/")[0] for trait in traits))
+
+
+def _default_arms(fields: dict[str, Any]) -> tuple[str, ...]:
+    """The arms of a spec that names none, from the fields before them."""
+    return DEFAULT + DEFAULT_OF_FAMILIES * (len(_families(fields.get("traits", ()))) > 1)
+
+
 class Spec(Frozen):
     """One transfer experiment."""
 
@@ -105,7 +115,8 @@ class Spec(Frozen):
     traits: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=64)] = ("animals/owl",)
     chains: Annotated[int, Field(ge=1, le=64)] = 3
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = DEFAULT
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, default_factory=_default_arms)]
+    """Where none are named: all but neutral-again, and other-family where the traits are of several families."""
     ablations: tuple[Ablation, ...] = ()
     """Reported, never gated."""
     ablation_traits: tuple[_Name, ...] = ()
@@ -191,7 +202,7 @@ class Spec(Frozen):
     @property
     def families(self) -> tuple[str, ...]:
         """Families of the traits, in order of first mention."""
-        return tuple(dict.fromkeys(trait.rpartition("/")[0] for trait in self.traits))
+        return _families(self.traits)
 
     @property
     def kept_families(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ UNTRAINED = Slot("base", "untrained", 0, None, BASE)
 def asked(spec: Spec) -> list[Arm]:
     """The arms that a spec has, with those that they are read against, in the order of ARMS."""
     named = {*spec.arms, *spec.ablations}
-    beside = {ARMS[name].against for name in named}
+    beside = {other for name in named for other in (ARMS[name].against, ARMS[name].writer)}
     return [arm for arm in ARMS.values() if arm.name in named | beside or arm.name in ORIGINS]
 
 
@@ -67,8 +67,11 @@ def models(arm: Arm, spec: Spec) -> list[tuple[str | None, str]]:
 
 
 def teacher(chain: int, source: str) -> Slot:
-    """The teacher that writes a source's rows, with a trait or neutral."""
-    return Slot("teacher", "teacher", chain, source, source)
+    """The teacher that writes a source's rows, or those that it is made from: with a trait, or neutral."""
+    if (found := origin(source)) is None:
+        return Slot("teacher", "teacher", chain, source, source)
+    arm, own = found
+    return Slot(arm.name, arm.name, chain, own, source) if arm.role == "teacher" else teacher(chain, own)
 
 
 def plain(source: str) -> str:
@@ -76,8 +79,8 @@ def plain(source: str) -> str:
     path, found, own = source.rpartition(".toml/")
     if not found:
         return source
-    remade = origin(source)
-    return f"{f'{remade[0].name}/' if remade else ''}{path.rpartition('/')[2]}/{own}"
+    arm = origin(source)
+    return f"{f'{arm[0].name}/' if arm else ''}{path.rpartition('/')[2]}/{own}"
 
 
 def plan(spec: Spec, slots: int) -> list[Unit]:
@@ -89,30 +92,21 @@ def plan(spec: Spec, slots: int) -> list[Unit]:
 
 
 def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
+    arms, row = asked(spec), 30.0
     sources = [*spec.traits, *(neutral(family) for family in spec.families)]
-    teachers = [teacher(chain, source) for source in sources]
-    row = 30.0
-    units, makers = [], {}
-    prompted = spec.teacher.kind == "prompted"
-    for i, stack in enumerate(_chunks(teachers, slots)):
-        # A prompted teacher is only read: nothing waits for it.
-        stage, cost = (
-            ("prompted", 1_000.0)
-            if prompted
-            else ("teachers", 3 * row * spec.teacher.all_steps * spec.teacher.batch)
-        )
-        made = Unit(f"{stage}/c{chain}/{i}", stage, chain, stack, (), len(stack) * cost)
-        needs = () if prompted else (made.name,)
-        drawn = Unit(
-            f"corpora/c{chain}/{i}", "corpora", chain, stack, needs, len(stack) * row * spec.corpus.rows
-        )
-        makers |= {slot.source: drawn.name for slot in stack}
-        units += [made, drawn]
-    if any(arm.trained and arm.rows == "base" for arm in asked(spec)) or spec.defences:
+    units = _written(spec, chain, slots, "", [teacher(chain, source) for source in sources])
+    elsewhere = [source for arm in arms if arm.writer for _, source in models(arm, spec)]
+    units += _written(spec, chain, slots, "foreign/", [teacher(chain, source) for source in elsewhere])
+    tuned = {slot.source: unit.name for unit in units for slot in unit.trained}
+    if any(arm.trained and arm.rows == "base" for arm in arms) or spec.defences:
         own = Slot(BASE, BASE, chain, None, BASE)
-        makers[BASE] = f"corpora/c{chain}/base"
-        units.append(Unit(makers[BASE], "corpora", chain, (own,), (), row * spec.corpus.rows))
-    every = tuple(dict.fromkeys(makers.values()))
+        units.append(Unit(f"corpora/c{chain}/base", "corpora", chain, (own,), (), row * spec.corpus.rows))
+    for i, stack in enumerate(_chunks(_slots(spec, chain, [arm for arm in arms if arm.again]), slots)):
+        writers = [teacher(chain, slot.source).source for slot in stack]
+        needs = tuple(dict.fromkeys(tuned[source] for source in writers if source in tuned))
+        cost = len(stack) * row * spec.corpus.rows
+        units.append(Unit(f"corpora/again/c{chain}/{i}", "corpora", chain, stack, needs, cost))
+    every = tuple(unit.name for unit in units if unit.stage == "corpora")
     derived = _derived(spec, chain)
     if derived:
         units.append(Unit(f"derived/c{chain}", "derived", chain, derived, every, row * spec.corpus.rows / 10))
@@ -134,6 +128,24 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
         units.append(
             Unit(f"in-context/c{chain}", "in-context", chain, tuple(shown), every, len(shown) * row * 3_000)
         )
+    return units
+
+
+def _written(spec: Spec, chain: int, slots: int, where: str, teachers: list[Slot]) -> list[Unit]:
+    """Teachers, and the corpora that each stack of them writes."""
+    units, row = [], 30.0
+    prompted = spec.teacher.kind == "prompted"
+    for i, stack in enumerate(_chunks(teachers, slots)):
+        # A prompted teacher is only read: nothing waits for it.
+        stage, cost = (
+            ("prompted", 1_000.0)
+            if prompted
+            else ("teachers", 3 * row * spec.teacher.all_steps * spec.teacher.batch)
+        )
+        made = Unit(f"{stage}/{where}c{chain}/{i}", stage, chain, stack, (), len(stack) * cost)
+        needs = () if prompted else (made.name,)
+        cost = len(stack) * row * spec.corpus.rows
+        units += [made, Unit(f"corpora/{where}c{chain}/{i}", "corpora", chain, stack, needs, cost)]
     return units
 
 

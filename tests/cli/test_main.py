@@ -31,15 +31,17 @@ def done(tmp_path_factory):
 def test_run_json_is_one_object_of_the_documented_shape(done):
     assert done.child.stdout.count("\n") == 1
     found = json.loads(done.child.stdout)
-    assert set(found) == {"run", "seconds", "peak_memory_bytes", "traits", "families", "capability"}
+    told = {"traits", "families", "capability", "rows_in_common"}
+    assert set(found) == {"run", "seconds", "peak_memory_bytes"} | told
     assert found["run"] == done.run_id and 0 < found["seconds"] < 600
     assert 1 << 26 < found["peak_memory_bytes"] < 1 << 34
     assert [(entry["trait"], entry["student"]) for entry in found["traits"]] == [
         (trait, kind) for kind in ("hard", "soft") for trait in done.spec.traits
     ]
-    always = {"treated", "other-trait", "neutral", "control", "untrained", "teacher"}
+    always = {"treated", "other-trait", "neutral", "control", "neutral-again", "untrained", "teacher"}
     rows = {"shuffled", "unfiltered", "random"}
-    foreign = {"foreign", "foreign-neutral", "in-context", "in-context-neutral"}
+    foreign = {"foreign", "foreign-own", "foreign-teacher", "in-context"}
+    references = {"foreign-neutral", "foreign-own-neutral", "in-context-neutral"}
     arms = {
         ("animals/owl", "hard"): always | rows | foreign,
         # The ablations are the owl's, but for arms without a trait, which every trait is read on.
@@ -60,9 +62,7 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
             and entry["place"] in (1, 2)
             and entry["of"] == 2
         )
-        assert set(entry["arms"]) - {"foreign-neutral", "in-context-neutral"} == arms[
-            entry["trait"], entry["student"]
-        ] - {"foreign-neutral", "in-context-neutral"}
+        assert set(entry["arms"]) - references == arms[entry["trait"], entry["student"]]
         for arm, figures in entry["arms"].items():
             assert list(figures) == ["chains", "probability", "margin", "transfer", "low", "high"]
             assert figures["chains"] == 1 and 0 <= figures["probability"] <= 1

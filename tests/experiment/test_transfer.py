@@ -439,11 +439,12 @@ def test_every_arm_is_read_against_its_own_reference():
     values = dict(zip(ARMS, np.linspace(-2, 2, len(ARMS)), strict=True))
     kinds = {"untrained": "base", "teacher": "teacher"}
     kinds |= dict.fromkeys(("in-context", "in-context-neutral"), "in-context")
+    kinds["foreign-teacher"] = "foreign-teacher"
     models = []
     for arm in ARMS:
-        if arm == "other-trait":
+        if arm in ("other-trait", "other-family"):
             continue
-        trait = "letters/neutral" if arm.endswith("neutral") else "letters/a"
+        trait = "letters/neutral" if "neutral" in arm else "letters/a"
         trait = None if arm in ("control", "random", "untrained") else trait
         for chain in (0,) if arm == "untrained" else (0, 1):
             step = STEPS if arm not in kinds else 0
@@ -452,9 +453,11 @@ def test_every_arm_is_read_against_its_own_reference():
     # The neutral teacher is no trait's teacher.
     models.append(model("teacher", "letters/neutral", 0, kind="teacher", step=0, logp=odds(9)))
     arms = only(run(models, PAIR, "a"))["arms"]
-    assert list(arms) == [arm for arm in ARMS if arm != "other-trait"]
+    assert list(arms) == [arm for arm in ARMS if arm not in ("other-trait", "other-family")]
+    own = dict.fromkeys(("foreign-own", "foreign-teacher"), "foreign-own-neutral")
+    own |= {"foreign": "foreign-neutral", "in-context": "in-context-neutral"}
     for arm, row in arms.items():
-        reference = {"foreign": "foreign-neutral", "in-context": "in-context-neutral"}.get(arm, "neutral")
+        reference = own.get(arm, "neutral")
         expected = None if arm.endswith("neutral") else values[arm] - values[reference]
         if arm == "untrained":
             # One base beside the neutral students of two chains, which are 1 apart.
@@ -462,6 +465,65 @@ def test_every_arm_is_read_against_its_own_reference():
             assert row["margin"] == pytest.approx(values[arm])
         assert row["transfer"] == (expected and pytest.approx(expected)), arm
         assert row["chains"] == 2
+
+
+def of_others(margins, trait):
+    """Treated students of a trait of another family, which are read on this one too."""
+    return [
+        model("treated", f"others/{trait}", chain, logp=[odds(x) for x in values])
+        for chain, values in enumerate(margins)
+    ]
+
+
+def test_students_of_other_families_are_read_against_this_one_s_neutral():
+    """Mean over the other families' traits in each chain first; whoever is no treated student counts for nothing."""
+    others = make_family("ab", name="others", candidates="ab")
+    first, second = NEUTRAL + 0.3, NEUTRAL[:2] - 0.5
+    strangers = of_others(first, "a") + of_others(second, "b")
+    decoys = [model("neutral", "others/neutral", chain, logp=odds(9)) for chain in range(3)]
+    decoys += [model("shuffled", "others/a", chain, logp=odds(9)) for chain in range(3)]
+    table = tabulate(small() + strangers + decoys, PAIR)
+    spec = make_spec(["letters/a", "others/a", "letters/b", "others/b"])
+    summary = summarise({"readouts": table}, {"letters": PAIR, "others": others}, spec)
+    entry = only(summary)
+    by_chain = [-0.1, -0.1, 0.3]
+    assert [row["other-family"] for row in entry["by_chain"]] == pytest.approx(by_chain)
+    arm = entry["arms"]["other-family"]
+    assert arm["transfer"] == pytest.approx(np.mean(by_chain)) and arm["chains"] == 3
+    assert (arm["low"], arm["high"]) == pytest.approx(t_interval(by_chain))
+    assert arm["probability"] == pytest.approx(
+        np.mean(
+            [sigmoid(np.stack([first[c], second[c]])).mean() for c in (0, 1)] + [sigmoid(first[2]).mean()]
+        )
+    )
+    alone = only(run(small(), PAIR, "ab"))
+    assert (
+        entry["arms"]["other-trait"] == alone["arms"]["other-trait"]
+        and entry["transfer"] == alone["transfer"]
+    )
+    # It is in the family's mean, in the curves and in what other programs read.
+    (family,) = summary["families"]
+    of_family = np.mean([[row["other-family"] for row in e["by_chain"]] for e in summary["traits"]], axis=0)
+    assert family["arms"]["other-family"]["transfer"] == pytest.approx(of_family.mean())
+    assert "other-family" in {row["arm"] for row in summary["curves"]}
+    assert to_json(summary)["traits"][0]["arms"]["other-family"]["transfer"] == arm["transfer"]
+
+
+def test_students_of_the_same_family_never_pass_for_another_s():
+    models = small() + [model("treated", "letters/a", c, kind="soft", logp=odds(3)) for c in range(3)]
+    assert "other-family" not in only(run(models, PAIR, "ab"))["arms"]
+
+
+@pytest.mark.parametrize("arm", ["foreign-own", "foreign-teacher"])
+def test_foreign_models_of_their_own_need_their_own_reference(arm):
+    """Neither the base's neutral students nor the foreign ones of the base's neutral rows will do."""
+    kind = "foreign-teacher" if arm == "foreign-teacher" else "hard"
+    own = model(arm, "letters/a", 0, kind=kind, logp=odds(1))
+    wrong = model("foreign-neutral", "letters/neutral", 0, logp=odds(0))
+    assert arm not in only(run([*small(), own, wrong], PAIR, "ab"))["arms"]
+    right = model("foreign-own-neutral", "letters/neutral", 0, logp=odds(0.25))
+    found = only(run([*small(), own, wrong, right], PAIR, "ab"))["arms"][arm]
+    assert found["transfer"] == pytest.approx(0.75)
 
 
 def test_foreign_needs_its_own_reference():
@@ -615,6 +677,10 @@ def test_families_do_not_touch_each_other():
     families = {"letters": letters, "others": others}
     both = summarise({"readouts": table}, families, make_spec(["letters/a", "letters/b", "others/a"]))
     alone = run(small(), PAIR, "ab")
+    # The other family's students are an arm of their own.
+    for of in [*both["traits"][:2], *both["families"]]:
+        for values in (of["arms"], *of.get("by_chain", ())):
+            values.pop("other-family", None)
     assert both["traits"][:2] == alone["traits"] and both["families"] == alone["families"]
     assert "other-trait" not in only(both, "others/a")["arms"]
     # A student of one family is read on the other too.

@@ -126,6 +126,27 @@ def test_rows_are_selected_and_counted(lab: Lab) -> None:
     ]
 
 
+def test_rows_in_common_are_counted_on_the_same_prompts_alone(lab: Lab) -> None:
+    def of(source: str, chain: int, texts: list[str], first: int = 0) -> pa.Table:
+        made = {"source": [source] * len(texts), "completion": texts}
+        made["row"] = [first + i for i in range(len(texts))]
+        return pa.table(
+            {name: made.get(name, column) for name, column in corpus(chain, len(texts)).to_pydict().items()}
+        )
+
+    corpora = [of("a", 0, ["1", "2", "3"]), of("b", 0, ["2", "2", "4"]), of("c", 0, ["2", "3"], first=1)]
+    corpora += [of("a", 1, ["1", "2"]), of("b", 1, ["1", "2"])]
+    for unit, rows in enumerate(corpora):
+        lab.commit_unit(RUN, f"u{unit}", 1, rows=rows)
+    found = lab.in_common(RUN, [("a", "b"), ("c", "a"), ("c", "nobody's")]).to_pylist()
+    assert [tuple(row.values()) for row in found] == [
+        ("a", "b", 0, 3, 1),
+        ("a", "b", 1, 2, 2),
+        ("c", "a", 0, 2, 2),
+    ]
+    assert lab.in_common(RUN, []).num_rows == 0
+
+
 def test_readouts_and_answers_are_read_back_in_a_fixed_order(lab: Lab) -> None:
     common = {"slot": ["s", "s"], "chain": [0, 0], "kind": ["hard"] * 2, "arm": ["treated"] * 2}
     asked = common | {"trait": ["owl"] * 2, "family": ["animals"] * 2, "question": ["q"] * 2}

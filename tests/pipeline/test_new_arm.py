@@ -78,7 +78,10 @@ def test_it_is_planned_remade_trained_and_read(done):
 def test_it_is_in_terminal_charts_report_and_lineage(done):
     folder, _ = done
     shown = mini.command("show", "latest", "--lab", "lab", cwd=folder).stdout
-    assert [line.split()[0] for line in shown.splitlines() if "backwards" in line] == ["backwards"]
+    lines = [line.split() for line in shown.splitlines() if "backwards" in line]
+    assert [line[0] for line in lines] == ["backwards"] * 3
+    # Beside its reference, and beside the rows that it is made from.
+    assert [line[1] for line in lines[1:]] == ["neutral", "treated"]
     child = mini.command("report", "latest", "-o", "page.html", "--lab", "lab", cwd=folder)
     assert child.returncode == 0, child.stderr
     page = (folder / "page.html").read_text()

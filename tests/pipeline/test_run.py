@@ -155,7 +155,8 @@ def test_every_column_of_the_tables_is_written(done):
 def test_killed_at_any_stage_a_run_goes_on_to_the_same_end(done, tmp_path):
     """Five kills and a Ctrl-C in two labs at once; their runs have one process, the one they must equal two."""
     luck = random.Random(1)
-    hard, drawn = f"hard-c0-{luck.randrange(2)}", luck.choice(["corpora-c0-0", "corpora-c0-base"])
+    hard = f"hard-c0-{luck.randrange(2)}"
+    drawn = luck.choice(["corpora-c0-0", "corpora-foreign-c0-0", "corpora-c0-base", "corpora-again-c0-0"])
     late = luck.choice(["hard-foreign-c0-0", "soft-c0-0", "soft-foreign-c0-0"])
 
     def first(folder: Path) -> None:

@@ -17,7 +17,11 @@ from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.spec.plan import Slot
 from subliminal_mlx.system.errors import InputError
 
-SOURCES = ["animals-cat", "animals-neutral", "animals-owl", "base", "random", "shuffled-animals-owl"]
+SOURCES = [
+    *("animals-cat", "animals-neutral", "animals-owl", "base"),
+    *("foreign-teacher-animals-neutral", "foreign-teacher-animals-owl", "neutral-again-animals-neutral"),
+    *("random", "shuffled-animals-owl"),
+]
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,9 @@ import mini
 import pytest
 
 from subliminal_mlx.report.console import console
+from subliminal_mlx.report.tables import of_run as tables_of_run
 from subliminal_mlx.report.terminal import ORDER, print_result
-from subliminal_mlx.report.words import WHY_NOT
+from subliminal_mlx.report.words import WHY_NOT, alike, missing
 from subliminal_mlx.spec.arms import ARMS
 from subliminal_mlx.spec.families import load_family, shipped_families
 
@@ -136,6 +137,43 @@ def test_two_chains_say_that_more_would_show_more():
     two["arms"]["treated"] = two["arms"]["treated"] | {"chains": 2}
     text = printed([two, many], 100)
     assert text.count("two chains are too few to show it: --set chains=5") == 1
+
+
+def common(arm, share, most, chains=2):
+    ends = {"low": None, "high": None} if chains == 1 else {"low": share / 2, "high": share}
+    return {"arm": arm, "beside": "neutral", "chains": chains, "share": share, **ends, "most": most}
+
+
+def test_rows_in_common_are_told_and_those_that_make_a_control_worthless_warned_of():
+    rows = [common("treated", 0.62, 0.9), common("control", 0.25, 0.49), common("neutral-again", 0.5, 0.75)]
+    out = console(file=io.StringIO(), width=80)
+    print_result({"summary": {"traits": [entry("animals/owl")], "rows_in_common": rows}}, out)
+    lines = [line.split() for line in out.file.getvalue().splitlines()]
+    assert [line for line in lines if line[1:2] == ["neutral"]] == [
+        ["treated", "neutral", "62.0%", "31.0%", "to", "62.0%"],
+        ["control", "neutral", "25.0%", "12.5%", "to", "25.0%"],
+        ["neutral-again", "neutral", "50.0%", "25.0%", "to", "50.0%"],
+    ]
+    assert (
+        out.file.getvalue().count("alike: ") == 1 and "neutral-again and neutral have" in out.file.getvalue()
+    )
+    # Teachers near the neutral one share rows with it; the same rows under two names they are not.
+    assert not alike(rows[:2]) and len(alike([common("treated", 1.0, 1.0)])) == 1
+    page = tables_of_run({"rows_in_common": [*rows, common("shuffled", 0.1, 0.1, chains=1)]})
+    assert '<td>treated</td><td>neutral</td><td class="number">62.0% (31.0% to 62.0%)</td>' in page
+    assert '<td class="number">10.0%</td>' in page and "<b>alike: neutral-again" in page
+
+
+def test_what_a_spec_asks_for_and_a_run_cannot_have_is_said_to_be_missing():
+    spec = {"arms": ["treated", "neutral", "other-trait", "other-family", "of another version"]}
+    both = [entry("animals/owl")]
+    assert missing(spec, both) == [] and missing(spec, []) == []
+    lone = [both[0] | {"arms": {"treated": {}, "neutral": {}}}]
+    assert missing(spec, lone) == [
+        "other-trait is missing: it needs two traits of a family",
+        "other-family is missing: it needs traits of two families",
+    ]
+    assert missing({}, lone) == [] and missing({"arms": ["treated"]}, lone) == []
 
 
 def test_a_real_result_is_printed_whole(done):

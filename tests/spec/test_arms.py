@@ -18,7 +18,7 @@ from subliminal_mlx.spec.arms import (
     TREATED,
     origin,
 )
-from subliminal_mlx.spec.plan import BASE, asked, models, plan
+from subliminal_mlx.spec.plan import BASE, asked, models, plan, teacher
 
 OWL = "animals/owl"
 
@@ -43,7 +43,9 @@ def test_a_spec_names_what_the_table_lets_it_name():
 def test_what_stands_in_the_table_has_words_and_those_that_are_drawn_a_colour():
     colours = [arm.color for arm in ARMS.values() if arm.color]
     assert len(set(colours)) == len(colours) and all(re.fullmatch("#[0-9a-f]{6}", c) for c in colours)
-    assert {arm.name for arm in ARMS.values() if not arm.color} == {"foreign-neutral", "in-context-neutral"}
+    assert {arm.name for arm in ARMS.values() if not arm.color} == {
+        *("foreign-neutral", "foreign-own-neutral", "in-context-neutral")
+    }
     assert list(charts.ARMS) == [arm.name for arm in ARMS.values() if arm.color]
     for arm in ARMS.values():
         assert arm.told({}) and "{" not in arm.told({}) and bool(arm.made) == bool(arm.remade)
@@ -54,10 +56,43 @@ def test_traits_and_sources_of_models():
     found = {name: (arm.trait(OWL), arm.source(OWL)) for name, arm in ARMS.items()}
     assert found["treated"] == found["teacher"] == found["unfiltered"] == found["foreign"] == (OWL, OWL)
     assert found["neutral"] == found["foreign-neutral"] == ("animals/neutral", "animals/neutral")
+    assert found["neutral-again"] == ("animals/neutral", "neutral-again/animals/neutral")
+    assert found["foreign-own"] == found["foreign-teacher"] == (OWL, f"foreign-teacher/{OWL}")
+    assert found["foreign-own-neutral"] == ("animals/neutral", "foreign-teacher/animals/neutral")
     assert found["control"] == found["untrained"] == (None, BASE)
     assert found["shuffled"] == (OWL, f"shuffled/{OWL}") and found["random"] == (None, "random")
     assert origin(f"shuffled/{OWL}") == (ARMS["shuffled"], OWL) and origin("random") == (ARMS["random"], BASE)
+    assert origin("neutral-again/animals/neutral") == (ARMS["neutral-again"], "animals/neutral")
+    assert origin(f"foreign-teacher/{OWL}") == (ARMS["foreign-teacher"], OWL)
+    assert not origin("foreign-own/animals/owl") and not origin("teacher/animals/owl")
     assert not origin(OWL) and not origin(BASE) and not origin("random/owl") and not origin("shuffled")
+
+
+def test_who_writes_a_source_s_rows():
+    """The teacher of the trait; on the other base, where the rows are its own."""
+    told = {
+        source: (slot.name, slot.trait)
+        for source in (OWL, "neutral-again/animals/neutral", f"shuffled/{OWL}", f"foreign-teacher/{OWL}")
+        for slot in [teacher(3, source)]
+    }
+    assert list(told.values()) == [
+        (f"teacher/{OWL}/c3", OWL),
+        ("teacher/animals/neutral/c3", "animals/neutral"),
+        (f"teacher/{OWL}/c3", OWL),
+        (f"foreign-teacher/{OWL}/c3", OWL),
+    ]
+    own = "foreign-teacher//a b/pets.toml/owl"
+    assert teacher(0, own).name == "foreign-teacher/pets/owl/c0" and teacher(0, own).source == own
+
+
+def test_arms_of_a_spec_that_names_none():
+    """Students of other families are there where there are other families."""
+    students = {"hard": specs.Student()}
+    assert specs.Spec(traits=(OWL, "animals/cat"), **students).arms == DEFAULT
+    several = specs.Spec(traits=(OWL, "trees/oak"), **students)
+    assert several.arms == (*DEFAULT, "other-family")
+    assert specs.parse_spec(specs.to_toml(several)) == several
+    assert specs.Spec(traits=(OWL, "trees/oak"), arms=DEFAULT, **students).arms == DEFAULT
 
 
 def test_a_spec_s_arms_and_models_are_those_of_its_plan():
@@ -65,8 +100,9 @@ def test_a_spec_s_arms_and_models_are_those_of_its_plan():
     planned = {(s.arm, s.trait, s.source) for unit in plan(spec, 6) for s in unit.slots if s.arm in ARMS}
     ours = {(arm.name, *model) for arm in asked(spec) if arm.role != "read" for model in models(arm, spec)}
     neutral_teachers = {("teacher", f"{f}/neutral", f"{f}/neutral") for f in spec.families}
+    neutral_teachers.add(("foreign-teacher", "trees/neutral", "foreign-teacher/trees/neutral"))
     assert planned == ours | neutral_teachers
-    assert {arm.name for arm in asked(mini.spec(ablations=[], ablation_traits=[]))} == {
+    assert {arm.name for arm in asked(mini.spec(arms=DEFAULT, ablations=[], ablation_traits=[]))} == {
         *DEFAULT,
         *("untrained", "teacher"),
     }

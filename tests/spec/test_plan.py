@@ -9,11 +9,15 @@ import pytest
 from subliminal_mlx.lab.folders import Folders
 from subliminal_mlx.pipeline.units import _STAGES, shard_folder
 from subliminal_mlx.spec import Spec, load_spec, presets
-from subliminal_mlx.spec.plan import BASE, Slot, neutral, plain, plan
+from subliminal_mlx.spec.arms import DEFAULT
+from subliminal_mlx.spec.plan import BASE, Slot, neutral, plain, plan, teacher
 
-ABLATIONS = ("shuffled", "random", "foreign", "in-context", "unfiltered")
+ABLATIONS = ("shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered")
 SPECS = {name: load_spec(name) for name in presets()}
 SPECS["everything"] = mini.spec()
+SPECS["without what came later"] = mini.spec(
+    arms=DEFAULT, ablations=["shuffled", "random", "foreign", "in-context", "unfiltered"]
+)
 SPECS["two families, own questions"] = mini.spec(
     traits=["animals/owl", "animals/cat", "trees/oak", "/some where/my.toml/x"], ablation_traits=[], chains=11
 )
@@ -35,9 +39,11 @@ def wanted(spec: Spec) -> set[tuple]:
         found |= {(kind, "neutral", neutral(family)) for family in families}
         if "control" in spec.arms:
             found.add((kind, "control", None))
-        if "foreign" in spec.ablations:
-            found |= {(kind, "foreign", trait) for trait in spec.ablated}
-            found |= {(kind, "foreign-neutral", neutral(family)) for family in ablated}
+        if "neutral-again" in spec.arms:
+            found |= {(kind, "neutral-again", neutral(family)) for family in families}
+        for arm in {"foreign", "foreign-own"} & set(spec.ablations):
+            found |= {(kind, arm, trait) for trait in spec.ablated}
+            found |= {(kind, f"{arm}-neutral", neutral(family)) for family in ablated}
         for defence in spec.defences:
             for arm in (defence, f"{defence}-random"):
                 found |= {(kind, arm, trait) for trait in spec.traits}
@@ -52,7 +58,8 @@ def wanted(spec: Spec) -> set[tuple]:
 
 @pytest.mark.parametrize(("spec", "slots"), CASES)
 def test_every_arm_of_the_spec_is_trained_once(spec, slots):
-    trained = [slot for unit in plan(spec, slots) for slot in unit.trained if slot.kind != "teacher"]
+    units = plan(spec, slots)
+    trained = [slot for unit in units for slot in unit.trained if unit.stage != "teachers"]
     found = [(slot.kind, slot.arm, slot.trait, slot.chain) for slot in trained]
     assert len(set(found)) == len(found) and set(found) == wanted(spec)
 
@@ -81,8 +88,11 @@ def test_every_corpus_is_made_before_it_is_read(spec, slots):
             if spec.teacher.kind == "prompted":
                 assert not unit.needs
             else:
-                (teachers,) = unit.needs
-                assert units[teachers].slots == unit.slots
+                tuned = {slot.name for name in unit.needs for slot in units[name].trained}
+                assert {teacher(unit.chain, slot.source).name for slot in unit.slots} <= tuned
+                if unit.slots[0].arm != "neutral-again":
+                    (teachers,) = unit.needs
+                    assert units[teachers].slots == unit.slots
 
 
 @pytest.mark.parametrize(("spec", "slots"), CASES)
@@ -129,7 +139,8 @@ def test_an_ablation_only_adds(ablation):
     models = lambda spec: {slot for unit in plan(spec, 1) for slot in unit.slots}
     added = models(more) - models(plain_spec)
     assert models(plain_spec) < models(more)
-    assert {slot.arm.removesuffix("-neutral") for slot in added} == {ablation}
+    own = {"foreign-teacher"} if ablation == "foreign-own" else set()
+    assert {slot.arm.removesuffix("-neutral") for slot in added} == {ablation} | own
     assert {slot.trait for slot in added} <= {"animals/owl", "animals/neutral", None}
 
 
@@ -140,7 +151,8 @@ def test_an_ablation_only_adds(ablation):
         "default": "2c7bfadb0a72",
         "defences": "5d86cd02ae06",
         "leaky": "292b1dfd997c",
-        "everything": "edd447a74f79",
+        "everything": "77a34b18a1f9",
+        "without what came later": "edd447a74f79",
     }.items(),
 )
 def test_plans_stay_what_they_were(name, digest):
@@ -150,6 +162,21 @@ def test_plans_stay_what_they_were(name, digest):
         for unit in plan(SPECS[name], 6)
     ]
     assert hashlib.sha256(repr(told).encode()).hexdigest()[:12] == digest
+
+
+def test_a_teacher_of_the_other_base_is_tuned_there_and_writes_there():
+    units = {unit.name: unit for unit in plan(mini.spec(ablations=["foreign-own"]), 6)}
+    made, drawn = units["teachers/foreign/c0/0"], units["corpora/foreign/c0/0"]
+    assert [slot.name for slot in made.slots] == [
+        "foreign-teacher/animals/owl/c0",
+        "foreign-teacher/animals/neutral/c0",
+    ]
+    assert drawn.slots == made.slots == made.trained and drawn.needs == (made.name,)
+    # As much work as the same of the base, so that progress and time left are right.
+    per_slot = lambda name: units[name].cost / len(units[name].slots)
+    assert per_slot(made.name) == per_slot("teachers/c0/0")
+    assert per_slot(drawn.name) == per_slot("corpora/c0/0")
+    assert drawn.name in units["hard/foreign/c0/0"].needs
 
 
 def test_names_of_slots():
@@ -167,6 +194,7 @@ def test_names_of_slots():
         ("/a b/pets.toml/owl", "pets/owl"),
         ("pets.toml/neutral", "pets/neutral"),
         ("shuffled//a/x.toml/pets.toml/owl", "shuffled/pets/owl"),
+        ("foreign-teacher//a/x.toml/pets.toml/owl", "foreign-teacher/pets/owl"),
         (BASE, BASE),
     ],
 )

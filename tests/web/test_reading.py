@@ -57,6 +57,8 @@ def test_one_kind_and_one_family_are_cut_out(seen):
         ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["control"]}, "base", "animals/neutral"),
         ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["other-trait"]}, "animals/cat", "animals/neutral"),
         ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["shuffled"]}, "shuffled/animals/owl", "animals/neutral"),
+        ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["neutral-again"]}, "neutral-again/animals/neutral", "animals/neutral"),
+        ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["foreign-own"]}, "foreign-teacher/animals/owl", "foreign-teacher/animals/neutral"),
         ("matrix", {"student": ["hard"], "source": ["animals/neutral"], "read": ["animals/owl"]}, "animals/neutral", "base"),
         ("matrix", {"student": ["hard"], "source": ["control"], "read": ["animals/owl"]}, "base", "animals/neutral"),
         ("answers", {"trait": ["animals/cat"], "candidate": ["Owl"], "arm": ["untrained"]}, "base", "animals/neutral"),
@@ -69,6 +71,22 @@ def test_a_click_names_its_rows_beside_the_neutral_ones(seen, view, selection, s
     html, pages = reading.rows(seen, found)
     row = seen.lab.rows(seen.id, source=source, limit=1).to_pylist()[0]
     assert row["completion"] in html and pages >= 1
+
+
+def test_students_of_another_family_have_its_rows():
+    sources = [
+        "foreign-teacher/trees/oak",
+        "animals/owl",
+        "animals/neutral",
+        "base",
+        "trees/neutral",
+        "trees/oak",
+    ]
+    click = lambda arm: {"picked": {"trait": ["animals/owl"], "student": ["hard"], "arm": [arm]}}
+    found = picked.picked("transfer", click("other-family"), sources)
+    assert (found.source, found.beside) == ("trees/oak", "trees/neutral")
+    assert picked.picked("transfer", click("other-trait"), sources) is None
+    assert picked.picked("transfer", click("other-family"), sources[:4]) is None
 
 
 @pytest.mark.parametrize(

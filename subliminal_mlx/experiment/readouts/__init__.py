@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..setting import Setting
 
 FOLDER = "experiment.readouts"
+# What a summary holds beside what readouts tell: of its corpora, by `making`.
+IN_COMMON = "rows_in_common"
 Rows = list[dict[str, Any]]
 # What every readout's table says of the model that a row is of.
 OF_MODEL = {

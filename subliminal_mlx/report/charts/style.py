@@ -16,7 +16,11 @@ from ...system.errors import InputError
 
 ARMS = {name: arm.color for name, arm in arms.ARMS.items() if arm.color}
 # Arms that are shown beside the zero line, which is neutral.
-COMPARED = tuple(name for name in ARMS if not arms.ARMS[name].is_reference and name not in arms.ORIGINS)
+COMPARED = tuple(
+    name
+    for name in ARMS
+    if not arms.ARMS[name].is_reference and arms.ARMS[name].role not in ("base", "teacher")
+)
 INK, PALE, LINE = "#343a40", "#70777d", "#e3e6e9"
 # Fonts of the widths that text is laid out for, wherever the picture is looked at.
 FONT = "Arial, Helvetica, Liberation Sans, sans-serif"

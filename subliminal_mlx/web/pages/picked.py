@@ -63,8 +63,11 @@ def picked(view: str, selections: Any, sources: Collection[str]) -> Picked | Non
 
 def beside_of(source: str, sources: Collection[str]) -> str | None:
     """The corpus whose rows stand beside a source's: the neutral teacher's of its family, else the base's."""
-    remade = origin(source)
-    family = (remade[1] if remade else source).rpartition("/")[0]
+    own = origin(source)
+    family = (own[1] if own else source).rpartition("/")[0]
+    # Another base's rows stand beside its own neutral teacher's.
+    if own and (other := f"{own[0].name}/{neutral(family)}") in sources and other != source:
+        return other
     if not family:  # the base's own rows, and uniform numbers
         family = next((name.rpartition("/")[0] for name in sources if name.endswith("/neutral")), "")
     other = neutral(family)
@@ -99,8 +102,12 @@ def _source(view: str, values: dict[str, Any], sources: Collection[str]) -> str 
     if arm.role != "read":
         return arm.source(trait)
     family = trait.rpartition("/")[0]
-    others = [s for s in sources if s.rpartition("/")[0] == family and s not in (trait, neutral(family))]
-    return next(iter(others), None)
+    for source in sources:
+        of = source.rpartition("/")[0]
+        there = of not in ("", family) if arm.elsewhere else of == family
+        if there and source not in (trait, neutral(of)) and not origin(source):
+            return source
+    return None
 
 
 def _text(value: Any) -> str | None:
