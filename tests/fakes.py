@@ -99,7 +99,7 @@ def fake_summary(
             ]
     summary["families"] = [
         {"student": kind, "family": family, "traits": size, "chains": chains}
-        | {"arms": {"treated": span("transfer", np.full(chains, effect))}}
+        | {"arms": {arm: span("transfer", np.full(chains, effect)) for arm in ("treated", "specificity")}}
         for kind in kinds
         for family, size in sizes.items()
         if size > 1

@@ -19,7 +19,7 @@ def renewed(summary: dict[str, Any]) -> dict[str, Any]:
 
     Only of runs that are whole: where chains are missing, means over them are no test of labels.
     """
-    if not any("headline" in entry for entry in summary["traits"]):
+    if not any("headline" in entry for entry in summary.get("traits", ())):
         return summary
     # Only then: a run that is answered from the lab need not wait for scipy.
     from .verdicts import judged

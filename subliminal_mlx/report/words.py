@@ -88,7 +88,7 @@ def claim(summary: dict[str, Any], rows: str = "filtered rows") -> list[str]:
             claims.append(sentence(entries[0], rows))
         else:
             families = [family for family in summary["families"] if family["student"] == kind]
-            claims.append(_count(entries, kind, rows) + _permuted(families))
+            claims.append(_count(entries, kind, rows) + _by_family(families))
     return claims
 
 
@@ -102,12 +102,22 @@ def permuted(family: dict[str, Any]) -> str:
     return f"{told}, Holm {p_value(family['p_holm'])}"
 
 
-def _permuted(families: Sequence[dict[str, Any]]) -> str:
-    """The same of every family, in a sentence after others; nothing where no family has several chains."""
-    told = [
-        f"{family['family']} {permuted(family)}" for family in families if family["p_smallest"] is not None
-    ]
-    return f" Labels of each family's students permuted: {'; '.join(told)}." if told else ""
+def _by_family(families: Sequence[dict[str, Any]]) -> str:
+    """Transfer, specificity and p of every family, in a sentence after others; nothing of one chain."""
+    told = []
+    for family in families:
+        if family["p_smallest"] is not None:
+            means = {
+                "transfer": family["arms"].get(TREATED),
+                "specificity": family["arms"].get("specificity"),
+            }
+            figures = [
+                f"{name} {estimate(*(mean[key] for key in ('transfer', 'low', 'high')))}"
+                for name, mean in means.items()
+                if mean
+            ]
+            told.append(", ".join([family["family"], *figures, permuted(family)]))
+    return f" In log-odds, p by permuted labels: {'; '.join(told)}." if told else ""
 
 
 def leading(family: dict[str, Any], most: int) -> list[dict[str, Any]]:

@@ -130,7 +130,10 @@ def test_transfer_specificity_and_what_is_shown_stand_beside_each_other() -> Non
 
 
 def test_a_matrix_is_headed_by_its_p_and_the_smallest_possible() -> None:
-    for traits, words in ((SIX[:4], "p 0.042 (0.042)"), (SIX[:3], "no p, too few traits to tell")):
+    for traits, words in (
+        (SIX[:4], "p 0.042, smallest possible 0.042"),
+        (SIX[:3], "no p, too few traits to tell"),
+    ):
         text = charts.matrix(fake_summary(traits, ("hard",), effect=3.0)).to_json()
         assert f"animals, hard students: {words}" in text
 

@@ -206,13 +206,16 @@ def test_many_traits_are_counted_and_the_nulls_named() -> None:
     assert (
         "transfer is shown for 4 of 6 traits; not for animals/cat and animals/fox: a student lost" in counted
     )
-    assert counted.endswith("permuted: animals p 0.0014, smallest possible 0.0014, Holm 0.0014.")
+    assert counted.endswith(
+        "permuted labels: animals, transfer +0.25 (+0.25 to +0.25), specificity +0.25 (+0.25 to +0.25), p 0.0014, "
+        "smallest possible 0.0014, Holm 0.0014."
+    )
     for entry in summary["traits"]:
         entry |= {"shown": False, "why_not": ["chains"]}
     (none,) = claim(summary)
     assert "transfer is shown for none of 6 traits; not for animals/owl" in none
     (few,) = claim(fake_summary(SIX[:3], ("hard",)))
-    assert few.endswith("animals no p: too few traits to tell, the smallest possible is 0.17.")
+    assert few.endswith(", no p: too few traits to tell, the smallest possible is 0.17.")
 
 
 def test_two_chains_are_never_called_shown() -> None:

@@ -24,10 +24,7 @@ from .style import (
 )
 
 _SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+.2f')"
-_PERMUTED = (
-    "p: labels of a family's students permuted, held in every chain, over all its traits at once; in brackets the "
-    "smallest that so many traits allow."
-)
+_PERMUTED = "p: labels of a family's students permuted, held in every chain, over all its traits at once."
 # Traits of a family at most, then a cell's width, its font (0: no numbers) and its digits.
 _SIZES = ((8, 46, 11, 2), (16, 32, 9, 2), (32, 24, 8, 1), (1_000, 14, 0, 0))
 
@@ -69,7 +66,8 @@ def _heading(family: str, kind: str, tested: dict[tuple[str, str], Row]) -> str:
         return f"{family}, {kind} students"
     if found["p"] is None:
         return f"{family}, {kind} students: no p, {TOO_FEW}"
-    return f"{family}, {kind} students: p {p_value(found['p'])} ({p_value(found['p_smallest'])})"
+    smallest = f"smallest possible {p_value(found['p_smallest'])}"
+    return f"{family}, {kind} students: p {p_value(found['p'])}, {smallest}"
 
 
 def _block(rows: list[Row], largest: float) -> AnyChart:

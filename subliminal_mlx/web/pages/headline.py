@@ -55,7 +55,8 @@ def headline(name: str) -> Headline:
 
 
 def _controls(family: dict[str, Any]) -> str:
-    arms = [f"{arm} {_figure(family['arms'][arm])}" for arm in GATED if family["arms"].get(arm) is not None]
+    names = (*GATED, "specificity")
+    arms = [f"{arm} {_figure(family['arms'][arm])}" for arm in names if family["arms"].get(arm) is not None]
     return f"{family['student']} students, {family['family']}: {', '.join(arms)}; {permuted(family)}"
 
 
