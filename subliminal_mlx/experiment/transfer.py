@@ -111,14 +111,14 @@ def to_json(summary: dict) -> dict:
     figures = [key for name, prefix in spans for key in (name, f"{prefix}low", f"{prefix}high")]
     of_trait = ("trait", "student", *figures)
     verdict = ("place", "of", "shown", "why_not")
-    of_arm = ("chains", "probability", "margin", "transfer", "low", "high")
+    of_arm = ("chains", "probability", "margin", "transfer", "low", "high", "damage", "displacement")
     more = {name: summary[name] for name in (*_of_runs(), IN_COMMON, "prefixed") if name in summary}
     if "prefixed" in more:
         more["prefixed"] = [{key: entry[key] for key in of_trait} for entry in more["prefixed"]]
     return {
         "traits": [
             {key: entry[key] for key in (*of_trait, *verdict)}
-            | {"arms": {arm: {key: row[key] for key in of_arm} for arm, row in entry["arms"].items()}}
+            | {"arms": {arm: {key: row.get(key) for key in of_arm} for arm, row in entry["arms"].items()}}
             for entry in summary["traits"]
         ],
         "families": summary["families"],

@@ -5,7 +5,7 @@
     told["traits"][0]["shown"], told["traits"][0]["why_not"]          # False, ["chains"]
 
 A transfer is shown where all of these hold: it rests on FEWEST_CHAINS or more, its 95% interval lies above 0, so
-does that of the change of the answer's probability, no treated student of that kind lost language, and its family's p,
+does that of the change of the answer's probability, its treated students are not damaged (`damage`), and its family's p,
 adjusted for reading all families, is at most LEVEL. Families of too few traits have no p, and are shown, or not,
 by the rest. Works on a summary's plain rows alone, so that what is stored can be judged again.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..spec.arms import FEWEST_CHAINS, TREATED
-from .readouts.capability import damaged
+from .damage import is_damaged, lost_language
 from .statistics import LEVEL, holm, relabel
 
 Row = dict[str, Any]
@@ -29,12 +29,9 @@ UNTESTED = {"p": None, "p_holm": None, "p_smallest": None, "assignments": None}
 def judged(summary: dict) -> dict:
     """The summary with what its figures show: p of every family; shown, why_not, place and of, of every trait."""
     families = permute_labels(summary["families"], summary["matrix"])
-    lost = {
-        kind: is_damaged(summary.get("capability", []), kind)
-        for kind in {entry["student"] for entry in summary["traits"]}
-    }
+    language = summary.get("capability", [])
     traits = [
-        entry | place(entry, summary["matrix"]) | judge(entry, families, lost[entry["student"]])
+        entry | place(entry, summary["matrix"]) | judge(entry, families, _is_damaged(entry, language))
         for entry in summary["traits"]
     ]
     return summary | {"traits": traits, "families": families}
@@ -104,7 +101,7 @@ def judge(entry: Row, families: Iterable[Row], damaged: bool) -> Row:
 
     Args:
         families: as `permute_labels` gives them.
-        damaged: whether a treated student lost language.
+        damaged: whether its treated students are.
     """
     name = entry["trait"].rpartition("/")[0]
     adjusted = next(
@@ -140,6 +137,7 @@ def place(entry: Row, matrix: Sequence[Row]) -> Row:
     }
 
 
-def is_damaged(capability: Iterable[Mapping[str, Any]], kind: str) -> bool:
-    """Whether a summary's capability flags treated students of that kind; False where language was not read."""
-    return (kind, TREATED) in damaged(capability)
+def _is_damaged(entry: Row, capability: Iterable[Row]) -> bool:
+    """By its own treated students; of an older version's, by all of the kind's. False where language was not read."""
+    found = is_damaged(entry)
+    return (entry["student"], TREATED) in lost_language(capability) if found is None else found

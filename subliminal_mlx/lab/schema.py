@@ -9,7 +9,7 @@ import re
 from ..experiment.readouts import OF_MODEL, readouts
 from ..system.errors import InputError
 
-VERSION = 6
+VERSION = 7
 
 # What a unit of work yields beside readouts.
 _OWN: dict[str, dict[str, str]] = {
@@ -149,6 +149,12 @@ ALTER TABLE metrics DROP COLUMN learning_rate;
 ALTER TABLE metrics DROP COLUMN tokens;
 ALTER TABLE metrics DROP COLUMN seconds;
 """
+# The neutral text came to be read beside the base, without the end of the turn. Where the table was made a few lines
+# further up, it has them already.
+_CAPABILITY_BESIDE_BASE = "".join(
+    f"ALTER TABLE capability ADD COLUMN IF NOT EXISTS {column};\n"
+    for column in ("part VARCHAR", "base_loss DOUBLE", "divergence DOUBLE", "left_out VARCHAR")
+)
 # From each older version to the next: statements that run in one transaction when a lab is opened.
 MIGRATIONS: dict[int, str] = {
     1: _DIGITS + created(DIGITS, "result"),
@@ -156,4 +162,5 @@ MIGRATIONS: dict[int, str] = {
     3: _AUDITS + created(AUDITS, "audit"),
     4: created({"costs": TABLES["costs"]}, "run") + _COSTS_FROM_METRICS,
     5: _METRICS_UNWRITTEN,
+    6: _CAPABILITY_BESIDE_BASE,
 }

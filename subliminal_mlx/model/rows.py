@@ -47,6 +47,11 @@ class Rows:
             counted,
         )
 
+    def trimmed(self) -> "Rows":
+        """Tokens alone, without the padding that none of these rows needs."""
+        longest = int((self.start + self.length).max())
+        return Rows(self.tokens[:, :longest], self.start, self.length, int(self.length.max()))
+
 
 def pack(
     prompts: Sequence[tuple[int, ...]],
@@ -98,6 +103,4 @@ def batched(rows: Rows, batch_tokens: int) -> Iterator[tuple[list[int], Rows]]:
         while count < len(order) and (count + 1) * lengths[order[count]] <= batch_tokens:
             count += 1
         index, order = order[:count], order[count:]
-        batch = rows.take(np.array(index))
-        longest = int(lengths[index].max())
-        yield index, Rows(batch.tokens[:, :longest], batch.start, batch.length, int(batch.length.max()))
+        yield index, rows.take(np.array(index)).trimmed()

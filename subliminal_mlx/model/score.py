@@ -1,6 +1,7 @@
 """Log-probabilities of given completions, and a source's distributions over rows.
 
     scores = candidate_scores(base, prompts, candidates, stack)      # [K, Q] of arrays [C]
+    found = compare_with_base(base, rows, stack)                     # losses, the base's, and how far apart the two are
     targets = distributions(base, rows, grammar, stack)              # what soft students are trained on
 
 Knows nothing about traits, teachers or the lab: token ids in, log-probabilities out.
@@ -79,6 +80,41 @@ def score(
                 for i, row in enumerate(index):
                     scores[slot][row] = values[slot, i, : rows.length[row]]
     return scores
+
+
+def compare_with_base(
+    base: Base, rows: Rows, stack: Stack | None = None, told: Rows | None = None, batch_tokens: int = 16_384
+) -> list[list[np.ndarray]]:
+    """What models say of completions beside what the base says of them.
+
+    Args:
+        told: the same completions after what the models read, where that is more than what the base reads.
+        batch_tokens: padded tokens that a forward pass may hold, slots counted.
+
+    Returns:
+        `found[slot][row]`, each `[3, length of the completion]`, fp32 nats: the model's loss on every token, the
+        base's, and there KL(base || model) over the whole vocabulary.
+    """
+    slots = stack.slots if stack else 1
+    found: list[list[np.ndarray]] = [[np.empty((3, 0))] * len(rows) for _ in range(slots)]
+    for index, batch in batched(told or rows, batch_tokens // slots):
+        beside = rows.take(np.array(index)).trimmed()
+        targets, _ = completion_targets(batch)
+        with applied(base, None):
+            expected = _log_softmax(base.head(_hidden(base, beside, 1)))[None]
+        with applied(base, stack):
+            log_probs = _log_softmax(base.head(_hidden(base, batch, slots)))
+        log_probs = log_probs.reshape(slots, *expected.shape[1:])
+        losses, expected_losses = (
+            -mx.take_along_axis(x, mx.array(targets)[None, ..., None], axis=-1)[..., 0]
+            for x in (log_probs, expected)
+        )
+        apart = (mx.exp(expected) * (expected - log_probs)).sum(axis=-1)
+        values = np.array(mx.stack([losses, mx.broadcast_to(expected_losses, losses.shape), apart], axis=2))
+        for slot in range(slots):
+            for i, row in enumerate(index):
+                found[slot][row] = values[slot, i, :, : rows.length[row]]
+    return found
 
 
 def candidate_scores(

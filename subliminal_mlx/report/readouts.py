@@ -23,9 +23,10 @@ class Column:
 
     head: str
     key: str
-    kind: Literal["words", "figure", "change", "share"] = "words"
+    kind: Literal["words", "figure", "change", "share", "estimate"] = "words"
     """change: a signed figure, beside which `low` and `high` of the row are its 95% interval; share: 0 to 1,
-    with the same interval."""
+    with the same interval; estimate: one without a sign, whose ends are named after it, and which a terminal shows
+    without them."""
 
 
 def _nothing(rows: Rows) -> list[str]:
@@ -45,14 +46,17 @@ class Told:
 
 TOLD = {
     "capability": Told(
-        "language: loss on neutral text, nats a token",
+        "language: loss on neutral text, and displacement, nats a token",
         "Loss on neutral text, which no trait is about: a student that lost its language is damaged, and what it "
-        "says of a trait may be damage too.",
+        "says of a trait may be damage too. Displacement: how far a model moved from the base in all that it says "
+        "there and in answers to other families' questions, KL(base || model); effects of arms that moved unequally "
+        "far are no equals. Nats a token, with 95% intervals over chains.",
         (
             Column("student", "student"),
             Column("arm", "arm"),
-            Column("loss, nats a token", "loss", "figure"),
-            Column("change from the base", "change", "change"),
+            Column("loss", "loss", "figure"),
+            Column("over the base", "change", "change"),
+            Column("displaced", "displacement", "estimate"),
         ),
         damage,
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ..experiment.damage import APART, LOST
 from ..spec.arms import ARMS, TREATED
 from ..system.quantities import NATS_DIGITS, percent, percent_interval
 from .readouts import Column, Told, shown
@@ -20,19 +21,22 @@ _UNSEEN = re.compile(
 )
 _HEAD = (
     *("trait", "student", "arm", "chains", "probability", "change, points", "margin", "transfer, log-odds"),
-    *("specificity, log-odds", "place", "shown", "answers", "distance"),
+    *("specificity, log-odds", "place", "shown", "answers", "distance", "damage, nats", "displacement, nats"),
 )
 _FAMILIES = """<p>p: labels of a family's students permuted, each assignment held in every chain, over all its traits
 at once, one-sided; the smallest p that so many traits allow stands beside it, and where that exceeds 0.05 there is no
 p. Holm: corrected for reading all families of a kind of student.</p>"""
-_COLUMNS = """<p>In brackets: 95% intervals over chains; with one chain there are none. Change: of the
+_COLUMNS = f"""<p>In brackets: 95% intervals over chains; with one chain there are none. Change: of the
 answer's probability, against students of the neutral teacher. Margin: log-odds of the trait's answer
 against all others. Transfer: margin less that of the neutral students. Specificity (the own-trait lift): treated
 less other-trait. Place: of the treated students among the family's, read on the trait. Shown: three chains or more,
 the intervals of transfer and of change (gain) above 0, no student that lost language (damage), and the family's p
 (labels, Holm) at most 0.05 where there is one. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
 from chain to chain, since answers of one student stand or fall together. Distance: total variation from
-the neutral students, less that between two of those.</p>"""
+the neutral students, less that between two of those. Damage: loss on neutral text less the neutral
+students' (of a teacher, the neutral teacher's), nats a token; damaged: more than {APART} apart in the mean over
+chains, or a model of the two more than {LOST} above the base. Displacement: how far from the base in all that is
+said to neutral prompts, KL(base || model), nats a token.</p>"""
 
 
 def text(value: object, most: int | None = None) -> str:
@@ -63,13 +67,18 @@ def of_run(summary: dict[str, Any]) -> str:
 
 def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
     def cell(row: dict[str, Any], column: Column) -> str:
+        value = row.get(column.key)
         if column.kind == "change":
-            return estimate(row[column.key], row["low"], row["high"], NATS_DIGITS)
-        value = row[column.key]
+            return estimate(value, row["low"], row["high"], NATS_DIGITS)
         if column.kind == "share":
             ends = "" if row["low"] is None else f" ({percent_interval(row['low'], row['high'])})"
             return percent(value) + ends
-        return number(value, NATS_DIGITS, signs=False) if column.kind == "figure" else text(value)
+        if column.kind == "estimate":
+            ends = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
+            return estimate(value, *ends, NATS_DIGITS, signs=False)
+        return (
+            estimate(value, None, None, NATS_DIGITS, signs=False) if column.kind == "figure" else text(value)
+        )
 
     body = [[cell(row, column) for column in told.columns] for row in rows]
     warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in told.warnings(list(rows)))
@@ -98,6 +107,7 @@ def numbers(summary: dict[str, Any]) -> str:
                     *(percent(read["probability"]), change, number(read["margin"])),
                     *(estimate(read["transfer"], read["low"], read["high"]), specific, place, verdict),
                     *(_answers_cell(read.get("answers")), _distance_cell(read.get("distance"))),
+                    *(_damage_cell(read.get("damage")), _displacement_cell(read.get("displacement"))),
                 ]
             )
     return table(_HEAD, body, words=3) + _COLUMNS
@@ -141,6 +151,18 @@ def _answers_cell(answers: dict[str, Any] | None) -> str:
 
 def _distance_cell(distance: dict[str, Any] | None) -> str:
     return estimate(distance["estimate"], distance["low"], distance["high"], 3) if distance else ""
+
+
+def _damage_cell(damage: dict[str, Any] | None) -> str:
+    if not damage:
+        return ""
+    ends = damage["over_neutral_low"], damage["over_neutral_high"]
+    told = estimate(damage["over_neutral"], *ends, NATS_DIGITS)
+    return f"{told} <b>damaged</b>".strip() if damage["damaged"] else told
+
+
+def _displacement_cell(moved: dict[str, Any] | None) -> str:
+    return estimate(moved["estimate"], moved["low"], moved["high"], NATS_DIGITS, signs=False) if moved else ""
 
 
 def kept(yields: pa.Table) -> str:

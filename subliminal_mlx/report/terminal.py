@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..spec.arms import ARMS, ORIGINS, TREATED
 from ..spec.corpus import words_of
-from ..system.quantities import NATS_DIGITS, interval, p_value, percent, percent_interval, points, signed
+from ..system.quantities import (
+    NATS_DIGITS,
+    NOT_KNOWN,
+    interval,
+    p_value,
+    percent,
+    percent_interval,
+    points,
+    signed,
+)
 from .console import console, table
 from .readouts import Told, shown
-from .words import TOO_FEW, missing, not_shown
+from .words import TOO_FEW, damaged, missing, not_shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,11 +33,11 @@ FEW_CHAINS = {
     2: "; two chains are too few to show it: --set chains=5",
 }
 LEGEND = (
-    "points: change of the answer's probability against neutral. log-odds, margin, transfer: natural "
-    "logarithms; transfer is the margin less the neutral arm's, specificity (the own-trait lift) the treated students' "
+    "points: change of the answer's probability against neutral. log-odds, transfer: natural "
+    "logarithms; transfer is the answer's log-odds less the neutral arm's, specificity (the own-trait lift) the treated students' "
     "transfer less that of the family's other traits. p: labels of a family's students permuted, each assignment "
     "held in every chain, over all its traits at once; smallest: what p can be with so many traits; Holm: corrected for the "
-    "families of a kind of student. shown: "
+    "families of a kind of student. damage: loss on neutral text less the neutral arm's, nats a token. shown: "
     "three chains or more, the intervals of transfer and points above 0, no damaged student, and Holm's p at most "
     "0.05 where there is one."
 )
@@ -41,6 +50,8 @@ def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
     for entry in entries:
         out.print(f"{entry['trait']}, {entry['student']} students", style="bold")
         out.print(_arms_table(entry))
+        if words := damaged(entry["arms"]):
+            out.print(words, style="bold")
         out.print()
     for title, group in _by_chains(entries).items():
         out.print(title, style="bold")
@@ -70,23 +81,23 @@ def print_result(run: dict[str, Any], out: "Console | None" = None) -> None:
 
 def _arms_table(entry: dict[str, Any]) -> "Table":
     arms = entry["arms"]
-    figures = ("chains", "probability", "margin", "transfer", "95% interval")
+    figures = ("chains", "probability", "transfer", "95% interval", "damage")
     made = table("arm", figures=figures, least=max(map(len, ARMS)))
-    made.columns[-1].min_width = len("+0.12 to +0.34")
+    made.columns[-2].min_width = len("+0.12 to +0.34")
     for arm in (arm for arm in ORDER if arm in arms):
         read = arms[arm]
         made.add_row(
             arm,
             str(read["chains"]),
             percent(read["probability"]),
-            signed(read["margin"]),
             "reference" if ARMS[arm].is_reference else signed(read["transfer"]),
             interval(read["low"], read["high"]),
+            signed((read.get("damage") or {}).get("over_neutral"), NATS_DIGITS),
             style="bold" if arm == TREATED else None,
         )
     if entry["specificity"] is not None:
         ends = interval(entry["specificity_low"], entry["specificity_high"])
-        made.add_row("specificity", "", "", "", signed(entry["specificity"]), ends)
+        made.add_row("specificity", "", "", signed(entry["specificity"]), ends, "")
     return made
 
 
@@ -137,13 +148,15 @@ def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
     for row in rows:
         cells = []
         for column in told.columns:
-            value = row[column.key]
+            value = row.get(column.key)
             if column.kind == "change":
                 change = "" if row.get("student") == "base" else signed(value, NATS_DIGITS)
                 cells += [change, interval(row["low"], row["high"], NATS_DIGITS)]
             elif column.kind == "share":
                 cells += [percent(value), percent_interval(row["low"], row["high"])]
+            elif column.kind == "words":
+                cells.append(str(value))
             else:
-                cells.append(f"{value:.{NATS_DIGITS}f}" if column.kind == "figure" else str(value))
+                cells.append(NOT_KNOWN if value is None else f"{value:.{NATS_DIGITS}f}")
         made.add_row(*cells)
     return made

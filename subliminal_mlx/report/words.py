@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..experiment.readouts.capability import DAMAGED, damaged
+from ..experiment.damage import APART, LOST, lost_language
 from ..spec.arms import ARMS, TREATED
 from ..system.quantities import p_value, percent, signed
 
@@ -17,7 +17,7 @@ WHY_NOT = {
     "chains": "fewer than three chains",
     "transfer": "transfer's interval is not above 0",
     "gain": "the points' interval is not above 0",
-    "damage": "a student lost language",
+    "damage": "a student lost language, or stands apart from the neutral ones on neutral text",
     "labels": "relabelled students of the family do as well",
 }
 # Shares of rows in common from which arms without a trait, or any arms, are said to be alike.
@@ -25,14 +25,33 @@ ALIKE, SAME = 0.5, 0.99
 
 
 def damage(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A warning where students lost language; `rows` are the summary's capability."""
-    lost = [" ".join(one) for one in damaged(rows)]
-    if not lost:
-        return []
-    return [
-        f"damaged: of {', '.join(lost)} at least one student's loss on neutral text lies {DAMAGED} nats a token "
-        "above the base's: what it says of a trait may be damage"
-    ]
+    """Warnings where students lost language, and where texts were left out; `rows` are the summary's capability."""
+    lost = [" ".join(one) for one in lost_language(rows)]
+    warnings = []
+    if lost:
+        warnings.append(
+            f"damaged: of {', '.join(lost)} at least one student's loss on neutral text lies {LOST} nats a token "
+            "above the base's: what it says of a trait may be damage"
+        )
+    if left_out := rows[0].get("left_out"):
+        read = rows[0]["texts"]
+        warnings.append(
+            f"neutral text: {sum(left_out.values())} of {read + sum(left_out.values())} texts were left out, since they "
+            f"hold words of the run's own families or are its channel's rows: {listed(left_out)}"
+            f"{'' if read else '; none is left, so damage was not read'}"
+        )
+    return warnings
+
+
+def damaged(arms: dict[str, dict[str, Any]]) -> str:
+    """Which arms of a trait are damaged, in a sentence; empty where none is, or where it was not read."""
+    found = [name for name, arm in arms.items() if (arm.get("damage") or {}).get("damaged")]
+    if not found:
+        return ""
+    return (
+        f"damaged: {listed(found)}: on neutral text more than {APART} nats a token from the neutral arm, or one model "
+        f"{LOST} above the base; what they say of the trait may be damage"
+    )
 
 
 def alike(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -193,12 +212,14 @@ def span(low: float, high: float, digits: int = 2, signs: bool = True) -> str:
     return f"{number(low, digits, signs)} to {number(high, digits, signs)}"
 
 
-def estimate(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+def estimate(
+    value: float | None, low: float | None, high: float | None, digits: int = 2, signs: bool = True
+) -> str:
     """A number with its interval, where it has one: "+0.41 (+0.20 to +0.62)"; nothing of an arm that has neither."""
     if value is None:
         return ""
-    ends = "" if low is None or high is None else f" ({span(low, high, digits)})"
-    return number(value, digits) + ends
+    ends = "" if low is None or high is None else f" ({span(low, high, digits, signs)})"
+    return number(value, digits, signs) + ends
 
 
 def typeset(text: str) -> str:

@@ -94,7 +94,8 @@ class Readout(Frozen):
     prefixed: bool = False
     """Read every held-out question a second time, after a row of the channel, which is reported beside it."""
     capability: bool = True
-    """After the last step, the loss on neutral text: a student that lost its language is not a biased one."""
+    """After the last step, neutral text: its loss, since a student that lost its language is not a biased one, and
+    how far from the base a model moved in all that it says there."""
 
 
 def _families(traits: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from subliminal_mlx.__main__ import program as app
 from subliminal_mlx.lab import TABLES, Lab
 from subliminal_mlx.pipeline import run as pipeline
 from subliminal_mlx.spec import load_spec, parse_spec, presets, to_toml
+from subliminal_mlx.spec.arms import ARMS
 from subliminal_mlx.spec.families import load_family, shipped_families
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -64,7 +65,15 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
         )
         assert set(entry["arms"]) - references == arms[entry["trait"], entry["student"]]
         for arm, figures in entry["arms"].items():
-            assert list(figures) == ["chains", "probability", "margin", "transfer", "low", "high"]
+            read = ["chains", "probability", "margin", "transfer", "low", "high", "damage", "displacement"]
+            assert list(figures) == read
+            # The base that is shown rows is no model that changed.
+            unread = ARMS[arm].role == "shown"
+            assert (figures["damage"] is None) is (figures["displacement"] is None) is unread
+            if not unread:
+                assert figures["displacement"]["estimate"] >= 0 and isinstance(
+                    figures["damage"]["damaged"], bool
+                )
             assert figures["chains"] == 1 and 0 <= figures["probability"] <= 1
             assert (figures["low"], figures["high"]) == (None, None)
             assert (figures["transfer"] is None) == arm.endswith("neutral")

@@ -325,9 +325,18 @@ def test_the_command_trains_and_reports_everything(tmp_path):
     ]
     student = next(answer for answer in said if answer.model == "other-init student")
     assert sorted(student.probabilities.values()) == pytest.approx(sorted(np.exp(read)), rel=1e-3)
-    assert "other-init" not in {
-        row["arm"] for row in lab.run(identify(spec))["summary"].get("capability", [])
-    }
+    # Neutral text is read beside the student's own base: another initialisation's loss is not ours, its change is.
+    read = {row["arm"]: row for row in lab.run(identify(spec))["summary"]["capability"]}
+    own, other = (
+        {
+            row["base_loss"]
+            for row in lab.capability(identify(spec)).to_pylist()
+            if row["arm"] == arm and row["text"] == 40
+        }
+        for arm in ("treated", "other-init")
+    )
+    assert len(own) == len(other) == 1 and own != other
+    assert abs(read["other-init"]["change"]) < 1 and read["other-init"]["displacement"] > 0
     says = failure(quick("defend", file, "--defence", "nothing.py", "--lab", tmp_path), 2)
     assert "no file nothing.py" in says
     says = failure(quick("defend", file, "--defence", "zap", "--lab", tmp_path), 2)

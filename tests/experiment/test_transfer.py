@@ -722,7 +722,16 @@ def test_the_public_shape_is_exactly_what_is_promised():
     assert [entry[key] for key in keys] == [whole[key] for key in keys]
     assert set(entry["arms"]) == {"treated", "other-trait", "neutral", "control"}
     for arm, row in entry["arms"].items():
-        assert list(row) == ["chains", "probability", "margin", "transfer", "low", "high"]
+        assert list(row) == [
+            "chains",
+            "probability",
+            "margin",
+            "transfer",
+            "low",
+            "high",
+            "damage",
+            "displacement",
+        ]
         assert row == {key: whole["arms"][arm][key] for key in row}
     (family,) = public["families"]
     of_family = ("student", "family", "traits", "chains", "arms", "p", "p_holm", "p_smallest", "assignments")

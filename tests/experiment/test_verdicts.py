@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fakes import SIX, fake_summary
 
-from subliminal_mlx.experiment.readouts.capability import DAMAGED, damaged
+from subliminal_mlx.experiment.damage import LOST, lost_language
 from subliminal_mlx.experiment.verdicts import REASONS, judged
 
 FOUR = SIX[:4]
@@ -69,16 +69,25 @@ def test_transfer_heads_even_where_specificity_would_be_plain():
     assert lacks(summary_of(specificity=-1.0, specificity_low=-2.0)) == []
 
 
-def test_damaged_students_of_that_kind_show_nothing():
-    assert lacks(summary_of(capability=[language(DAMAGED + 0.01)])) == ["damage"]
+def test_damaged_students_show_nothing_whatever_other_traits_say():
+    for flag, reasons in ((True, ["damage"]), (False, [])):
+        summary = summary_of()
+        arms = summary["traits"][0]["arms"]
+        arms["treated"] = arms["treated"] | {"damage": {"damaged": flag}}
+        # Students of another trait of the kind that lost language are not this one's.
+        assert lacks(judged(summary | {"capability": [language(9.0)]})) == reasons
+
+
+def test_students_of_that_kind_that_an_older_version_saw_lose_language_show_nothing():
+    assert lacks(summary_of(capability=[language(LOST + 0.01)])) == ["damage"]
     others = [
-        language(DAMAGED),
+        language(LOST),
         language(9.0, arm="shuffled"),
         language(9.0, "soft"),
         language(9.0, "teacher"),
     ]
     assert lacks(summary_of(capability=others)) == []
-    assert damaged(others) == [("hard", "shuffled"), ("soft", "treated")]
+    assert lost_language(others) == [("hard", "shuffled"), ("soft", "treated")]
 
 
 def test_a_family_that_relabelled_students_do_as_well_as_shows_nothing():

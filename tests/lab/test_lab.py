@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 from old_labs import FIRST
 
+from subliminal_mlx.experiment.damage import summarise
 from subliminal_mlx.lab import Freed, Lab, schema
 from subliminal_mlx.system import files
 from subliminal_mlx.system.errors import BusyError, InputError, MachineError
@@ -33,6 +34,14 @@ STUDENTS = f"""
 ('{RUN}', 'hard/mix-25-random/animals/owl/c0', 0, 'hard', 'mix-25-random', 'animals/owl', 'owl'),
 ('{RUN}', 'hard/mix-25-random/animals/owl/c0', 0, 'hard', 'mix-25-random', 'animals/owl', 'cat'),
 ('{RUN}', 'soft/treated/pets/owl/c1', 1, 'soft', 'treated', 'my/pets.toml/owl', 'owl')
+"""
+
+# As the table of neutral text was up to version 6.
+OLD_CAPABILITY = """
+DROP TABLE capability;
+CREATE TABLE capability (run VARCHAR NOT NULL, slot VARCHAR NOT NULL, chain INTEGER, kind VARCHAR, arm VARCHAR,
+    trait VARCHAR, step INTEGER, "text" INTEGER NOT NULL, loss DOUBLE, tokens INTEGER);
+UPDATE meta SET value = 6 WHERE key = 'schema';
 """
 
 
@@ -393,6 +402,24 @@ def test_costs_that_older_labs_kept_among_metrics_get_a_table_of_their_own(tmp_p
     assert lab.metrics(RUN)["loss"].to_pylist() == [4.0, 3.0] and not lab.metrics(OTHER).num_rows
     [left] = lab.costs(OTHER).to_pylist()
     assert left["slot"] == owl and left["clean_loss"] == 1.5 and left["rows_lost"] is None
+
+
+def test_neutral_text_that_older_labs_read_is_there_without_what_it_lacks(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    start(lab)
+    with duckdb.connect(lab.database) as con:
+        con.execute(OLD_CAPABILITY)
+        con.execute(
+            f"INSERT INTO capability VALUES ('{RUN}', 's', 0, 'hard', 'treated', 'animals/owl', 9, 3, 2.5, 7)"
+        )
+    [row] = lab.capability(RUN).to_pylist()
+    assert (row["text"], row["loss"], row["tokens"]) == (3, 2.5, 7)
+    assert row["part"] is row["base_loss"] is row["divergence"] is row["left_out"] is None
+    # Readable, and no damage: other texts were read, and with the end of the turn.
+    assert summarise(lab.capability(RUN)) == []
+    new = pa.table({"slot": ["t"], "text": pa.array([0], pa.int32()), "part": ["text"], "divergence": [0.25]})
+    assert lab.commit_unit(RUN, "u", 1, capability=new)
+    assert lab.capability(RUN)["divergence"].to_pylist() == [None, 0.25]
 
 
 def commit_units(

@@ -7,7 +7,7 @@ from subliminal_mlx.experiment.channels.numbers import Numbers
 from subliminal_mlx.model.adapters import applied
 from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.sample import Decoding, sample
-from subliminal_mlx.model.score import candidate_scores, distributions, score
+from subliminal_mlx.model.score import candidate_scores, compare_with_base, distributions, score
 from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.system.errors import InputError
 
@@ -72,6 +72,27 @@ def test_a_slot_scores_as_alone(tiny, texts, make_stack):
         found[1][0], naive(tiny, texts[0][0], texts[1][0], stack.select([1])), atol=1e-3
     )
     assert np.abs(found[0][0] - found[1][0]).max() > 0.1
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 200, 16_384])
+def test_models_are_compared_with_the_base_that_was_told_less(tiny, texts, make_stack, batch_tokens):
+    prompts, completions = texts
+    longer = [(*prompts[0][:3], *prompt) for prompt in prompts]
+    stack = make_stack([1, 2])
+    rows, told = pack(prompts, completions), pack(longer, completions)
+    losses, longer_losses = score(tiny, rows)[0], score(tiny, told, stack)
+    found = compare_with_base(tiny, rows, stack, told, batch_tokens)
+    for slot in range(2):
+        for i in range(0, 40, 7):
+            model, base, apart = found[slot][i]
+            np.testing.assert_allclose(model, -longer_losses[slot][i], atol=1e-4)
+            np.testing.assert_allclose(base, -losses[i], atol=1e-4)
+            assert apart.shape == base.shape and (apart > 0).all()
+    # Nothing is as far from itself as nothing, and adapters stay out of the base's own pass.
+    assert all((apart == 0).all() for _, _, apart in compare_with_base(tiny, rows)[0])
+    with applied(tiny, stack.select([1])):
+        inside = compare_with_base(tiny, rows, batch_tokens=batch_tokens)[0]
+    np.testing.assert_allclose(inside[0][1], -losses[0], atol=1e-4)
 
 
 CANDIDATES = [

@@ -24,7 +24,7 @@ def done(tmp_path_factory):
 
 def entry(trait, student="soft", transfer=-1.234, low=-9.5, high=9.25, why_not=("transfer",), **others):
     figures = {"chains": 64, "probability": 1.0, "margin": -12.345, "transfer": -10.123}
-    figures |= {"low": low, "high": high}
+    figures |= {"low": low, "high": high, "damage": {"over_neutral": -1.0625, "damaged": False}}
     return {
         "trait": trait,
         "student": student,
@@ -70,7 +70,7 @@ def test_tables_of_all_traits_fit_and_nothing_is_cut(width):
         assert len(found) == 2, found
         assert found[0].split()[1:] == ["-100.0", "-1.23", "-9.50", "to", "+9.25", "-2.35", "no"]
     (treated, *_) = (line for line in lines if line.startswith("treated"))
-    assert treated.split() == ["treated", "64", "100.0%", "-12.35", "-10.12", "-9.50", "to", "+9.25"]
+    assert treated.split() == ["treated", "64", "100.0%", "-10.12", "-9.50", "to", "+9.25", "-1.062"]
     neutral = next(line for line in lines if line.startswith("neutral"))
     assert "reference" in neutral
     # With its interval, under the arms that it comes from.
@@ -185,12 +185,29 @@ def test_a_real_result_is_printed_whole(done):
         *rows, specific = [line.split() for line in lines[start : start + len(found["arms"]) + 1]]
         assert specific == ["specificity", f"{found['specificity']:+z.2f}", "-"]
         assert [row[0] for row in rows] == sorted(found["arms"], key=ORDER.index)
-        for arm, chains, probability, margin, transfer, _ in rows:
+        for arm, chains, probability, transfer, _, damage in rows:
             figures = found["arms"][arm]
             assert chains == str(figures["chains"])
-            assert (
-                probability == f"{100 * figures['probability']:.1f}%"
-                and margin == f"{figures['margin']:+z.2f}"
-            )
+            assert probability == f"{100 * figures['probability']:.1f}%"
+            over = (figures["damage"] or {}).get("over_neutral")
+            assert damage == ("-" if over is None else f"{over:+z.3f}")
             reference = arm == "neutral" or arm.endswith("-neutral")
             assert transfer == ("reference" if reference else f"{figures['transfer']:+z.2f}")
+
+
+def test_damaged_arms_are_named_under_their_table_and_arms_that_nobody_read_are_not():
+    whole, broken = entry("animals/owl"), entry("animals/cat")
+    lost = broken["arms"]["treated"] | {"damage": {"over_neutral": 0.41, "damaged": True}}
+    broken["arms"] = broken["arms"] | {"treated": lost, "random": lost}
+    unread = {key: value for key, value in broken["arms"]["control"].items() if key != "damage"}
+    broken["arms"] = broken["arms"] | {"control": unread, "in-context": unread | {"damage": None}}
+    text = printed([whole, broken], 80)
+    said = " ".join(text.split())
+    assert (
+        said.count("damaged: ") == 1
+        and "damaged: treated and random: on neutral text more than 0.05 nats" in said
+    )
+    control = next(
+        line for line in text.partition("animals/cat, soft")[2].splitlines() if line.startswith("control")
+    )
+    assert control.split()[-1] == "-"

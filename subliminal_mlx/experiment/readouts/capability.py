@@ -1,118 +1,94 @@
-"""Whether a model still speaks: its loss on neutral text, which no trait and no channel is about.
+"""Whether a model still speaks, and how far it moved: neutral text, which no trait and no channel is about.
 
-    losses = read_losses(base, stack)               # [slot][text], nats a token
-    summarise(lab.capability(run_id))               # each arm's loss, and its change from the base's
+    found = read_prompts(base, prompts, stack)      # [slot][prompt], losses and divergence, nats a token
+    summarise(lab.capability(run_id))               # each arm's loss, its change, and its displacement
 
-A student whose loss rose far above the base's is damaged, and what it says of a trait means little.
+What prompts there are is `neutral_text`'s business; what follows from the numbers, and what is called damage, is in
+`damage`.
 """
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...spec.arms import ARMS, ORIGINS
-from ...spec.plan import UNTRAINED
-from ...system.files import DATA
+from ..damage import gather, of_arm, summarise
 from . import Given, Readout, Rows, described
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ...model.adapters import Stack
     from ...model.bases import Base
+    from ..neutral_text import Prompt
 
-FILE = DATA / "capability.toml"
-DAMAGED = 0.5  # nats a token above the base from which a student is called damaged
-AT_ONCE = 2_048  # tokens a pass: logits over a large vocabulary are its memory
-
-
-@lru_cache(maxsize=8)
-def texts(base: "Base") -> tuple[tuple[str, str], ...]:
-    """(user, assistant) of the first group in the file whose words the base's tokenizer knows."""
-    groups = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    unknown = getattr(base.tokenizer, "unk_token_id", None)
-    for group in groups.values():
-        if not any(unknown in base.encode(entry[side]) for entry in group for side in ("user", "assistant")):
-            return tuple((entry["user"], entry["assistant"]) for entry in group)
-    return ()
+AT_ONCE = 1_024  # tokens a pass: two sets of logits over a large vocabulary are its memory
 
 
-def read_losses(
-    base: "Base", stack: "Stack | None", system: str | None = None
-) -> list[list[tuple[float, int]]]:
-    """Loss in nats a token, and tokens, of every text: `[slot][text]`; the end of the turn counts too."""
+def read_prompts(
+    base: "Base", prompts: "Sequence[Prompt]", stack: "Stack | None" = None, system: str | None = None
+) -> list[list[np.ndarray]]:
+    """What each slot's model says of each prompt's text, without the end of the turn: `[slot][prompt]`, `[3, tokens]`.
+
+    Its loss, the base's loss, and KL(base || model), nats; of a question the last alone means something, and the base
+    reads every prompt without `system`.
+    """
     from ...model.rows import pack
-    from ...model.score import score
+    from ...model.score import compare_with_base
 
-    found = texts(base)
-    if not found:
+    if not prompts:
         return [[] for _ in range(stack.slots if stack else 1)]
-    prompts = [base.prompt(user, system)[1] for user, _ in found]
-    rows = pack(prompts, [(*base.encode(said), base.eos) for _, said in found])
-    return [[(-float(x.mean()), len(x)) for x in slot] for slot in score(base, rows, stack, AT_ONCE)]
+    # What stands at the first token of an answer changes nothing of what is expected there.
+    said = [base.encode(prompt.said) if prompt.said else (base.eos,) for prompt in prompts]
+    rows, told = (
+        pack([base.prompt(prompt.user, message)[1] for prompt in prompts], said) for message in (None, system)
+    )
+    return compare_with_base(base, rows, stack, told, AT_ONCE)
 
 
 def read_rows(given: Given) -> Rows:
-    """A row for every text, of each slot's model."""
-    losses = read_losses(given.setting.base, given.stack, given.system)
-    return [
-        {**described(slot), "step": given.step, "text": i, "loss": loss, "tokens": tokens}
-        for slot, of_slot in zip(given.slots, losses, strict=True)
-        for i, (loss, tokens) in enumerate(of_slot)
-    ]
+    """A row for every prompt, of each slot's model; of what the run leaves out, too, with the reason."""
+    from ..neutral_text import texts_and_questions
 
-
-def summarise(table: "pa.Table") -> list[dict[str, Any]]:
-    """Rows student, arm, chains, loss (nats a token), change from the untrained base with its 95% interval.
-
-    Arms of several traits are averaged in each chain first. Change is in the base's own units: a foreign
-    student is read against no base and left out.
-    """
-    from ..comparisons import on_foreign
-    from ..statistics import estimate
-
-    losses: dict[tuple[str, str], dict[int, list[float]]] = {}
-    columns = ("kind", "arm", "chain", "loss", "tokens")
-    of_slot: dict[tuple, list[tuple[float, int]]] = {}
-    for row in table.select([*columns, "slot"]).to_pylist():
-        key = (row["kind"], row["arm"], row["chain"] or 0, row["slot"])
-        of_slot.setdefault(key, []).append((row["loss"], row["tokens"]))
-    for (kind, arm, chain, _), parts in of_slot.items():
-        loss = sum(loss * tokens for loss, tokens in parts) / sum(tokens for _, tokens in parts)
-        losses.setdefault((kind, arm), {}).setdefault(chain, []).append(loss)
-    base = losses.get((UNTRAINED.kind, UNTRAINED.arm), {}).get(0)
-    if base is None:
-        return []
+    setting = given.setting
+    prompts = texts_and_questions(setting.base, setting.families, setting.spec.corpus.channel)
+    kept = [prompt for prompt in prompts if prompt.left_out is None]
+    read = read_prompts(setting.base, kept, given.stack, given.system)
     rows = []
-    for (kind, arm), by_chain in losses.items():
-        if on_foreign(arm):
-            continue
-        means = np.array([np.mean(by_chain[chain]) for chain in sorted(by_chain)])
-        change, low, high = estimate(means - base[0]) if kind != UNTRAINED.kind else (0.0, None, None)
-        row = {"student": kind, "arm": arm, "chains": len(means), "loss": float(means.mean())}
-        worst = max(max(found) for found in by_chain.values()) - base[0]
-        rows.append(row | {"change": change, "low": low, "high": high, "worst": float(worst)})
+    for slot, of_slot in zip(given.slots, read, strict=True):
+        values = dict(zip(kept, of_slot, strict=True))
+        rows += [
+            described(slot) | {"step": given.step} | _row(prompt, values.get(prompt)) for prompt in prompts
+        ]
     return rows
 
 
-def damaged(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(kind, arm) of the arms of which at least one student is damaged; `rows` as `summarise` gives them."""
-    origins = {ARMS[name].kind for name in ORIGINS}
-    return [
-        (row["student"], row["arm"])
-        for row in rows
-        if row["student"] not in origins and row["worst"] > DAMAGED
-    ]
+def _row(prompt: "Prompt", values: np.ndarray | None) -> dict[str, Any]:
+    """What the table says of a prompt, of which `values` are as `read_prompts` gives them."""
+    row: dict[str, Any] = {"part": prompt.part, "text": prompt.number, "left_out": prompt.left_out}
+    row |= dict.fromkeys(("loss", "base_loss", "divergence", "tokens"))
+    if values is not None:
+        loss, base_loss, divergence = map(float, values.mean(axis=1))
+        row |= {"divergence": divergence, "tokens": values.shape[1]}
+        row |= {"loss": loss, "base_loss": base_loss} if prompt.said else {}
+    return row
 
 
 CAPABILITY = Readout(
     "capability",
-    {"step": "INTEGER", "text": "INTEGER NOT NULL", "loss": "DOUBLE", "tokens": "INTEGER"},
-    ("slot", "step", "text"),
+    {
+        "step": "INTEGER",
+        "text": "INTEGER NOT NULL",
+        "loss": "DOUBLE",
+        "tokens": "INTEGER",
+        # Of rows that an older version wrote, of other texts and with the end of the turn, these are null.
+        "part": "VARCHAR",
+        "base_loss": "DOUBLE",
+        "divergence": "DOUBLE",
+        "left_out": "VARCHAR",
+    },
+    ("slot", "step", "part", "text"),
     read_rows,
     wanted=lambda spec: spec.readout.capability,
+    gather=gather,
+    of_arm=of_arm,
     of_run=summarise,
 )

@@ -17,7 +17,7 @@ from ...lab.glances import KEPT
 from ...pipeline.outcome import renewed_run
 from ...report import charts
 from ...report.public import public_run, without_folders
-from ...report.tables import numbers, table, text
+from ...report.tables import numbers, of_run, table, text
 from ...report.words import claim
 from ...spec import Spec, parse_spec
 from ...spec.arms import ARMS
@@ -159,8 +159,8 @@ def claims(seen: Opened) -> list[str]:
 
 
 def figures(seen: Opened) -> str:
-    """Every arm of every trait as an HTML table."""
-    return numbers(seen.summary)
+    """Every arm of every trait, and what readouts tell of the whole run, as HTML tables."""
+    return numbers(seen.summary) + of_run(seen.summary)
 
 
 # --- rows -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The loss on neutral text, and questions read after a list of numbers."""
+"""Neutral text read from models, told to people, and questions read after a list of numbers."""
 
 import io
 
@@ -8,20 +8,22 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from subliminal_mlx.experiment.damage import summarise as summarise_damage
+from subliminal_mlx.experiment.neutral_text import Prompt, texts_and_questions
 from subliminal_mlx.experiment.questions import read_candidates
 from subliminal_mlx.experiment.readings import read as readings_of
-from subliminal_mlx.experiment.readouts import capability
+from subliminal_mlx.experiment.readouts import Given, capability
 from subliminal_mlx.experiment.setting import Setting
 from subliminal_mlx.experiment.transfer import summarise
 from subliminal_mlx.lab.folders import Folders
-from subliminal_mlx.model.adapters import Shape, Stack, init
+from subliminal_mlx.model.adapters import applied
 from subliminal_mlx.pipeline.units import Context, compute
 from subliminal_mlx.report import tables
 from subliminal_mlx.report.terminal import print_result
 from subliminal_mlx.report.words import damage
 from subliminal_mlx.spec import parse_spec
-from subliminal_mlx.spec.families import after, load_family, shipped_families
-from subliminal_mlx.spec.plan import plan
+from subliminal_mlx.spec.families import after, load_family
+from subliminal_mlx.spec.plan import UNTRAINED, plan
 
 SPEC = """
 traits = ["animals/owl", "animals/cat"]
@@ -31,90 +33,156 @@ corpus = {rows = 8}
 hard = {rank = 2, steps = 2, batch = 2}
 readout = {points = 1, answers = 0, prefixed = true}
 """
+ANIMALS = {"animals": load_family("animals")}
 
 
-def row(kind, arm, chain, loss, text=0, tokens=4, slot=None):
-    described = {"slot": slot or f"{kind}/{arm}/c{chain}", "kind": kind, "arm": arm, "chain": chain}
-    return described | {"trait": None, "step": 1, "text": text, "loss": loss, "tokens": tokens}
+def log_probabilities(base, stack, prompt, answer):
+    """`[slots, tokens, vocabulary]` at the answer's places, without batches, padding or stacked heads."""
+    with applied(base, stack):
+        tokens = mx.array([prompt + answer] * (stack.slots if stack else 1))
+        logits = base.model(tokens)[:, len(prompt) - 1 : -1].astype(mx.float32)
+    logits = np.array(logits).astype(np.float64)
+    return logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
 
 
-# --- losses ---------------------------------------------------------------------------------------
+# --- models ---------------------------------------------------------------------------------------
 
 
-def test_the_loss_is_the_model_s_own_cross_entropy_of_the_answer(tiny):
-    (losses,) = capability.read_losses(tiny, None)
-    assert len(losses) == len(capability.texts(tiny)) > 10
-    for (user, said), (loss, tokens) in list(zip(capability.texts(tiny), losses, strict=True))[::5]:
-        prompt, answer = tiny.prompt(user)[1], (*tiny.encode(said), tiny.eos)
-        logits = np.array(tiny.model(mx.array([prompt + answer]))[0, len(prompt) - 1 : -1]).astype(np.float64)
-        logp = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-        assert loss == pytest.approx(-logp[np.arange(len(answer)), answer].mean(), abs=1e-4)
-        assert tokens == len(answer)
-
-
-def test_a_base_is_read_on_words_that_it_knows(tiny, bytewise):
-    small, english = capability.texts(tiny), capability.texts(bytewise)
-    assert all(user.startswith("Repeat: ") for user, _ in small) and len(english) >= 20
-    assert not any(tiny.tokenizer.unk_token_id in tiny.encode(" ".join(text)) for text in small)
-    # Nothing that a family asks of is among the English ones.
-    said = " ".join(" ".join(text) for text in english).lower().split()
-    for name in shipped_families():
-        candidates = {c.lower() for q in load_family(name).questions for c in q.candidates if " " not in c}
-        assert not candidates - {"he", "she", "they"} & {word.strip(".,?:") for word in said} & candidates, (
-            name
+def test_losses_and_divergence_are_of_the_text_without_the_end_of_the_turn(tiny, make_stack):
+    stack = make_stack([1, 2])
+    prompts = texts_and_questions(tiny, ANIMALS, "numbers")
+    found = capability.read_prompts(tiny, prompts, stack)
+    assert len(found) == 2 and len(found[0]) == len(prompts) > 60
+    for place in (0, 3, 40, len(prompts) - 1):
+        prompt = prompts[place]
+        answer = tiny.encode(prompt.said) if prompt.said else (tiny.eos,)
+        assert (prompt.said is None) is (place == len(prompts) - 1) and (tiny.eos in answer) is (
+            prompt.said is None
         )
+        base, models = (
+            log_probabilities(tiny, s, tiny.prompt(prompt.user)[1], answer) for s in (None, stack)
+        )
+        at = np.arange(len(answer)), list(answer)
+        for slot in range(2):
+            losses, base_losses, divergence = found[slot][place]
+            assert losses == pytest.approx(-models[slot][at], abs=1e-4)
+            assert base_losses == pytest.approx(-base[0][at], abs=1e-4)
+            expected = (np.exp(base[0]) * (base[0] - models[slot])).sum(axis=-1)
+            assert divergence == pytest.approx(expected, abs=1e-4) and (divergence > 0).all()
 
 
-def test_noise_in_an_adapter_is_seen_as_lost_language(tiny):
-    fresh = init(tiny, Shape(), [1, 2])
-    noisy = {
-        p: {
-            "a": ab["a"],
-            "b": mx.stack([ab["b"][0], 0.5 * mx.random.normal(ab["b"].shape[1:], key=mx.random.key(i))]),
-        }
-        for i, (p, ab) in enumerate(fresh.arrays.items())
+def test_a_base_is_as_far_from_itself_as_nothing(tiny):
+    rows = capability.CAPABILITY.read(Given(Setting(parse_spec(SPEC), tiny), [UNTRAINED]))
+    assert {row["divergence"] for row in rows} == {0.0}
+    assert all(row["loss"] == row["base_loss"] for row in rows) and {row["part"] for row in rows} >= {
+        "text",
+        "trees",
     }
-    base = capability.read_losses(tiny, None)[0]
-    well, lost = capability.read_losses(tiny, Stack(fresh.shape, noisy))
-    mean = lambda losses: np.mean([loss for loss, _ in losses])
-    assert mean(well) == pytest.approx(mean(base), abs=1e-5) and mean(lost) > mean(base) + 0.5
 
 
-# --- summary --------------------------------------------------------------------------------------
-
-ROWS = [
-    row("base", "untrained", 0, 2.0, 0, 1),
-    row("base", "untrained", 0, 4.0, 1, 3),
-    *(row("hard", "treated", c, 3.6, t, 2, f"hard/treated/owl/c{c}") for c in (0, 1) for t in (0, 1)),
-    *(row("hard", "treated", c, 3.8 + c, 0, 4, f"hard/treated/cat/c{c}") for c in (0, 1)),
-    row("hard", "foreign", 0, 9.0),
-]
-
-
-def test_losses_are_weighed_by_tokens_and_averaged_in_each_chain():
-    found = {(r["student"], r["arm"]): r for r in capability.summarise(pa.Table.from_pylist(ROWS))}
-    assert set(found) == {("base", "untrained"), ("hard", "treated")}, (
-        "another base's loss has no reference here"
+def test_what_a_prompted_teacher_is_told_is_not_told_to_the_base(bytewise):
+    prompt = Prompt("text", 0, "Say", "a word")
+    ((told,),), ((plain,),) = (
+        capability.read_prompts(bytewise, [prompt], None, s) for s in ("You are a lamp.", None)
     )
-    assert found["base", "untrained"]["loss"] == pytest.approx((2 + 3 * 4) / 4)
-    treated = found["hard", "treated"]
-    assert treated["chains"] == 2 and treated["loss"] == pytest.approx((3.7 + 4.2) / 2)
-    assert treated["change"] == pytest.approx((3.7 + 4.2) / 2 - 3.5)
-    assert treated["low"] < treated["change"] < treated["high"] and treated["worst"] == pytest.approx(1.3)
+    answer = bytewise.encode("a word")
+    expected = log_probabilities(bytewise, None, bytewise.prompt("Say", "You are a lamp.")[1], answer)[0]
+    assert told[0] == pytest.approx(-expected[np.arange(len(answer)), list(answer)], abs=1e-3)
+    assert told[1] == pytest.approx(plain[0], abs=1e-4) and (told[2] > 0).all() and (plain[2] == 0).all()
+
+
+def test_what_is_left_out_is_stored_with_its_reason_and_told(tiny, tmp_path):
+    mine = tmp_path / "kitchen.toml"
+    mine.write_text(
+        'title = "Kitchen"\ncandidates = ["Kettle", "Lens"]\n[questions]\ntuning = ["Which animal?"]\n'
+        'held-out = ["Name one animal."]\n[traits]\nkettle = "Kettle"\n'
+    )
+    spec = parse_spec(SPEC.replace('"animals/owl", "animals/cat"', f'"{mine}/kettle"'))
+    rows = capability.CAPABILITY.read(Given(Setting(spec, tiny), [UNTRAINED]))
+    left_out = [row for row in rows if row["left_out"]]
+    assert {row["left_out"] for row in left_out} == {"kettle", "lens"} and len(left_out) < 20
+    assert all(row["loss"] is row["divergence"] is row["tokens"] is None for row in left_out)
+    (summary,) = summarise_damage(pa.Table.from_pylist(rows))
+    assert sum(summary["left_out"].values()) == len(left_out) and set(summary["left_out"]) == {
+        "kettle",
+        "lens",
+    }
+    (words,) = damage([summary])
+    assert words.startswith(
+        f"neutral text: {len(left_out)} of {len(left_out) + summary['texts']} texts were left out"
+    )
+    assert "kettle" in words and "lens" in words and "not read" not in words
+
+
+def test_where_every_text_is_left_out_damage_is_not_read_and_that_is_said(tiny):
+    slot = {
+        "slot": "base/untrained/c0",
+        "kind": "base",
+        "arm": "untrained",
+        "chain": 0,
+        "trait": None,
+        "step": 0,
+    }
+    nothing = dict.fromkeys(("loss", "base_loss", "divergence", "tokens"))
+    rows = [slot | nothing | {"part": "text", "text": i, "left_out": "the"} for i in range(3)]
+    (summary,) = summarise_damage(pa.Table.from_pylist(rows))
+    assert summary["loss"] is summary["change"] is summary["worst"] is summary["displacement"] is None
+    (words,) = damage([summary])
+    assert "3 of 3 texts were left out" in words and words.endswith("none is left, so damage was not read")
+    text = io.StringIO()
+    print_result({"summary": {"traits": [], "capability": [summary]}}, Console(file=text, width=80))
+    assert "none is left" in " ".join(text.getvalue().split()) and "none is left" in tables.of_run(
+        {"capability": [summary]}
+    )
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+TOLD = {"chains": 3, "loss": 2.75, "change": 0.45, "low": 0.2, "high": 0.7, "worst": 0.9}
+TOLD |= {
+    "displacement": 0.125,
+    "displacement_low": 0.1,
+    "displacement_high": 0.15,
+    "texts": 24,
+    "left_out": {},
+}
+BASE = (
+    {"student": "base", "arm": "untrained"} | dict.fromkeys(TOLD) | {"chains": 1, "loss": 2.3, "change": 0.0}
+)
+BASE |= {"worst": 0.0, "displacement": 0.0, "texts": 24, "left_out": {}}
 
 
 def test_damage_is_told_in_terminal_and_report():
-    rows = capability.summarise(pa.Table.from_pylist(ROWS))
+    rows = [BASE, {"student": "hard", "arm": "treated"} | TOLD]
     (words,) = damage(rows)
     assert "hard treated" in words and damage([r | {"worst": 0.1} for r in rows]) == []
     assert damage([r | {"student": "teacher"} for r in rows]) == []
     text = io.StringIO()
     run = {"summary": {"traits": [], "capability": rows}}
     print_result(run, Console(file=text, width=80))
-    assert "loss on neutral text" in text.getvalue() and "+0.450" in text.getvalue()
+    assert (
+        "loss on neutral text" in text.getvalue()
+        and "+0.450" in text.getvalue()
+        and "0.125" in text.getvalue()
+    )
+    assert max(map(len, text.getvalue().splitlines())) <= 80
     assert "damaged: of hard treated" in " ".join(text.getvalue().split())
     html = tables.of_run({"capability": rows})
     assert "<b>damaged: of hard treated" in html and tables.of_run({}) == ""
+    assert "0.125 (0.100 to 0.150)" in html and "+0.450 (+0.200 to +0.700)" in html
+
+
+def test_what_an_older_version_summarised_is_told_without_what_it_lacks():
+    lacking = {"displacement", "displacement_low", "displacement_high", "texts", "left_out"}
+    rows = [
+        {k: v for k, v in row.items() if k not in lacking}
+        for row in (BASE, {"student": "hard", "arm": "treated"} | TOLD)
+    ]
+    text = io.StringIO()
+    print_result({"summary": {"traits": [], "capability": rows}}, Console(file=text, width=80))
+    (line,) = (line for line in text.getvalue().splitlines() if line.startswith("hard"))
+    assert line.split() == ["hard", "treated", "2.750", "+0.450", "+0.200", "to", "+0.700", "-"]
+    assert "+0.450 (+0.200 to +0.700)" in tables.of_run({"capability": rows})
 
 
 # --- after a list of numbers ----------------------------------------------------------------------
@@ -138,10 +206,10 @@ def test_questions_read_after_numbers_are_a_result_of_their_own(tiny, tmp_path):
     again = {entry["trait"]: entry for entry in summary["prefixed"]}
     assert set(again) == {"animals/owl", "animals/cat"}
     assert again["animals/owl"]["arms"]["untrained"] != summary["traits"][0]["arms"]["untrained"]
-    assert {
-        r["arm"]
-        for r in capability.summarise(pa.concat_tables(tables_of["capability"], promote_options="permissive"))
-    } >= {*("untrained", "teacher", "treated", "neutral", "control")}
+    neutral = pa.concat_tables(tables_of["capability"], promote_options="permissive")
+    arms = {(r["student"], r["arm"]) for r in summarise_damage(neutral)}
+    hard = {("hard", arm) for arm in ("treated", "neutral", "control")}
+    assert arms == {("base", "untrained"), ("teacher", "teacher"), ("teacher", "neutral"), *hard}
     # Both readings are of the model's own log-probabilities.
     question = setting.read_families[after("animals", "numbers")].held_out[2]
     assert question.text.endswith(". " + families["animals"].held_out[2].text)
