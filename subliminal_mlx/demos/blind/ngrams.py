@@ -1,74 +1,16 @@
-"""A small classifier of number lists: how often each number comes, and after which other.
+"""The classifier that a visitor is compared with: a bigram judge of the two stored lists.
 
-    judge = fit(lists)                                 # two counts, one a source
-    judge.evidence(prompt, completion) > 0             # rather the treated teacher's
+    judge = fit(lists)                                 # has counted their first two thirds
+    accuracy(judge, lists, held_out(lists), size=8)    # told apart, of how many
 
-Each source gets a bigram model, P(b | a) = (count(a, b) + k P(b)) / (count(a) + k), with P(b) its own
-smoothed unigram (Dirichlet smoothing; Zhai and Lafferty 2004). k is chosen on rows of their own, and
-what is reported comes from rows that neither the counts nor the choice have seen.
+Its tokens are numbers; `experiment.judges` does the rest.
 """
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 
+from ...experiment.judges import Judge, Rows, count_tokens, fit_judge
 from .rows import Lists, read_lists
-
-STRENGTHS = (10.0, 100.0, 1_000.0, 10_000.0)
-NUMBERS = 1_000
-
-
-class _Counts:
-    """A source's numbers, and pairs of neighbours; a completion's first neighbour is its prompt's last."""
-
-    def __init__(self, rows: Iterable[tuple[str, str]]):
-        self.single: Counter[int] = Counter()
-        self.pair: Counter[tuple[int, int]] = Counter()
-        self.before: Counter[int] = Counter()
-        for row in rows:
-            for a, b in _pairs(*row):
-                self.single[b] += 1
-                self.pair[a, b] += 1
-                self.before[a] += 1
-        self.total = sum(self.single.values())
-
-    def log_probability(self, a: int, b: int, k: float) -> float:
-        own = (self.single[b] + 1) / (self.total + NUMBERS)
-        return math.log((self.pair[a, b] + k * own) / (self.before[a] + k))
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Both sources' counts and the strength of their smoothing."""
-
-    treated: _Counts
-    neutral: _Counts
-    k: float
-
-    def evidence(self, prompt: str, completion: str) -> float:
-        """Log-likelihood ratio in nats: above 0, rather the treated teacher's."""
-        return sum(
-            self.treated.log_probability(a, b, self.k) - self.neutral.log_probability(a, b, self.k)
-            for a, b in _pairs(prompt, completion)
-        )
-
-    def right(self, lists: Lists, rows: range) -> bool:
-        """Whether it tells the two lists of these rows apart, all rows of a list taken together."""
-        ours, theirs = (
-            sum(self.evidence(lists.prompts[i], completions[i]) for i in rows)
-            for completions in (lists.treated, lists.neutral)
-        )
-        return ours > theirs
-
-
-def _pairs(prompt: str, completion: str) -> Iterator[tuple[int, int]]:
-    shown = re.findall(r"\d+", prompt)
-    numbers = [int(n) for n in (shown[-1:] or ["0"]) + re.findall(r"\d+", completion)]
-    yield from pairwise(numbers)
 
 
 def held_out(lists: Lists) -> range:
@@ -76,24 +18,34 @@ def held_out(lists: Lists) -> range:
     return range(2 * len(lists) // 3, len(lists))
 
 
+def tells_apart(judge: Judge, lists: Lists, rows: range) -> bool:
+    """Whether it tells the two lists of these rows apart, all rows of a list taken together."""
+    ours, theirs = (judge.evidence(of).sum() for of in _both(lists, rows))
+    return bool(ours > theirs)
+
+
 def accuracy(judge: Judge, lists: Lists, rows: range, size: int) -> tuple[int, int]:
     """How many pairs of lists of `size` rows are told apart, of how many."""
-    starts = range(rows.start, rows.stop - size + 1, size)
-    return sum(judge.right(lists, range(start, start + size)) for start in starts), len(starts)
+    whole = range(rows.start, rows.stop - len(rows) % size)
+    ours, theirs = (judge.evidence(of).reshape(-1, size).sum(axis=1) for of in _both(lists, whole))
+    return int((ours > theirs).sum()), len(ours)
 
 
 def fit(lists: Lists) -> Judge:
-    """The classifier: counts of the first half, the smoothing that does best on the next rows alone."""
-    half = len(lists) // 2
-    sources = [
-        _Counts((lists.prompts[i], texts[i]) for i in range(half)) for texts in (lists.treated, lists.neutral)
-    ]
-    choice = range(half, held_out(lists).start)
-    judges = [Judge(sources[0], sources[1], k) for k in STRENGTHS]
-    return max(judges, key=lambda judge: accuracy(judge, lists, choice, 1)[0])
+    """The classifier: counts of all rows that are not held out."""
+    treated, neutral = (count_tokens(of) for of in _both(lists, range(held_out(lists).start)))
+    return fit_judge(treated, neutral, order=2)
 
 
 @cache
 def stored_judge() -> Judge:
     """The classifier of the stored lists."""
     return fit(read_lists())
+
+
+def _both(lists: Lists, rows: range) -> list[Rows]:
+    """The numbers of both lists' rows."""
+    return [
+        Rows.of([int(number) for number in re.findall(r"\d+", texts[i])] for i in rows)
+        for texts in (lists.treated, lists.neutral)
+    ]

@@ -15,9 +15,10 @@ from functools import cache
 import numpy as np
 from scipy.special import bdtrc
 
+from ...experiment.judges import Judge
 from ...experiment.statistics import binomial_interval
 from ...system.errors import InputError
-from .ngrams import Judge, accuracy, held_out, stored_judge
+from .ngrams import accuracy, held_out, stored_judge, tells_apart
 from .rows import Lists, read_lists
 
 ROUNDS, SIZE = 10, 8
@@ -82,7 +83,7 @@ def score(
     lists, judge = lists or read_lists(), judge or stored_judge()
     right = sum(guess == round.answer for guess, round in zip(guesses, game, strict=True))
     low, high = binomial_interval(right, len(game))
-    told = sum(judge.right(lists, round.rows) for round in game)
+    told = sum(tells_apart(judge, lists, round.rows) for round in game)
     return Score(right, len(game), chance(right, len(game)), low, high, told)
 
 
