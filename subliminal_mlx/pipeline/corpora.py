@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
 from ..experiment.comparisons import on_foreign
+from ..experiment.judges import Rows as TokenRows
 from ..experiment.setting import Ids, Setting
 from ..experiment.students import soft_targets
 from ..experiment.teachers import system_of
@@ -95,6 +97,17 @@ def corpus(context: Context, chain: int, source: str) -> list[dict[str, Any]]:
         found = pq.read_table(path, filters=[("source", "=", source), ("chain", "=", chain)])
         if found.num_rows:
             return found.to_pylist()
+    raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
+
+
+def kept_tokens(context: Context, source: str, chain: int) -> tuple[TokenRows, np.ndarray]:
+    """Token ids of a source's kept rows of a chain, and the number of each one's prompt `[R]`."""
+    for path in sorted(context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet")):
+        wanted = [("source", "=", source), ("chain", "=", chain)]
+        found = pq.read_table(path, columns=["row", "completion_ids", "kept"], filters=wanted)
+        if found.num_rows:
+            found = found.filter(found["kept"])
+            return TokenRows.of(found["completion_ids"].to_numpy()), found["row"].to_numpy()
     raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
 
 

@@ -15,6 +15,7 @@ STAGES = {
     "prompted": "teachers",
     "corpora": "corpora",
     "derived": ", ".join(arm.name for arm in ARMS.values() if arm.remade),
+    "rows": "rows read",
     "students": "students",
     "foreign": "foreign students",
     "defended": "defended students",

@@ -8,6 +8,7 @@ done or not begun; long trainings keep checkpoints beside it. The database is th
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,16 @@ from ..spec.plan import BASE, Slot, Unit
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from ..system.files import publish
-from .corpora import Context, corpus, row_of, shard_folder, teacher_stack, told, training_block
+from .corpora import (
+    Context,
+    corpus,
+    kept_tokens,
+    row_of,
+    shard_folder,
+    teacher_stack,
+    told,
+    training_block,
+)
 from .defended import costs, defended_block, start_of
 
 __all__ = ["Context", "compute", "shard_folder"]
@@ -125,6 +135,11 @@ def _derived(unit: Unit, context: Context, on_event: Listener) -> Tables:
     return {"rows": rows}
 
 
+def _rows(unit: Unit, context: Context, on_event: Listener) -> Tables:
+    """What is read of rows, before any student has learned from them."""
+    return _read(Given(context.setting, unit.slots, rows=partial(kept_tokens, context)))
+
+
 def _students(unit: Unit, context: Context, on_event: Listener) -> Tables:
     tables, stack = _train(unit, context, context.setting, on_event)
     if context.setting.spec.defences:
@@ -211,7 +226,10 @@ def _in_context(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 def _read(given: Given, which: Callable[[Readout], bool] = lambda readout: True) -> Tables:
     """Rows of those readouts that the spec asks for."""
-    wanted = (r for r in readouts().values() if which(r) and r.wanted(given.setting.spec))
+    of_rows = given.rows is not None
+    wanted = (
+        r for r in readouts().values() if r.of_rows == of_rows and which(r) and r.wanted(given.setting.spec)
+    )
     return {readout.name: readout.read(given) for readout in wanted}
 
 
@@ -246,6 +264,7 @@ _STAGES = {
     "prompted": _prompted,
     "corpora": _corpora,
     "derived": _derived,
+    "rows": _rows,
     "students": _students,
     "foreign": _foreign,
     "defended": _defended,

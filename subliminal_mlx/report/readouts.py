@@ -23,14 +23,39 @@ class Column:
 
     head: str
     key: str
-    kind: Literal["words", "figure", "change", "share", "estimate"] = "words"
+    kind: Literal["words", "figure", "change", "share", "estimate", "rate"] = "words"
     """change: a signed figure, beside which `low` and `high` of the row are its 95% interval; share: 0 to 1,
     with the same interval; estimate: one without a sign, whose ends are named after it, and which a terminal shows
-    without them."""
+    without them; rate: 0 to 1, whose ends are under its key with `_low` and `_high`, empty where it is None."""
 
 
 def _nothing(rows: Rows) -> list[str]:
     return []
+
+
+def _same(rows: Rows) -> Rows:
+    return rows
+
+
+def _by_corpus(rows: Rows) -> Rows:
+    """A line for every corpus and judge: shares of lists of each size beside each other."""
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        source, family = row["source"], row["family"]
+        # Rows of no trait are read against every family's neutral teacher.
+        name = source if f"{family}/" in source else f"{source}, beside {family}"
+        if row["effective"] < row["kept"]:
+            name += f" ({row['effective']:,.0f} effective rows)"
+        line = lines.setdefault((name, row["judge"]), {"source": name, "judge": row["judge"]})
+        ends = {f"{row['rows']}_{end}": row[end] for end in ("low", "high")}
+        line |= {str(row["rows"]): row["share"], **ends}
+    return list(lines.values())
+
+
+def _no_other_chain(rows: Rows) -> list[str]:
+    if any(row["share"] is not None for row in rows):
+        return []
+    return ["one chain: a judge counts rows of other chains, so there is none"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,8 @@ class Told:
     """For the page, under the title."""
     columns: tuple[Column, ...]
     warnings: Callable[[Rows], list[str]] = _nothing
+    lines: Callable[[Rows], Rows] = _same
+    """The table's lines, from the rows of the summary."""
 
 
 TOLD = {
@@ -70,6 +97,22 @@ TOLD = {
             Column("in common", "share", "share"),
         ),
         alike,
+    ),
+    "giveaway": Told(
+        "what rows give away: lists told from the neutral teacher's",
+        "How often a judge that only counts tokens, singly (unigram) or after each other (bigram), tells a list of 1, 8 or "
+        "32 rows from one of the neutral teacher's; 50% is a coin. It has counted the rows of other chains. Rows that are "
+        "told apart say openly where they are from, though no word of them names the trait. Effective rows, where some were "
+        "drawn more than once: how many different ones weigh as much.",
+        (
+            Column("rows of", "source"),
+            Column("judge", "judge"),
+            Column("1 row", "1", "rate"),
+            Column("8 rows", "8", "rate"),
+            Column("32 rows", "32", "rate"),
+        ),
+        _no_other_chain,
+        _by_corpus,
     ),
 }
 

@@ -12,7 +12,7 @@ from ..experiment.damage import APART, LOST
 from ..spec.arms import ARMS, TREATED
 from ..system.quantities import NATS_DIGITS, percent, percent_interval
 from .readouts import Column, Told, shown
-from .words import estimate, number, permuted
+from .words import estimate, number, permuted, rate
 
 MOST_ROWS, MOST_CHARACTERS = 40, 400
 # Controls that a terminal or a page would act on; bidirectional ones make a text read as another.
@@ -70,6 +70,8 @@ def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
         value = row.get(column.key)
         if column.kind == "change":
             return estimate(value, row["low"], row["high"], NATS_DIGITS)
+        if column.kind == "rate":
+            return rate(*(row.get(f"{column.key}{end}") for end in ("", "_low", "_high")))
         if column.kind == "share":
             ends = "" if row["low"] is None else f" ({percent_interval(row['low'], row['high'])})"
             return percent(value) + ends
@@ -80,7 +82,7 @@ def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
             estimate(value, None, None, NATS_DIGITS, signs=False) if column.kind == "figure" else text(value)
         )
 
-    body = [[cell(row, column) for column in told.columns] for row in rows]
+    body = [[cell(row, column) for column in told.columns] for row in told.lines(list(rows))]
     warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in told.warnings(list(rows)))
     words = sum(column.kind == "words" for column in told.columns)
     lines = table([text(column.head) for column in told.columns], body, words=words)

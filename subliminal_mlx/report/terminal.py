@@ -20,7 +20,7 @@ from ..system.quantities import (
 )
 from .console import console, table
 from .readouts import Told, shown
-from .words import TOO_FEW, damaged, missing, not_shown
+from .words import TOO_FEW, damaged, missing, not_shown, rate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,10 +145,13 @@ def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
     first, *others = told.columns
     heads = [(c.head, "95% interval") if c.kind in ("change", "share") else (c.head,) for c in others]
     made = table(first.head, figures=[head for of_column in heads for head in of_column])
-    for row in rows:
+    for row in told.lines(rows):
         cells = []
         for column in told.columns:
             value = row.get(column.key)
+            if column.kind == "rate":
+                cells.append(rate(*(row.get(f"{column.key}{end}") for end in ("", "_low", "_high"))))
+                continue
             if column.kind == "change":
                 change = "" if row.get("student") == "base" else signed(value, NATS_DIGITS)
                 cells += [change, interval(row["low"], row["high"], NATS_DIGITS)]

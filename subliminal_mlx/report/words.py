@@ -222,6 +222,14 @@ def estimate(
     return number(value, digits, signs) + ends
 
 
+def rate(value: float | None, low: float | None, high: float | None) -> str:
+    """A share of 0 to 1 in percent with its interval, where it has one: "83% (79 to 87)"; nothing of None."""
+    if value is None:
+        return ""
+    ends = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * value:.0f}%{ends}"
+
+
 def typeset(text: str) -> str:
     """A number's text with a true minus, for pages and sentences; terminals keep the one that all of them have."""
     return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)

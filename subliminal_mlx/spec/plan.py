@@ -88,7 +88,11 @@ def plan(spec: Spec, slots: int) -> list[Unit]:
     units = [Unit("untrained", "untrained", 0, (UNTRAINED,), (), 1_000)]
     for chain in range(spec.chains):
         units += _chain(spec, chain, slots)
-    return units
+    made = [unit for unit in units if unit.stage in ("corpora", "derived")]
+    corpora = tuple(slot for unit in made for slot in unit.slots)
+    # What reads rows may compare chains: it is of none of them, and its number is past the last.
+    reading = 0.1 * spec.corpus.rows * len(corpora)
+    return [*units, Unit("rows", "rows", spec.chains, corpora, tuple(u.name for u in made), reading)]
 
 
 def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:

@@ -17,11 +17,13 @@ from ...spec.plan import Slot
 from ...system.modules import import_folder, register
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from ...model.adapters import Stack
     from ...spec import Spec
     from ..comparisons import Comparison, View
+    from ..judges import Rows as TokenRows
     from ..setting import Setting
 
 FOLDER = "experiment.readouts"
@@ -52,6 +54,9 @@ class Given:
     """What the models are told."""
     history: Sequence[tuple[str, str]] = ()
     """Turns (user, assistant) before every question."""
+    rows: "Callable[[str, int], tuple[TokenRows, np.ndarray]] | None" = None
+    """Kept rows of a source in a chain, and the number of each one's prompt `[R]`; where what is read is rows, of all
+    corpora of all chains, and `slots` are those that wrote them or that they are made for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,8 @@ class Readout:
     """Read at every point of a training, not only after its last step."""
     in_context: bool = False
     """Read of a base that is shown rows, too."""
+    of_rows: bool = False
+    """Read of rows and of no model's answers: once, when all corpora are there."""
     gather: "Callable[[pa.Table, Sequence[View]], Any] | None" = None
     """What `of_arm` needs of its table, made once for all arms of a summary."""
     of_arm: "Callable[[Any, View, Comparison], dict[str, Any]] | None" = None
