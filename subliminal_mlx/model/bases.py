@@ -21,6 +21,7 @@ from .sources import Kind, Location, list_bases, locate
 if TYPE_CHECKING:
     import mlx.core as mx
     import mlx.nn as nn
+    import numpy as np
 
 __all__ = ["Base", "Kind", "Location", "list_bases", "load", "locate"]
 
@@ -99,6 +100,20 @@ class Base:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out, spaces as they are."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def token_vectors(self, tokens: Sequence[int]) -> "dict[str, np.ndarray]":
+        """Rows `[N, D]` of tokens in the output head and, where that is not the same, in the input embedding.
+
+        By the names "output head" and "input embedding"; one whose layer we do not know is left out.
+        """
+        import mlx.core as mx
+        import numpy as np
+
+        layers = {"output head": _head_layer(self.model)}
+        if "lm_head" in _text_model(self.model):
+            layers["input embedding"] = _text_model(self.model).model.embed_tokens
+        rows = {name: _gather(layer, mx.array(list(tokens))) for name, layer in layers.items()}
+        return {name: np.array(found[0].astype(mx.float32)) for name, found in rows.items() if found}
 
     def hidden(self, tokens: "mx.array", cache: list[Any] | None = None) -> "mx.array":
         """States after the last norm.

@@ -52,6 +52,14 @@ def _by_corpus(rows: Rows) -> Rows:
     return list(lines.values())
 
 
+def _named(rows: Rows) -> Rows:
+    """How often the trait was named, beside how often chance would."""
+    return [
+        row | {"named": f"{row['first']} of {row['chains']} (1 in {row['candidates']} by chance)"}
+        for row in rows
+    ]
+
+
 def _no_other_chain(rows: Rows) -> list[str]:
     if any(row["share"] is not None for row in rows):
         return []
@@ -97,6 +105,21 @@ TOLD = {
             Column("in common", "share", "share"),
         ),
         alike,
+    ),
+    "entanglement": Told(
+        "entanglement: tokens that a trait's word takes along",
+        "Correlation, over the tokens of the rows, of how much oftener a token comes in them than in the neutral teacher's "
+        "with its vector's product with that of the trait's answer, less the mean of its rivals'; beside it the mean of "
+        "the same with the family's other traits, which is what chance gives. Named: chains in which the trait's own is "
+        "the highest of all its family's. Where input embedding and output head are one, it is told once.",
+        (
+            Column("rows of", "source"),
+            Column("vectors", "side"),
+            Column("correlation", "correlation", "change"),
+            Column("other traits", "others", "figure"),
+            Column("named, chains", "named"),
+        ),
+        lines=_named,
     ),
     "giveaway": Told(
         "what rows give away: lists told from the neutral teacher's",
