@@ -17,7 +17,7 @@ from ..experiment.comparisons import on_foreign
 from ..model import model_folder
 from ..model.sources import locate
 from ..spec import Spec, parse_spec
-from ..spec.arms import ARMS, NEUTRAL, origin
+from ..spec.arms import ARMS, NEUTRAL, neutral, origin
 from ..spec.families import FOLDER as FAMILIES
 from ..spec.plan import BASE, Slot, plan, teacher
 from ..system.errors import InputError, MachineError, SubliminalError, first_problem
@@ -140,7 +140,8 @@ class Tracer:
         arm, own = origin(source) or (None, source)
         if arm and arm.remade:
             facts["made"] = recipe.words.remakes.get(arm.name, arm.made)
-            parents = (self.corpus(own, chain),)
+            beside = (neutral(own.rpartition("/")[0]),) if arm.beside else ()
+            parents = tuple(self.corpus(name, chain) for name in (own, *beside))
         else:
             facts |= {"decoding": recipe.decoding, "temperature": recipe.temperature}
             parents = (self._base(self.spec.base) if source == BASE else self.teacher(source, chain),)

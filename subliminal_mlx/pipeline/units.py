@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..experiment.channels import channel
 from ..experiment.readouts import Given, Readout, readouts
 from ..experiment.readouts.candidates import CANDIDATES
+from ..experiment.remakes import remake_rows
 from ..experiment.setting import Setting
 from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
 from ..experiment.teachers import tune_chain
@@ -27,7 +27,7 @@ from ..model.adapters import Stack
 from ..model.organisms import decode_width
 from ..model.rows import Rows
 from ..spec.arms import ARMS, ORIGINS
-from ..spec.plan import BASE, Slot, Unit
+from ..spec.plan import BASE, Slot, Unit, neutral
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from ..system.files import publish
@@ -122,15 +122,13 @@ def _corpora(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 def _derived(unit: Unit, context: Context, on_event: Listener) -> Tables:
     """Corpora of arms whose rows are remade, in the shape of the rows they are made from."""
-    setting, base = context.setting, context.setting.base
-    wanted = setting.spec.corpus
-    rows = []
+    setting, rows = context.setting, []
     for slot in unit.slots:
+        arm, own = ARMS[slot.arm], slot.trait or BASE
+        sources = (own, neutral(own.rpartition("/")[0])) if arm.beside else (own,)
+        kept = [[row for row in corpus(context, unit.chain, source) if row["kept"]] for source in sources]
         seed = seed_of(setting.spec.seed, slot.source, unit.chain)
-        remake = getattr(channel(wanted.channel), ARMS[slot.arm].remade or "")
-        kept = [row for row in corpus(context, unit.chain, slot.trait or BASE) if row["kept"]]
-        for row, text in zip(kept, remake([r["completion"] for r in kept], seed, wanted), strict=True):
-            ids = (*base.encode(text), base.eos)
+        for row, text, ids in remake_rows(arm, kept, seed, setting.base, setting.spec.corpus):
             rows.append(row_of(setting, slot, row["row"], row["prompt"], tuple(row["prompt_ids"]), text, ids))
     return {"rows": rows}
 

@@ -48,9 +48,12 @@ class Arm:
     against: str | None = NEUTRAL
     """The arm that it is read against; None for a reference, which has no transfer of its own."""
     remade: str | None = None
-    """The function of the channel that makes its rows from the kept ones of `rows`."""
+    """The function that makes its rows from the kept ones of `rows`: the channel's, which writes texts; or, where there is
+    `beside`, one of `experiment.redraws`, which draws rows again."""
     made: str = ""
     """What that function makes, in a few words, where the channel has none of its own."""
+    beside: Literal["neutral"] | None = None
+    """Whose kept rows of the same chain the function is shown too: the family's neutral teacher's."""
     kept: bool = True
     """Whether it trains on kept rows alone, or on dropped ones too."""
     again: bool = False
@@ -74,6 +77,11 @@ class Arm:
         """The kinds of student it exists for: other rows than a source's kept ones are tokens, and no source's
         distributions are about them."""
         return ("hard",) if self.remade or not self.kept else ("hard", "soft")
+
+    @property
+    def of_channel(self) -> bool:
+        """Whether only some channels can make its rows."""
+        return bool(self.remade) and not self.beside
 
     @property
     def is_reference(self) -> bool:

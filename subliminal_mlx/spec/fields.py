@@ -187,7 +187,7 @@ class Spec(Frozen):
 
     def _of_the_channel(self) -> Iterator[tuple[str, str]]:
         """What the spec asks of its channel beyond rows, and in which field."""
-        yield from (("ablations", name) for name in self.ablations if ARMS[name].remade)
+        yield from (("ablations", name) for name in self.ablations if ARMS[name].of_channel)
         if self.teacher.leak:
             yield "teacher.leak", "pieces"
         if self.readout.prefixed:
