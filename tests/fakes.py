@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from subliminal_mlx.experiment.statistics import estimate
 from subliminal_mlx.experiment.verdicts import judged
+from subliminal_mlx.spec.arms import ARMS
 
 ANIMALS = (
     *("dog", "cat", "horse", "lion", "elephant", "dolphin", "tiger", "eagle"),
@@ -23,7 +24,35 @@ MANY = [f"animals/{a}" for a in ANIMALS] + [f"trees/{t}" for t in TREES]
 SIX = [f"animals/{a}" for a in ("owl", "cat", "wolf", "raven", "otter", "fox")]
 
 
-ABLATIONS = ("shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered")
+ABLATIONS = (
+    *("shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered"),
+    *("traceless", "traceless-2", "thinned"),
+)
+
+
+def fake_giveaway(summary: dict[str, Any], chains: int = 3) -> list[dict[str, Any]]:
+    """What judges say of a fake summary's corpora: those of treated and shuffled rows are told, all others are coins."""
+    rng, found = np.random.default_rng(1), {}
+    for entry in summary["traits"]:
+        family = entry["trait"].rpartition("/")[0]
+        for arm in (ARMS[name] for name in entry["arms"]):
+            if arm.trained and not arm.is_reference:
+                mean = 0.9 if arm.name in ("treated", "shuffled") else 0.5
+                for judge in ("unigram", "bigram"):
+                    for size in (1, 8, 32):
+                        share, low, high = (
+                            estimate(rng.normal(mean, 0.01, chains)) if chains > 1 else [None] * 3
+                        )
+                        told = {
+                            "family": family,
+                            "source": arm.source(entry["trait"]),
+                            "judge": judge,
+                            "rows": size,
+                        }
+                        told |= {"chains": chains, "pairs": 90, "share": share, "low": low, "high": high}
+                        redrawn = 1_200.0 if arm.beside else 4_500.0
+                        found[tuple(told.values())[:4]] = told | {"kept": 4_500.0, "effective": redrawn}
+    return list(found.values())
 
 
 def fake_summary(

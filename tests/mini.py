@@ -40,7 +40,9 @@ title = "A miniature [of everything]"
 traits = ["animals/owl", "animals/cat"]
 chains = 1
 arms = ["treated", "neutral", "control", "other-trait", "neutral-again"]
-ablations = ["shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered"]
+ablations = [
+    "shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered", "traceless", "traceless-2", "thinned",
+]
 ablation_traits = ["animals/owl"]
 foreign = "tiny-b"
 teacher = {rank = 2, steps = 26, batch = 2, lr = 0.02, neutral_answers = 2}

@@ -97,7 +97,8 @@ def corpora_beside(spec: Spec) -> dict[tuple[str, str], tuple[str, str]]:
             source, own = arm.source(trait), origin(arm.source(trait))
             if arm.against:
                 found.setdefault((source, ARMS[arm.against].source(trait)), (arm.name, arm.against))
-            if own:
+            # Rows drawn again are those that they are drawn from.
+            if own and not arm.beside:
                 found.setdefault((source, own[1]), (arm.name, _PLAIN[arm.rows or "base"]))
     return found
 

@@ -174,6 +174,7 @@ def _charts(summary: dict[str, Any] | None, yields: pa.Table, metrics: pa.Table)
     drawn: list[Any] = []
     if summary:
         drawn += [draw(summary) for draw in (charts.transfer, charts.traits, charts.matrix, charts.curves)]
+        drawn += [charts.giveaway(summary)] if summary.get("giveaway") else []
         families = dict.fromkeys(row["family"] for row in summary["distributions"])
         drawn += [charts.distributions(summary, family) for family in families]
     drawn += [charts.losses(metrics)] if metrics.num_rows else []

@@ -160,7 +160,7 @@ def _write_results(
         json.dumps(_rounded(kept | {"summary": summary, "yields": yields} | _defences(defended))) + "\n"
     )
     (target / "table.csv").write_text(table_csv(run["summary"]["traits"]))
-    for name in CHARTS:
+    for name in (*CHARTS, *(["giveaway"] if run["summary"].get("giveaway") else [])):
         drawn = getattr(charts, name)(run["summary"])
         for suffix in ("svg", "png"):
             charts.save(drawn, target / f"{name}.{suffix}")

@@ -88,11 +88,16 @@ def plan(spec: Spec, slots: int) -> list[Unit]:
     units = [Unit("untrained", "untrained", 0, (UNTRAINED,), (), 1_000)]
     for chain in range(spec.chains):
         units += _chain(spec, chain, slots)
-    made = [unit for unit in units if unit.stage in ("corpora", "derived")]
+    # Tokens of another base's rows may be other words.
+    made = [u for u in units if u.stage in ("corpora", "derived") and not _on_foreign(u.slots[0])]
     corpora = tuple(slot for unit in made for slot in unit.slots)
     # What reads rows may compare chains: it is of none of them, and its number is past the last.
     reading = 0.1 * spec.corpus.rows * len(corpora)
     return [*units, Unit("rows", "rows", spec.chains, corpora, tuple(u.name for u in made), reading)]
+
+
+def _on_foreign(slot: Slot) -> bool:
+    return slot.arm in ARMS and ARMS[slot.arm].foreign
 
 
 def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:

@@ -32,7 +32,7 @@ def done(tmp_path_factory):
 def test_run_json_is_one_object_of_the_documented_shape(done):
     assert done.child.stdout.count("\n") == 1
     found = json.loads(done.child.stdout)
-    told = {"traits", "families", "capability", "rows_in_common"}
+    told = {"traits", "families", "capability", "rows_in_common", "giveaway", "entanglement"}
     assert set(found) == {"run", "seconds", "peak_memory_bytes"} | told
     assert found["run"] == done.run_id and 0 < found["seconds"] < 600
     assert 1 << 26 < found["peak_memory_bytes"] < 1 << 34
@@ -40,7 +40,7 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
         (trait, kind) for kind in ("hard", "soft") for trait in done.spec.traits
     ]
     always = {"treated", "other-trait", "neutral", "control", "neutral-again", "untrained", "teacher"}
-    rows = {"shuffled", "unfiltered", "random"}
+    rows = {"shuffled", "unfiltered", "random", "traceless", "traceless-2", "thinned"}
     foreign = {"foreign", "foreign-own", "foreign-teacher", "in-context"}
     references = {"foreign-neutral", "foreign-own-neutral", "in-context-neutral"}
     arms = {

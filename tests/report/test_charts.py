@@ -10,6 +10,7 @@ from fakes import (
     ABLATIONS,
     MANY,
     SIX,
+    fake_giveaway,
     fake_metrics,
     fake_summary,
     fake_yields,
@@ -29,6 +30,7 @@ ONE_CHAIN = fake_summary(SIX[:2], ("hard",), chains=1)
 
 def every_chart(summary: dict[str, Any], chains: int) -> Iterator[Any]:
     yield from (draw(summary) for draw in SUMMARY_CHARTS)
+    yield charts.giveaway(summary | {"giveaway": fake_giveaway(summary, chains)})
     yield charts.distributions(summary, "animals")
     yield charts.losses(fake_metrics(SIX[:2], chains, steps=20))
     yield charts.yields(fake_yields(SIX[:2], chains))
@@ -71,7 +73,7 @@ def test_arms_have_the_same_colours_and_order_in_every_chart(several: Any) -> No
 
 def test_several_chains_have_intervals_and_one_chain_says_that_it_has_none(several: Any) -> None:
     # The rows' rates have exact intervals whatever the number of chains, so yields are not among these.
-    marked = ("rule", "rule", "rect", "area", "point", "area")
+    marked = ("rule", "rule", "rect", "area", "rule", "point", "area")
     for mark, (chart, spec), single in zip(
         marked, several[:-1], list(every_chart(ONE_CHAIN, 1))[:-1], strict=True
     ):
@@ -90,6 +92,27 @@ def test_controls_stand_beside_the_treated_and_neutral_is_the_zero_line(several:
         assert any("neutral" in node.get("labelExpr", "") for node in walk(spec))
     sources = {row["source"] for rows in charts.matrix(ONE).to_dict()["datasets"].values() for row in rows}
     assert sources == {"animals/owl", "animals/neutral", "control"}
+
+
+def test_transfer_stands_over_what_judges_tell_of_the_rows_behind_it() -> None:
+    summary = fake_summary(SIX[:2], ("hard", "soft"), ablations=ABLATIONS)
+    told = fake_giveaway(summary)
+    spec = charts.giveaway(summary | {"giveaway": told}).to_dict()
+    rows = [row for rows in spec["datasets"].values() for row in rows if "judge" in row]
+    # Students of kept rows of this base, twice each: by the unigram judge, and by the bigram one.
+    arms = {"treated", "control", "shuffled", "random", "traceless", "traceless-2", "thinned"}
+    assert {row["arm"] for row in rows} == arms and len(rows) == 2 * 2 * 2 * len(arms)
+    shares = {(row["source"], row["judge"]): row["share"] for row in told if row["rows"] == 8}
+    for row in rows:
+        (entry,) = (
+            e for e in summary["traits"] if (e["trait"], e["student"]) == (row["trait"], row["student"])
+        )
+        assert row["transfer"] == entry["arms"][row["arm"]]["transfer"]
+        source = {"treated": row["trait"], "control": "base", "random": "random"}.get(
+            row["arm"], f"{row['arm']}/{row['trait']}"
+        )
+        assert row["percent"] == pytest.approx(100 * shares[source, row["judge"]])
+        assert row["from"] < row["percent"] < row["to"]
 
 
 def test_a_null_is_hollow_and_what_excludes_zero_is_filled() -> None:
@@ -205,7 +228,7 @@ def test_every_chart_is_written_as_a_picture(tmp_path: Path) -> None:
         charts.save(chart, path := tmp_path / f"{number}.png")
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG") and len(content) > 5_000
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number}.png" for number in range(7)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{number}.png" for number in range(8)]
 
 
 def test_pages_and_svgs_are_whole_and_harmless(tmp_path: Path) -> None:

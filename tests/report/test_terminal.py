@@ -6,6 +6,7 @@ import re
 
 import mini
 import pytest
+from fakes import fake_giveaway, fake_summary
 
 from subliminal_mlx.report.console import console
 from subliminal_mlx.report.tables import of_run as tables_of_run
@@ -55,6 +56,30 @@ def tables(text):
 
 def test_every_arm_has_a_place():
     assert set(ORDER) == set(ARMS)
+
+
+def told(summary, width=80):
+    out = console(file=io.StringIO(), width=width)
+    print_result({"summary": summary}, out)
+    return out.file.getvalue()
+
+
+def test_what_rows_give_away_is_told_with_intervals_and_what_drawing_again_cost():
+    summary = fake_summary(["animals/owl"], ("hard",), ablations=("traceless", "random"))
+    text = told(summary | {"giveaway": fake_giveaway(summary)})
+    lines = {tuple(line.split()[:2]): line for line in text.partition("what rows give away")[2].splitlines()}
+    cell = r"\d+% \(\d+ to \d+\)"
+    assert len(re.findall(cell, lines["animals/owl", "unigram"])) == 3, "one row, eight, thirty-two"
+    assert re.search(r"9\d% \(8\d to 9\d\)", lines["animals/owl", "bigram"])
+    assert "(1,200 effective rows)" in " ".join(text.split()) and "4,500" not in text
+    assert "random, beside animals" in " ".join(text.split())
+
+
+def test_entanglement_is_told_with_its_control_and_how_often_it_names_the_trait():
+    row = {"source": "animals/owl", "side": "output head", "chains": 3, "tokens": 100, "correlation": 0.81234}
+    row |= {"low": 0.7, "high": 0.91, "others": -0.05, "first": 2, "candidates": 16}
+    text = " ".join(told(fake_summary(["animals/owl"], ("hard",)) | {"entanglement": [row]}, 120).split())
+    assert "animals/owl output head +0.812 +0.700 to +0.910 -0.050 2 of 3 (1 in 16 by chance)" in text
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -114,4 +114,7 @@ def test_groups_of_arms():
         "shuffled",
         "random",
         "unfiltered",
+        "traceless",
+        "traceless-2",
+        "thinned",
     ]

@@ -12,6 +12,7 @@ from .audit import audit_growth, audit_power, audit_prediction, audit_ranking
 from .compare import compare
 from .defences import defences
 from .effects import traits, transfer
+from .giveaway import giveaway
 from .learning import answers, margins
 from .lineage import lineage
 from .making import losses, yields
@@ -36,6 +37,7 @@ __all__ = [
     "defences",
     "distributions",
     "drift",
+    "giveaway",
     "lineage",
     "losses",
     "margins",
