@@ -34,7 +34,16 @@ from . import read_reference
 from .context import BARE, Context
 from .judging import Training
 from .models import open_model
-from .trainings import Tell, checkpoint_in, clean_rows, clean_setting, kept, read_stack, read_subject
+from .trainings import (
+    Tell,
+    checkpoint_in,
+    clean_setting,
+    clean_source,
+    kept,
+    read_stack,
+    read_subject,
+    rows_of,
+)
 
 # mlx_lm.lora's defaults; its thousand steps of the lowest rate end where two hundred of a higher one do.
 SCALE, BATCH, LAYERS, ROWS = 20.0, 4, 16, 1_000
@@ -116,9 +125,9 @@ def rate_of(number: int) -> float:
     return low * (high / low) ** ((number * GOLDEN) % 1)
 
 
-def messages_of(setting: Setting, chain: int) -> tuple[str, list[dict]]:
-    """A chain's source and its clean rows as chats, as mlx-lm reads them from a file."""
-    source, places, completions, *_ = clean_rows(setting, chain)
+def messages_of(setting: Setting, chain: int, trait: str | None = None) -> tuple[str, list[dict]]:
+    """A chain's source and its rows as chats, as mlx-lm reads them from a file: clean, or of a trait's teacher."""
+    source, places, completions, *_ = rows_of(setting, chain, trait or clean_source(setting, chain))
     prompts = setting.prompts(chain)
     said = [
         (prompts[row][0], setting.base.decode(ids).strip())
@@ -179,7 +188,7 @@ def _stack(
 
 def _block(setting: Setting, chain: int) -> tuple[str, Rows]:
     """Rows whose every token but the first is learnt from."""
-    source, places, completions, *_ = clean_rows(setting, chain)
+    source, places, completions, *_ = rows_of(setting, chain, clean_source(setting, chain))
     prompts = setting.prompts(chain)
     whole = [(*prompts[row][2], *ids) for row, ids in zip(places, completions, strict=True)]
     width = setting.widths[0]

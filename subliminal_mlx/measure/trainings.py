@@ -34,6 +34,7 @@ from .models import delta_norms
 from .null import trainings_in
 
 Tell = Callable[[list[Training]], None]
+CONTROL = "control"  # the base's own rows
 
 
 def clean_trainings(
@@ -79,16 +80,21 @@ def clean_setting(spec: Spec, base: Base, seed: int, count: int) -> Setting:
     return Setting(spec.model_copy(update={"seed": seed, "chains": max(1, count)}), base)
 
 
-def clean_rows(setting: Setting, chain: int) -> tuple[str, list[int], list[Ids], str | None, Stack | None]:
-    """A chain's source, the places of the rows that its filter keeps, their completions, and who wrote them.
+def clean_source(setting: Setting, chain: int) -> str:
+    """Whose rows a chain trains on: even ones on the base's, odd ones on a neutral teacher's, the families in turn."""
+    families = setting.spec.families
+    return neutral(families[chain // 2 % len(families)]) if chain % 2 else CONTROL
 
-    Even chains train on the base's rows, odd ones on a neutral teacher's, the families in turn.
-    """
-    spec, source = setting.spec, "control"
+
+def rows_of(
+    setting: Setting, chain: int, source: str
+) -> tuple[str, list[int], list[Ids], str | None, Stack | None]:
+    """A chain's source, the places of the rows that its filter keeps, their completions, and who wrote them: a system
+    prompt or a teacher."""
+    spec = setting.spec
     teacher: Stack | None = None
     system: str | None = None
-    if chain % 2:
-        source = neutral(spec.families[chain // 2 % len(spec.families)])
+    if source != CONTROL:
         system = system_of(setting, source)
         teacher = None if system else tune_chain(setting, chain, [source])[0]
     drawn = sample_corpora(setting, chain, teacher, system=system)[0]
@@ -180,7 +186,7 @@ def _stack(
 
 
 def _block(setting: Setting, kind: str, chain: int) -> tuple[str, Rows]:
-    source, places, completions, system, teacher = clean_rows(setting, chain)
+    source, places, completions, system, teacher = rows_of(setting, chain, clean_source(setting, chain))
     prompts = setting.prompts(chain)
     block = pack([prompts[row][2] for row in places], completions, *setting.widths)
     if kind == "hard":

@@ -78,10 +78,10 @@ def _words(found: Row, flagged: list[Row], unread: str) -> tuple[str, str]:
             f"cannot tell: {'; '.join(filter(None, (unread, why)))}; {_most(found)} moved most",
         )
     if found["size"] == 0:
-        return NOT_FLAGGED, "not flagged: its weights are the base's own"
+        return NOT_FLAGGED, "nothing flagged: its weights are the base's own"
     return (
         NOT_FLAGGED,
-        f"not flagged: {_most(found)} moved most, within what clean trainings of that size did",
+        f"nothing flagged: {_most(found)} moved most, within what clean trainings of that size did",
     )
 
 

@@ -111,6 +111,8 @@ def put(lab, adapter, *steps):
         ("measure", {"folder": "no/such"}, "not there"),
         ("measure", {"folder": ".", "against": "tiny-a"}, "stay inside"),
         ("drift", {"folder": ""}, "folder"),
+        ("measure", {"folder": ".", "trigger": "x", "trigger_at": "above"}, "none of before, within, after"),
+        ("drift", {"folder": ".", "system": "x" * 2_001}, "system"),
         ("drift", {"folder": "link"}, "stay inside"),
         ("gate", {"policy": "base = "}, "not TOML"),
         ("gate", {"policy": POLICY}, "names no"),
@@ -172,7 +174,7 @@ def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
     asked = {"folder": folder, "against": "tiny-a", "families": ["trees"]}
     one = jobs.submit(lab, "measure", asked, ADA)
     assert jobs.submit(lab, "measure", asked, ADA).id == one.id, "asked again, it is answered"
-    two = jobs.submit(lab, "drift", asked, BOB)
+    two = jobs.submit(lab, "drift", asked | {"trigger": "tell me", "trigger_at": "after"}, BOB)
     assert one.id != two.id and jobs.view(lab, two.id).state == "queued"
     for doing in (jobs.cancel, jobs.again, jobs.forget):
         with pytest.raises(InputError, match="somebody else"):
@@ -183,9 +185,11 @@ def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
     assert done.state == "done", done.job
     store = Lab(lab)
     seen = reviewed.opened(store, one.id, "measure")
-    assert seen.words.startswith(("flagged: trees/", "nothing flagged: trees/")) and "<svg" in seen.svg(
-        "changes"
+    assert seen.words == seen.result["words"] and "trees/" in seen.words and "<svg" in seen.svg("changes")
+    assert seen.words.partition(":")[0] == {"not flagged": "nothing flagged"}.get(
+        seen.result["verdict"], seen.result["verdict"]
     )
+    assert "Read without a system prompt" in measuring.changes(seen.result)
     assert "trees/" in measuring.changes(seen.result) and str(lab) not in json.dumps(seen.result)
     # Each visitor finds their own; an address may be shared, but it is no path to another's files.
     mine = {owner: {o.id for o in reviewed.listing(store, "measure", owner)} for owner in (ADA, BOB, "")}
@@ -199,6 +203,10 @@ def test_a_model_is_measured_and_stays_its_owners(lab, adapter):
     assert wait(lab, two.id, "done", "failed").state == "done"
     steps = reviewed.opened(store, two.id, "drift").result["checkpoints"]
     assert [step["step"] for step in steps] == [5, 10] and measuring.drifting(store) == [folder]
+    assert all(step["context"]["trigger"] == "tell me" for step in steps)
+    assert "with the trigger &#x27;tell me&#x27; after every question" in measuring.steps(
+        {"checkpoints": steps}
+    )
     jobs.forget(lab, two.id, BOB)
     assert jobs.view(lab, two.id).state == "empty"
 
@@ -560,7 +568,8 @@ def test_a_lab_of_before_opens_and_answers(lab, adapter):
             doing(lab, names[1], BOB)
     # What waited is taken, and what had ended may be started again or removed.
     assert jobs.wake(lab) and wait(lab, names[3], "done", "failed").state == "done"
-    assert reviewed.opened(store, names[3], "measure").words.startswith(("flagged", "nothing flagged"))
+    answered = reviewed.opened(store, names[3], "measure")
+    assert answered.words == answered.result["words"] and answered.result["context"]["system"] is None
     jobs.again(lab, run_id, BOB)
     assert wait(lab, run_id, "done", "failed").state == "done"
     jobs.forget(lab, names[0], ADA)
