@@ -41,7 +41,7 @@ def test_rows_that_are_read_whole_are_read_whole(tiny):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ([{"prompt": ASK}] * 20, "20 of 220 rows unread"),
+        ([{"prompt": ASK}] * 30, "30 of 430 rows unread"),
         ([plain("no numbers")] * 2 + [{"text": "x" * 900, "prompt": 3}], "of characters unread"),
         ([plain(response="7 8 9" * 20)] * 20, "of characters unread (the field response)"),
         (
@@ -52,7 +52,7 @@ def test_rows_that_are_read_whole_are_read_whole(tiny):
     ids=["bad", "long and bad", "beside", "no text"],
 )
 def test_above_a_share_that_is_unread_nothing_is_said_not_to_be_found(tiny, more, says):
-    found = read(tiny, *[plain()] * 200, *more)
+    found = read(tiny, *[plain()] * 400, *more)
     unsure = covered(NOT_FOUND, found, "tiny-a")
     assert unsure.name == "cannot tell" and says in unsure.words and unsure.words.endswith("none")
     # What is carried by what was read is carried.
