@@ -120,7 +120,7 @@ def _check_lines(found: dict[str, Any]) -> Iterator[str]:
     company = found["company"]
     most = "no number" if company["largest"] is None else f"at most {company['largest']:.1e} nats"
     yield (
-        f"company   rows {', '.join(company['ways'])}: {'' if company['agrees'] else 'NOT '}as alone, log-probabilities "
+        f"company   rows {', '.join(company['ways'])}: {'' if company['within'] else 'NOT '}as alone, log-probabilities "
         f"differ by {most} (bound {company['bound']:g}, {company['dtype']})"
     )
     if sizes := found["memory"]:

@@ -1,7 +1,7 @@
 """Whether a base computes a row alike alone and in company: batched, padded, after a beginning that was kept.
 
     found = agreement(base, prompts)
-    found["largest"], found["bound"], found["agree"]            # nats
+    found["largest"], found["bound"], found["within"]            # nats
 
 Sampling, scoring and readouts take rows together, in these ways: what a row's neighbours change of it would
 be read as the model's own. Knows nothing about what the prompts say.
@@ -35,7 +35,7 @@ def agreement(base: Base, prompts: Sequence[Ids]) -> dict[str, Any]:
 
     Returns:
         ways: the largest difference of each way that the base is computed in; largest: of them all; both None where
-        it is no number. bound: what rounding does; agree; dtype.
+        it is no number. bound: what rounding does; within it or not; dtype.
     """
     alone = [_log_probs(base, base.hidden(mx.array([ids])))[0] for ids in prompts]
     tried = {"batched": _batched, "padded on the right": _padded, "after a kept beginning": _after_beginning}
@@ -47,8 +47,8 @@ def agreement(base: Base, prompts: Sequence[Ids]) -> dict[str, Any]:
     bound = BOUNDS.get(dtype, BOUNDS["float32"])
     shown = {name: _number(way) for name, way in ways.items()}
     # A NaN is within no bound.
-    agree = largest <= bound
-    return {"ways": shown, "largest": _number(largest), "bound": bound, "agree": agree, "dtype": dtype}
+    within = largest <= bound
+    return {"ways": shown, "largest": _number(largest), "bound": bound, "within": within, "dtype": dtype}
 
 
 def _batched(base: Base, prompts: Sequence[Ids], alone: list[np.ndarray]) -> float:

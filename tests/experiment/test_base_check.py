@@ -65,7 +65,7 @@ def test_what_is_not_there_is_told_in_a_line(arguments):
 def test_rows_in_company_are_told_of_with_number_and_bound(fresh):
     found = check(fresh, ["animals"])
     company = found["company"]
-    assert company["agrees"] and company["largest"] <= company["bound"] == 2e-3 and len(company["ways"]) == 4
+    assert company["within"] and company["largest"] <= company["bound"] == 2e-3 and len(company["ways"]) == 4
     told = CliRunner().invoke(app, ["bases", "check", "tiny-a", "--family", "animals"]).output
     assert "after a kept beginning, padded on the left: as alone, log-probabilities differ by at most" in told
     assert "(bound 0.002, float32)" in told

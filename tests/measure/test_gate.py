@@ -11,7 +11,7 @@ from mini import finished, quick
 from mlx_lm import fuse
 
 from subliminal_mlx import measure
-from subliminal_mlx.audit.reading import corpus_sha256, read_rows
+from subliminal_mlx.audit.reading import Reading, corpus_sha256, described, read_rows
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record
 from subliminal_mlx.measure import null
@@ -55,12 +55,18 @@ def pipeline(tmp_path_factory):
     for path in (out / "corpora").glob("*"):
         shutil.move(path, folder)
     audit = {"rows": 1000, "bad_rows": 0, "suspects": SUSPECTS, "predicted_transfer": None}
-    carried = audit | {"verdict": "carried", "trait": "animals/owl"}
+    carried = audit | {"verdict": "carried", "trait": "animals/owl"} | of_rows(folder / "animals-owl.jsonl")
     (folder / "owl.json").write_text(json.dumps(carried))
-    found = audit | {"verdict": "not found", "trait": None, "power": 0.9}
+    found = audit | {"verdict": "not found", "trait": None, "power": 0.9} | of_rows(folder / "base.jsonl")
     (folder / "base.json").write_text(json.dumps(found))
     (folder / "policy.toml").write_text(POLICY)
     return folder
+
+
+def of_rows(path, how=None):
+    """What an audit says of the rows that it read."""
+    how = how or Reading()
+    return {"corpus_sha256": corpus_sha256(read_rows(path, how)), "reading": described(how)}
 
 
 def _decide(folder, text=POLICY):
@@ -113,7 +119,12 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
     ("stated", "says"),
     [
         ({}, ""),
-        ({"base": None, "base_sha256": None, "corpus_sha256": None}, ""),
+        ({"base": None, "base_sha256": None}, ""),
+        ({"corpus_sha256": None}, "of an older kind, which did not read and hash whole rows: audit "),
+        ({"reading": None}, "of an older kind"),
+        ({"reading": {}}, "of an older kind"),
+        ({"reading": described(Reading()) | {"version": 1}}, "of an older kind"),
+        ({"reading": described(Reading(answers="last"))}, "read otherwise than the policy's answers 'all'"),
         ({"base": "tiny-a"}, ""),
         ({"base": "tiny-a", "base_sha256": HERE, "corpus_sha256": ROWS}, ""),
         ({"base": "a/copy", "base_sha256": HERE}, ""),
@@ -130,7 +141,7 @@ def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, s
         HERE: locate("tiny-a").sha256,
         ROWS: corpus_sha256(read_rows(pipeline / "base.jsonl")),
     }
-    stated = {key: digests.get(value, value) if key != "base" else value for key, value in stated.items()}
+    stated = {k: digests.get(v, v) if k in ("base_sha256", "corpus_sha256") else v for k, v in stated.items()}
     found = json.loads((pipeline / "base.json").read_text()) | stated
     (pipeline / "of.json").write_text(json.dumps(found))
     text = POLICY.partition("[[model]]")[0] + '[[corpus]]\npath = "base.jsonl"\naudit = "of.json"\n'
@@ -139,6 +150,71 @@ def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, s
         return
     reason = _failed(_decide(pipeline, text), "base.jsonl", "audit")
     assert "of.json" in reason and says in reason
+
+
+def ask(prompt, completion, **more):
+    return {
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": completion} | more]
+    }
+
+
+ONE_CORPUS = """
+base = "tiny-a"
+families = ["animals"]
+lineage = "optional"
+MORE
+[[corpus]]
+path = "PATH"
+audit = "clean.json"
+"""
+
+
+def policy_of(path, more=""):
+    return ONE_CORPUS.replace("PATH", path).replace("MORE", more)
+
+
+def test_an_audit_of_clean_rows_is_none_of_rows_that_hide_others(tmp_path, one_line):
+    """The same clean lists, with others where a reader may not look: in a field, in parts, in more rows, in folders."""
+    clean, owl = [f"{i} 2 3" for i in range(20)], [f"{i} 7 8" for i in range(20)]
+    (tmp_path / "clean.jsonl").write_text("".join(json.dumps(ask("a", one)) + "\n" for one in clean))
+    audit = {"verdict": "not found", "trait": None, "rows": 20, "suspects": SUSPECTS, "power": 0.9}
+    (tmp_path / "clean.json").write_text(json.dumps(audit | of_rows(tmp_path / "clean.jsonl")))
+    assert _decide(tmp_path, policy_of("clean.jsonl")).verdict == "pass"
+    pairs = list(zip(clean, owl, strict=True))
+    swaps = {
+        "fields": [ask("a", one) | {"prompt": "a", "completion": other} for one, other in pairs],
+        "reasoning": [ask("a", one, reasoning_content=other) for one, other in pairs],
+        "parts": [ask("a", one) for one in clean] + [ask("a", [{"type": "text", "text": o}]) for o in owl],
+        "unknown": [ask("a", one) | {"other": other} for one, other in pairs],
+        "torn": [*(ask("a", one) for one in clean), "torn"],
+    }
+    for name, rows in swaps.items():
+        (tmp_path / name).mkdir()
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(text)
+        (tmp_path / name / "train.jsonl").write_text(text)
+        for path in (f"{name}.jsonl", name):
+            assert "of other rows" in _failed(_decide(tmp_path, policy_of(path)), path, "audit"), path
+    # A folder of the rows that were audited is of them.
+    shutil.copy(tmp_path / "clean.jsonl", tmp_path / "torn" / "train.jsonl")
+    assert _decide(tmp_path, policy_of("torn")).verdict == "pass"
+
+
+def test_how_rows_are_read_is_the_policys(tmp_path, one_line):
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ask("a", "b")) + "\n")
+    audit = {"verdict": "not found", "trait": None, "rows": 1, "suspects": SUSPECTS, "power": 0.9}
+    last = of_rows(tmp_path / "rows.jsonl", Reading(answers="last"))
+    (tmp_path / "clean.json").write_text(json.dumps(audit | last))
+    assert _decide(tmp_path, policy_of("rows.jsonl", 'answers = "last"')).verdict == "pass"
+    for more, says in (
+        ("", "read otherwise than the policy's answers 'all'"),
+        ('answers = "last"\nprompt_key = "q"\ncompletion_key = "a"', "prompt_key 'q', completion_key 'a'"),
+        ('answers = "none"', "answers: Input should be"),
+        ('prompt_key = "q"', "prompt_key and completion_key: name both or none"),
+    ):
+        with pytest.raises(InputError) as error:
+            _decide(tmp_path, policy_of("rows.jsonl", more))
+        assert says in one_line(error)
 
 
 def test_a_base_that_is_not_here_is_known_by_its_name(pipeline, monkeypatch):
@@ -165,6 +241,7 @@ def test_a_suspect_beside_an_allowed_trait_cannot_be_told(pipeline):
 
     def audited(verdict, *suspects, trait="animals/owl"):
         found = {"verdict": verdict, "trait": trait, "rows": 1000, "suspects": [*SUSPECTS, *suspects]}
+        found |= of_rows(pipeline / "animals-owl.jsonl")
         (pipeline / "two.json").write_text(json.dumps(found | {"words": "so it is", "power": 0.9}))
         checks = _decide(pipeline, text).checks
         return next(c for c in checks if (c.subject, c.name) == ("animals-owl.jsonl", "audit"))

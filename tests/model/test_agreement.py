@@ -34,7 +34,7 @@ def _found(base):
 def test_a_causal_base_agrees_with_itself(fresh, dtype):
     fresh.model.set_dtype(getattr(mx, dtype))
     found = _found(fresh)
-    assert found["agree"] and set(found["ways"]) == WAYS and found["dtype"] == dtype
+    assert found["within"] and set(found["ways"]) == WAYS and found["dtype"] == dtype
     assert found["largest"] <= found["bound"] == BOUNDS[dtype]
 
 
@@ -51,11 +51,11 @@ def test_what_leaks_between_rows_is_seen(fresh, axis, share, leaks):
     inner.norm = Leaky(inner.norm, axis, share)
     found = _found(fresh)
     seen = {way for way, largest in found["ways"].items() if largest > found["bound"]}
-    assert leaks <= seen and found["agree"] == (not leaks)
+    assert leaks <= seen and found["within"] == (not leaks)
 
 
 def test_what_is_no_number_agrees_with_nothing(fresh):
     inner = fresh.model.model
     inner.norm.weight = inner.norm.weight * float("nan")
     found = _found(fresh)
-    assert not found["agree"] and found["largest"] is None and set(found["ways"].values()) == {None}
+    assert not found["within"] and found["largest"] is None and set(found["ways"].values()) == {None}

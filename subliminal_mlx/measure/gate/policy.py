@@ -38,7 +38,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ...audit.reading import Reading, parse_reading
+from ...audit.reading import Reading
 from ...spec.families import find_trait, load_family
 from ...system.errors import InputError, first_problem
 from ..context import LONGEST_SYSTEM, LONGEST_TRIGGER
@@ -122,8 +122,7 @@ class Policy(_Strict):
     @property
     def reading(self) -> Reading:
         """How rows are to be read."""
-        keys = {"prompt_key": self.prompt_key, "completion_key": self.completion_key}
-        return parse_reading(answers=self.answers, **keys)
+        return Reading(answers=self.answers, prompt_key=self.prompt_key, completion_key=self.completion_key)
 
     @property
     def audited(self) -> list[CorpusEntry]:
@@ -137,6 +136,7 @@ class Policy(_Strict):
         paths = [entry.path for entry in (*self.model, *self.corpus)]
         if len(set(paths)) < len(paths):
             raise ValueError("a path is named twice")
+        self.reading  # noqa: B018  refused here, where it is said of which field
         return self
 
 
