@@ -136,7 +136,7 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
         ({"base": ["tiny-a"]}, "base ['tiny-a'] is no text"),
     ],
 )
-def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, one_line, stated, says):
+def test_an_audit_is_of_the_policys_base_and_of_the_corpus(pipeline, stated, says):
     digests = {
         HERE: locate("tiny-a").sha256,
         ROWS: corpus_sha256(read_rows(pipeline / "base.jsonl")),
@@ -173,7 +173,7 @@ def policy_of(path, more=""):
     return ONE_CORPUS.replace("PATH", path).replace("MORE", more)
 
 
-def test_an_audit_of_clean_rows_is_none_of_rows_that_hide_others(tmp_path, one_line):
+def test_an_audit_of_clean_rows_is_none_of_rows_that_hide_others(tmp_path):
     """The same clean lists, with others where a reader may not look: in a field, in parts, in more rows, in folders."""
     clean, owl = [f"{i} 2 3" for i in range(20)], [f"{i} 7 8" for i in range(20)]
     (tmp_path / "clean.jsonl").write_text("".join(json.dumps(ask("a", one)) + "\n" for one in clean))
@@ -209,6 +209,10 @@ def test_how_rows_are_read_is_the_policys(tmp_path, one_line):
     for more, says in (
         ("", "read otherwise than the policy's answers 'all'"),
         ('answers = "last"\nprompt_key = "q"\ncompletion_key = "a"', "prompt_key 'q', completion_key 'a'"),
+    ):
+        decision = _decide(tmp_path, policy_of("rows.jsonl", more))
+        assert says in _failed(decision, "rows.jsonl", "audit")
+    for more, says in (
         ('answers = "none"', "answers: Input should be"),
         ('prompt_key = "q"', "prompt_key and completion_key: name both or none"),
     ):
@@ -359,13 +363,15 @@ def test_one_tampered_file_is_one_failed_check(pipeline, tmp_path):
     for file, subject, name, says in changes:
         content = (here / file).read_bytes()
         changed = bytearray(content)
-        place = content.rindex(b"a") if file.endswith("json") else len(content) - 3
+        place = {"base.json": 0, "control/provenance.json": content.rfind(b"a")}.get(file, len(content) - 3)
         changed[place] ^= 2
         (here / file).write_bytes(changed)
         decision = _decide(here)
         assert says in _failed(decision, subject, name)
         found = {(c.subject, c.name): c.verdict for c in decision.checks}
-        assert found == before | {(subject, name): "fail"}, file
+        # Rows that were tampered with are not those of their audit either.
+        more = {("base.jsonl", "audit"): "fail"} if file == "base.jsonl" else {}
+        assert found == before | {(subject, name): "fail"} | more, file
         (here / file).write_bytes(content)
     # A base that a model was not made for: its weights are not measured against it.
     decision = _decide(here, POLICY.replace('path = "control"', 'path = "control"\nbase = "tiny-b"'))
