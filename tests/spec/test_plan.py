@@ -165,8 +165,8 @@ def test_an_ablation_only_adds(ablation):
 @pytest.mark.parametrize(
     ("name", "digest"),
     {
-        "all": "a6f5bf26b770",
-        "default": "2c7bfadb0a72",
+        "all": "276389dc159f",
+        "default": "c2a225a1230a",
         "defences": "5d86cd02ae06",
         "leaky": "292b1dfd997c",
         "everything": "8cd02dbb4582",
