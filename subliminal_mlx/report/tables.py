@@ -34,8 +34,8 @@ the intervals of transfer and of change (gain) above 0, no student that lost lan
 (labels, Holm) at most 0.05 where there is one. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
 from chain to chain, since answers of one student stand or fall together. Distance: total variation from
 the neutral students, less that between two of those. Damage: loss on neutral text less the neutral
-students' (of a teacher, the neutral teacher's), nats a token; damaged: more than {APART} apart in the mean over
-chains, or a model of the two more than {LOST} above the base. Displacement: how far from the base in all that is
+students' (of a teacher, the neutral teacher's), nats a token; damaged: apart by more than {APART} in the mean,
+with an interval that does not hold 0, or a model of the two more than {LOST} above the base. Displacement: how far from the base in all that is
 said to neutral prompts, KL(base || model), nats a token.</p>"""
 
 

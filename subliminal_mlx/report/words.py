@@ -49,8 +49,8 @@ def damaged(arms: dict[str, dict[str, Any]]) -> str:
     if not found:
         return ""
     return (
-        f"damaged: {listed(found)}: on neutral text more than {APART} nats a token from the neutral arm, or one model "
-        f"{LOST} above the base; what they say of the trait may be damage"
+        f"damaged: {listed(found)}: on neutral text more than {APART} nats a token from the neutral arm with an interval "
+        f"that does not hold 0, or one model {LOST} above the base; what they say of the trait may be damage"
     )
 
 
