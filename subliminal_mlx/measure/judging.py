@@ -19,7 +19,7 @@ from scipy.special import stdtrit
 FEWEST, MOST = 19, 64
 # Sizes that count as one's own lie within this factor. Beyond the largest and smallest there is no null: EDGE is what
 # two trainings of one recipe differ by.
-NEAR, EDGE = 1.5, 1.1
+NEAR, EDGE = 2.0, 1.1
 # On tiny-a a clean training's largest change grew with less than the square of its size: a smaller one counts for as
 # much as that would make of it.
 GROWTH = 2.0

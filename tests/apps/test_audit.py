@@ -149,7 +149,8 @@ def test_a_dropped_policy_can_be_edited(app, monkeypatch):
 @pytest.mark.parametrize("kind", ["measure", "drift"])
 def test_a_folder_and_what_was_chosen_are_not_taken_for_each_other(app, monkeypatch, kind):
     def form(folder):
-        filled = {"folder": mo.ui.text(folder), "against": mo.ui.text(""), "families": mo.ui.text("")}
+        names = ("against", "families", "system", "trigger", "trigger_at")
+        filled = {"folder": mo.ui.text(folder), **{name: mo.ui.text("") for name in names}}
         return mo.ui.dictionary(filled)
 
     chosen = mo.ui.dropdown({"x": "chosen"}, value="x")
