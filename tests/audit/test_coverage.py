@@ -45,8 +45,8 @@ def test_rows_that_are_read_whole_are_read_whole(tiny):
         ([plain("no numbers")] * 2 + [{"text": "x" * 900, "prompt": 3}], "of characters unread"),
         ([plain(response="7 8 9" * 20)] * 20, "of characters unread (the field response)"),
         (
-            [{"messages": [{"role": "assistant", "content": [{"type": "audio"}]}]}] * 20,
-            "20 of 220 rows unread",
+            [{"messages": [{"role": "assistant", "content": [{"type": "audio"}]}]}] * 30,
+            "30 of 430 rows unread",
         ),
     ],
     ids=["bad", "long and bad", "beside", "no text"],

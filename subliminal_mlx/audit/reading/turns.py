@@ -86,6 +86,10 @@ def _answer(message: dict[str, Any], content: Any, found: Conversation) -> None:
     if not isinstance(weight, int | float):
         found.told.add("a weight that is no number is read as 1")
         weight = 1
+    if thought:
+        found.told.add("reasoning is scored as an answer of its own")
+    if calls or said[CALL]:
+        found.told.add("tool calls are scored as JSON of name and arguments")
     place = len(found.turns)
     for kind, texts in ((REASONING, [thought]), (REPLY, [reply]), (CALL, [*calls, said[CALL]])):
         found.segments += [Segment(place, text, kind, float(weight)) for text in texts if text]
