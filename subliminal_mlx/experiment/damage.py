@@ -8,12 +8,10 @@ Both stand beside the base itself on the same prompts. **Damage**: the rise of t
 answers to other families' questions; it says how far models moved, so that nobody compares unequal ones unknowingly. A
 trait that is said where nobody asked for it shows in both, one that is said to its own questions alone in neither.
 
-The rule, of an arm on a trait: it is damaged where its loss lies apart from its neutral students', by more than APART in
-the mean over chains and with an interval that does not hold 0, or where one of either's models lies more than LOST above
-the base. Apart on either side, since transfer is a difference, and neutral students that lost language make one as well.
-The mean alone would not do: hard students of tiny-a's own lists lie 0.2 nats apart from chain to chain, so that sound
-arms would be flagged by chance. Nor would the interval alone: few chains, or damage that differs from chain to chain,
-make it wide, and would pass for health; one broken model is found by LOST however many sound ones stand beside it.
+The rule, of an arm on a trait: it is damaged where its loss lies more than APART from its neutral students' in the mean
+over chains, or where one of either's models lies more than LOST above the base. The mean decides and not the end of its
+interval: otherwise few chains, or damage that differs from chain to chain, would pass for health. Apart on either side,
+since transfer is a difference, and a neutral student that lost its language makes one as well.
 """
 
 from collections import Counter
@@ -113,15 +111,13 @@ def of_arm(gathered: dict[str, Model] | None, view: "View", comparison: "Compari
     over = _estimate([changes[chain] - beside[chain].change for chain in shared])
     every = [model.change for of in models.values() for model in of]
     worst = max([*every, *(beside[chain].change for chain in shared)])
-    mean, low, high = over
-    apart = low is not None and abs(mean) > APART and not low <= 0 <= high
     return {
         "damage": {
             **named(_estimate(list(changes.values())), "change"),
             **named(over, "over_neutral", "over_neutral_"),
             "worst": max(every),
-            # Said so that a loss that is no number is damaged too.
-            "damaged": apart or not worst <= LOST,
+            # Said so that what is no number is damaged too.
+            "damaged": not (worst <= LOST and abs(over[0] or 0.0) <= APART),
         },
         "displacement": displacement,
     }
