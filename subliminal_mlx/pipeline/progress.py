@@ -6,7 +6,6 @@ rate(progress)                        # "12 s, 31,000 tokens/s, 1:40 left"
 
 from typing import Any
 
-from ..spec.arms import ARMS
 from ..system.quantities import pace
 
 STAGES = {
@@ -14,7 +13,7 @@ STAGES = {
     "teachers": "teachers",
     "prompted": "teachers",
     "corpora": "corpora",
-    "derived": ", ".join(arm.name for arm in ARMS.values() if arm.remade),
+    "derived": "rows remade",
     "rows": "rows read",
     "students": "students",
     "foreign": "foreign students",
