@@ -55,7 +55,7 @@ def _by_corpus(rows: Rows) -> Rows:
 def _named(rows: Rows) -> Rows:
     """How often the trait was named, beside how often chance would."""
     return [
-        row | {"named": f"{row['first']} of {row['chains']} (1 in {row['candidates']} by chance)"}
+        row | {"named": f"{row['first']} of {row['chains']} (1/{row['candidates']})"}
         for row in rows
     ]
 
@@ -115,9 +115,9 @@ TOLD = {
         (
             Column("rows of", "source"),
             Column("vectors", "side"),
-            Column("correlation", "correlation", "change"),
-            Column("other traits", "others", "figure"),
-            Column("named, chains", "named"),
+            Column("correl.", "correlation", "change"),
+            Column("others", "others", "figure"),
+            Column("named (chance)", "named"),
         ),
         lines=_named,
     ),

@@ -140,12 +140,18 @@ def families_table(families: list[dict[str, Any]]) -> "Table":
     return made
 
 
+LEAST_NAME = 16  # characters of a name
+
+
 def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
     """A readout of the whole run; a change has its interval in a column of its own, the base has none from itself."""
     first, *others = told.columns
     heads = [(c.head, "95% interval") if c.kind in ("change", "share") else (c.head,) for c in others]
-    made = table(first.head, figures=[head for of_column in heads for head in of_column])
-    for row in told.lines(rows):
+    lines = told.lines(rows)
+    # Where all columns do not fit, the first is folded and not squeezed away.
+    least = min(LEAST_NAME, max(len(str(row[first.key])) for row in lines)) if lines else None
+    made = table(first.head, figures=[head for of_column in heads for head in of_column], least=least)
+    for row in lines:
         cells = []
         for column in told.columns:
             value = row.get(column.key)

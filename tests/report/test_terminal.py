@@ -79,7 +79,7 @@ def test_entanglement_is_told_with_its_control_and_how_often_it_names_the_trait(
     row = {"source": "animals/owl", "side": "output head", "chains": 3, "tokens": 100, "correlation": 0.81234}
     row |= {"low": 0.7, "high": 0.91, "others": -0.05, "first": 2, "candidates": 16}
     text = " ".join(told(fake_summary(["animals/owl"], ("hard",)) | {"entanglement": [row]}, 120).split())
-    assert "animals/owl output head +0.812 +0.700 to +0.910 -0.050 2 of 3 (1 in 16 by chance)" in text
+    assert "animals/owl output head +0.812 +0.700 to +0.910 -0.050 2 of 3 (1/16)" in text
 
 
 @pytest.mark.parametrize("width", [80, 200])
