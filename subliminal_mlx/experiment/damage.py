@@ -8,10 +8,12 @@ Both stand beside the base itself on the same prompts. **Damage**: the rise of t
 answers to other families' questions; it says how far models moved, so that nobody compares unequal ones unknowingly. A
 trait that is said where nobody asked for it shows in both, one that is said to its own questions alone in neither.
 
-The rule, of an arm on a trait: it is damaged where its loss lies more than APART from its neutral students' in the mean
-over chains, or where one of either's models lies more than LOST above the base. The mean decides and not the end of its
-interval: otherwise few chains, or damage that differs from chain to chain, would pass for health. Apart on either side,
-since transfer is a difference, and a neutral student that lost its language makes one as well.
+The rule, of an arm on a trait: it is damaged where its loss lies apart from its neutral students', by more than APART in
+the mean over chains and with an interval that does not hold 0, or where one of either's models lies more than LOST above
+the base. Apart on either side, since transfer is a difference, and neutral students that lost language make one as well.
+The mean alone would not do: hard students of tiny-a's own lists lie 0.2 nats apart from chain to chain, so that sound
+arms would be flagged by chance. Nor would the interval alone: few chains, or damage that differs from chain to chain,
+make it wide, and would pass for health; one broken model is found by LOST however many sound ones stand beside it.
 """
 
 from collections import Counter
@@ -52,9 +54,10 @@ class Model:
         """Loss less the base's."""
         return None if self.loss is None or self.base_loss is None else self.loss - self.base_loss
 
-    def displacement(self, family: str) -> float | None:
-        """Mean over prompts, but for questions of that family, which its trait is about."""
-        found = [value for part, of in self.divergences.items() if part != family for value in of]
+    def displacement(self, family: str = "") -> float | None:
+        """Mean over prompts, but for questions of its own trait's family, and of the one that it is read on."""
+        meant = {family, _family(self.trait)}
+        found = [value for part, of in self.divergences.items() if part not in meant for value in of]
         return float(np.mean(found)) if found else None
 
 
@@ -90,7 +93,7 @@ def of_arm(gathered: dict[str, Model] | None, view: "View", comparison: "Compari
     from .statistics import named
 
     read, slots, arm = gathered or {}, view.reading.slots, comparison.arm
-    family = view.trait.rpartition("/")[0]
+    family = _family(view.trait)
     models = {
         chain: [read[slots[row]] for row in rows if slots[row] in read]
         for chain, rows in zip(comparison.chains, comparison.rows, strict=True)
@@ -111,13 +114,15 @@ def of_arm(gathered: dict[str, Model] | None, view: "View", comparison: "Compari
     over = _estimate([changes[chain] - beside[chain].change for chain in shared])
     every = [model.change for of in models.values() for model in of]
     worst = max([*every, *(beside[chain].change for chain in shared)])
+    mean, low, high = over
+    apart = low is not None and abs(mean) > APART and not low <= 0 <= high
     return {
         "damage": {
             **named(_estimate(list(changes.values())), "change"),
             **named(over, "over_neutral", "over_neutral_"),
             "worst": max(every),
-            # Said so that what is no number is damaged too.
-            "damaged": not (worst <= LOST and abs(over[0] or 0.0) <= APART),
+            # Said so that a loss that is no number is damaged too.
+            "damaged": apart or not worst <= LOST,
         },
         "displacement": displacement,
     }
@@ -152,8 +157,7 @@ def summarise(table: "pa.Table") -> list[dict[str, Any]]:
 
     arms: dict[tuple[str, str], dict[int, list[Model]]] = {}
     for model in gather(table).values():
-        family = (model.trait or "").rpartition("/")[0]
-        is_neutral = model.kind == model.arm and model.trait == neutral(family)
+        is_neutral = model.kind == model.arm and model.trait == neutral(_family(model.trait))
         group = arms.setdefault((model.kind, NEUTRAL if is_neutral else model.arm), {})
         group.setdefault(model.chain, []).append(model)
     rows: list[dict[str, Any]] = []
@@ -163,9 +167,7 @@ def summarise(table: "pa.Table") -> list[dict[str, Any]]:
         loss, change = (
             _estimate([_mean([getattr(m, name) for m in of]) for of in models]) for name in ("loss", "change")
         )
-        moved = _estimate(
-            [_mean([m.displacement((m.trait or "").rpartition("/")[0]) for m in of]) for of in models]
-        )
+        moved = _estimate([_mean([m.displacement() for m in of]) for of in models])
         worst = [m.change for of in models for m in of if m.change is not None]
         rows.append(
             {"student": kind, "arm": arm, "chains": len(models), "loss": loss[0]}
@@ -183,6 +185,10 @@ def _texts(table: "pa.Table") -> dict[str, Any]:
     of_first = [row for row in rows if row["slot"] == rows[0]["slot"]]
     reasons = Counter(row["left_out"] for row in of_first if row["left_out"] is not None)
     return {"texts": sum(row["loss"] is not None for row in of_first), "left_out": dict(reasons)}
+
+
+def _family(trait: str | None) -> str:
+    return (trait or "").rpartition("/")[0]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

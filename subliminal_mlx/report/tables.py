@@ -35,8 +35,8 @@ the intervals of transfer and of change (gain) above 0, no student that lost lan
 from chain to chain, since answers of one student stand or fall together. Distance: total variation from
 the neutral students, less that between two of those. Damage: loss on neutral text less the neutral
 students' (of a teacher, the neutral teacher's), nats a token; damaged: apart by more than {APART} in the mean,
-with an interval that does not hold 0, or a model of the two more than {LOST} above the base. Displacement: how far from the base in all that is
-said to neutral prompts, KL(base || model), nats a token.</p>"""
+with an interval that does not hold 0, or a model of the two more than {LOST} above the base. Displacement: how far from
+the base in all that is said to neutral prompts, KL(base || model), nats a token.</p>"""
 
 
 def text(value: object, most: int | None = None) -> str:
@@ -75,12 +75,10 @@ def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
         if column.kind == "share":
             ends = "" if row["low"] is None else f" ({percent_interval(row['low'], row['high'])})"
             return percent(value) + ends
-        if column.kind == "estimate":
-            ends = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
-            return estimate(value, *ends, NATS_DIGITS, signs=False)
-        return (
-            estimate(value, None, None, NATS_DIGITS, signs=False) if column.kind == "figure" else text(value)
-        )
+        if column.kind == "words":
+            return text(value)
+        ends = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
+        return estimate(value, *ends, NATS_DIGITS, signs=False)
 
     body = [[cell(row, column) for column in told.columns] for row in told.lines(list(rows))]
     warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in told.warnings(list(rows)))

@@ -90,13 +90,13 @@ def owl(summary):
 
 
 def test_an_arm_s_damage_is_its_loss_over_the_neutral_students_of_the_same_chains():
-    summary = run(treated=(0.3, 0.5, 0.1), neutral=(0.1, 0.2, 0.0), others=(0.1, 0.1, 0.1))
+    summary = run(treated=(0.32, 0.42, 0.18), neutral=(0.12, 0.2, 0.0), others=(0.12, 0.1, 0.1))
     damage = owl(summary)["arms"]["treated"]["damage"]
-    assert damage["change"] == pytest.approx(0.3) and damage["worst"] == pytest.approx(0.5)
-    # Of chains: +0.2, +0.3, +0.1, so a t interval of 0.2 plus or minus 4.303 * 0.1 / sqrt(3).
+    assert damage["change"] == pytest.approx(0.92 / 3) and damage["worst"] == pytest.approx(0.42)
+    # Of chains: +0.20, +0.22, +0.18, so a t interval of 0.2 plus or minus 4.303 * 0.02 / sqrt(3).
     assert damage["over_neutral"] == pytest.approx(0.2)
-    assert damage["over_neutral_high"] == pytest.approx(0.2 + 4.302653 * 0.1 / 3**0.5)
-    assert damage["over_neutral_low"] == pytest.approx(0.2 - 4.302653 * 0.1 / 3**0.5)
+    assert damage["over_neutral_high"] == pytest.approx(0.2 + 4.302653 * 0.02 / 3**0.5)
+    assert damage["over_neutral_low"] == pytest.approx(0.2 - 4.302653 * 0.02 / 3**0.5)
     assert damage["damaged"] and is_damaged(owl(summary))
     arms = owl(summary)["arms"]
     assert (
@@ -119,10 +119,12 @@ def test_an_arm_s_damage_is_its_loss_over_the_neutral_students_of_the_same_chain
         ((0.3, 0.2, 0.3), (0.3, 0.2, 0.3), False),
         ((APART + 0.01,) * 3, (0.0,) * 3, True),
         ((APART - 0.01,) * 3, (0.0,) * 3, False),
-        # Chains that disagree are no health: the interval holds 0 here, and so it does with two chains or with one.
+        # Chains that lie as far apart as sound students do are no damage, with whichever mean.
+        ((0.43, 0.33, 0.34), (0.25, 0.36, 0.26), False),
+        ((0.25, 0.15, 0.21), (0.25, 0.36, 0.26), False),
+        # Nor are they health where one of them is broken: the interval holds 0 here, and there is none of one chain.
         ((1.8, 0.0, 0.1), (0.0, 0.0, 0.0), True),
-        ((0.4, -0.1), (0.0, 0.0), True),
-        ((0.1,), (0.0,), True),
+        ((0.6,), (0.0,), True),
         # One broken student among many is hidden by no mean.
         ((LOST + 0.01, *(-0.1,) * 9), (0.0,) * 10, True),
         # Where the reference lost language, its students make the difference, and nothing is shown either.
@@ -188,8 +190,12 @@ def test_losses_are_weighed_by_tokens_and_averaged_in_each_chain():
 def test_displacement_is_over_prompts_without_questions_of_the_trait_s_family():
     rows = list(texts(Slot("hard", "treated", 0, TRAITS[0], TRAITS[0]), 0.0, moved=0.2))
     (model,) = gather(pa.Table.from_pylist(rows)).values()
-    assert model.displacement("animals") == pytest.approx(0.2)
-    assert model.displacement("trees") == pytest.approx((0.2 + 0.2 + 50) / 3)
+    # Its own family's questions never count, and where it is read on trees, theirs do not either.
+    assert model.displacement() == model.displacement("animals") == pytest.approx(0.2)
+    oak = list(texts(Slot("hard", "treated", 0, "trees/oak", "trees/oak"), 0.0, moved=0.3))
+    (oak_student,) = gather(pa.Table.from_pylist(oak)).values()
+    assert oak_student.displacement() == pytest.approx((0.3 + 0.3 + 50) / 3)
+    assert oak_student.displacement("animals") == pytest.approx(0.3)
     assert summarise(pa.Table.from_pylist(rows))[0]["displacement"] == pytest.approx(0.2)
     # Control belongs to no family: beside an animal it is read where the animal's students are.
     summary = run(treated=(0.0, 0.0), neutral=(0.0, 0.0))
