@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..spec.arms import ARMS, NEUTRAL, ORIGINS, TREATED, neutral
+from ..spec.arms import ARMS, NEUTRAL, TREATED, neutral
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +139,7 @@ def is_damaged(entry: dict[str, Any]) -> bool | None:
 
 def lost_language(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(kind, arm) of the arms of which a student lies more than LOST above the base; `rows` as `summarise` gives them."""
-    origins = {ARMS[name].kind for name in ORIGINS}
+    origins = {arm.kind for arm in ARMS.values() if arm.role in ("base", "teacher")}
     return [
         (row["student"], row["arm"])
         for row in rows
