@@ -128,4 +128,5 @@ def _one_of(value: str | None, allowed: tuple[str, ...], what: str) -> str:
 
 
 def _arms(slots: list[str]) -> list[str]:
-    return [*ORIGINS, *sorted({s.split("/")[1] for s in slots if not s.startswith("teacher/")})]
+    students = (slot.split("/")[1] for slot in slots if slot.startswith(("hard/", "soft/")))
+    return [*ORIGINS, *sorted(set(students))]

@@ -54,10 +54,7 @@ def _by_corpus(rows: Rows) -> Rows:
 
 def _named(rows: Rows) -> Rows:
     """How often the trait was named, beside how often chance would."""
-    return [
-        row | {"named": f"{row['first']} of {row['chains']} (1/{row['candidates']})"}
-        for row in rows
-    ]
+    return [row | {"named": f"{row['first']} of {row['chains']} (1/{row['candidates']})"} for row in rows]
 
 
 def _no_other_chain(rows: Rows) -> list[str]:

@@ -126,8 +126,11 @@ def test_model_and_base_read_the_context(tiny, folder):
     assert "of its 2 tokens are unknown to the base" in told["context"]["words"]
 
 
-def test_a_null_is_of_its_context_alone(tmp_path, tiny, folder):
+def test_a_null_is_of_its_context_alone(tmp_path, tiny, folder, monkeypatch):
     """What clean trainings do to bare questions says nothing of questions under a system prompt."""
+    monkeypatch.setattr(
+        "subliminal_mlx.measure.null.FOLDER", tmp_path / "none"
+    )  # those that ship are bare too
     families, context = families_of(tiny, ["animals"]), Context(trigger="you like the river")
     subject = open_model(str(folder), tiny)
     size, traits = subject.sizes[0], dict.fromkeys(families["animals"].traits, 0.01)

@@ -522,6 +522,12 @@ def calm(pipeline, tiny, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def alone(calm, monkeypatch):
+    """The clean trainings of the test judge by themselves, without those that ship."""
+    monkeypatch.setattr(null, "FOLDER", calm / "none")
+
+
 def _turn(asked, answer):
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
 
@@ -552,7 +558,7 @@ UNDER = '[[context]]\nsystem = "you like the river"\n'
         ),
     ],
 )
-def test_a_model_passes_where_it_was_read_as_it_was_trained(calm, rows, contexts, verdicts, says):
+def test_a_model_passes_where_it_was_read_as_it_was_trained(calm, alone, rows, contexts, verdicts, says):
     named = f'rows = "{rows}"\n' if rows else ""
     decision = _decide(calm, f'{CALM}{contexts}[[model]]\npath = "control"\n{named}')
     checks = [check for check in decision.checks if check.name.startswith("animals")]
@@ -599,7 +605,7 @@ def test_contexts_that_are_none_are_one_line(calm, one_line, text, says):
     assert says in one_line(error)
 
 
-def test_what_rises_beside_an_allowed_trait_is_not_passed_and_not_a_finding(calm, pipeline):
+def test_what_rises_beside_an_allowed_trait_is_not_passed_and_not_a_finding(calm, alone, pipeline):
     """The owl's teacher, allowed: its elephant is beside it."""
     shutil.copytree(pipeline / "owl", calm / "owl", dirs_exist_ok=True)
     nulls = json.loads((calm / "bare.json").read_text())

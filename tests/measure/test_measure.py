@@ -486,9 +486,8 @@ def test_the_command_names_the_trait_and_draws(tmp_path, tiny, folder):
     words = " ".join(child.stdout.split())
     # The first row of the table, under the family's name, is the trait that moved most.
     largest = steps[1]["families"][0]["largest"].rpartition("/")[2]
-    assert (
-        re.search(rf"^animals .*\n{largest} ", child.stdout, re.MULTILINE)
-        and "of 20 clean trainings" in words
+    assert re.search(rf"^animals .*\n{largest} ", child.stdout, re.MULTILINE) and re.search(
+        r"of \d+ clean trainings", words
     )
     assert "made by `null`" in words
     assert f"{steps[1]['families'][0]['largest_over_clean']} leads" in words
