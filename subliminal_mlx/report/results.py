@@ -4,8 +4,9 @@
     read_results("all")["summary"]
 
 A folder holds `spec.toml`, `summary.json` (traits, families, matrix, distributions; no rows),
-`table.csv`, and the charts as SVG and PNG; of a defence bench `defences.csv` and its chart too, with what
-they show under "defences" in the summary.
+`table.csv`, the charts as SVG and PNG, and `readouts.parquet` and `capability.parquet`: what every model said after its
+last step, of which the summary can be made again (`read_tables`); earlier versions kept no such tables. Of a defence bench
+there are `defences.csv` and its chart too, with what they show under "defences" in the summary.
 """
 
 import csv
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..experiment.readouts import IN_COMMON, readouts
+from ..experiment.readouts.candidates import CANDIDATES
+from ..experiment.readouts.capability import CAPABILITY
 from ..model.organisms import OTHER_STARTS
 from ..spec import parse_spec
 from ..spec.arms import TREATED
@@ -22,11 +25,14 @@ from ..system.errors import InputError
 from ..system.files import DATA, publish
 
 if TYPE_CHECKING:  # who reads shipped results needs no database
+    import pyarrow as pa
+
     from ..lab import Lab
 
 FOLDER = DATA / "results"
 CHARTS = ("transfer", "traits", "matrix")
 WRITTEN = (".toml", ".json", ".csv", ".svg", ".png")
+TABLES = (CANDIDATES.name, CAPABILITY.name)  # readouts that a summary's estimates are made of
 COLUMNS = ("trait", "student", "arm", "chains", "probability", "margin", "transfer", "low", "high")
 DEFENCES = (
     *("student", "arm", "defence", "control", "chains", "transfer", "low", "high"),
@@ -64,14 +70,23 @@ def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = Fals
         from ..defences import bench
 
         defended = bench.report(lab, run_id)
-    publish(folder, lambda target: _write_results(run, _yields(lab, run_id, chains), defended, target))
+
+    def write(target: Path) -> None:
+        _write_results(run, _yields(lab, run_id, chains), defended, target)
+        for name in TABLES:
+            _write_last_steps(lab.table(run_id, name), chains, target / f"{name}.parquet")
+
+    publish(folder, write)
 
 
 def _holds_results(folder: Path) -> bool:
     """Whether a folder is what `write` makes, and nothing else: it is replaced whole."""
     if not (folder / "summary.json").exists() or not (folder / "table.csv").exists():
         return False
-    return all(path.is_file() and path.suffix in WRITTEN for path in folder.iterdir())
+    tables = [f"{name}.parquet" for name in TABLES]
+    return all(
+        path.is_file() and (path.suffix in WRITTEN or path.name in tables) for path in folder.iterdir()
+    )
 
 
 def read_results(name: str) -> dict[str, Any]:
@@ -85,6 +100,14 @@ def read_results(name: str) -> dict[str, Any]:
     return json.loads((FOLDER / name / "summary.json").read_text()) | {
         "spec_toml": (FOLDER / name / "spec.toml").read_text()
     }
+
+
+def read_tables(name: str) -> "dict[str, pa.Table]":
+    """What every model of those results said after its last step, by the readout's name; empty of earlier versions."""
+    import pyarrow.parquet as pq
+
+    paths = {table: FOLDER / name / f"{table}.parquet" for table in TABLES}
+    return {table: pq.read_table(path) for table, path in paths.items() if path.exists()}
 
 
 def names() -> list[str]:
@@ -168,6 +191,24 @@ def _write_results(
         (target / "defences.csv").write_text(_csv(DEFENCES, defended))
         for suffix in ("svg", "png"):
             charts.save(charts.defences(defended), target / f"defences.{suffix}")
+
+
+def _write_last_steps(table: "pa.Table", chains: int | None, path: Path) -> None:
+    """The rows of each model's last step, numbers in single precision, of the first `chains` chains or of all."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if chains is not None:
+        table = table.filter(pc.less(table["chain"], chains))
+    last = table.group_by("slot").aggregate([("step", "max")]).rename_columns(["slot", "last"])
+    table = table.join(last, "slot", "slot")
+    table = table.filter(pc.equal(table["step"], table["last"])).drop_columns(["last"])
+    table = table.sort_by([(column, "ascending") for column in table.column_names if column != "logp"])
+    floats = [
+        field.with_type(pa.float32()) if pa.types.is_floating(field.type) else field for field in table.schema
+    ]
+    pq.write_table(table.cast(pa.schema(floats)), path, compression="zstd", compression_level=9)
 
 
 def _defences(rows: list[dict[str, Any]]) -> dict[str, Any]:
