@@ -1,0 +1,37 @@
+"""README's figures, a block each: every one is made from files under data/results, by a function here.
+
+    made()["default"]        # the Markdown of README's block of that name
+
+A block ends with the command that makes its figures. `stored` reads files, `transfers` has the tables of runs, `removals`
+what filters and defences leave, `demonstrations` digits and the blind test, `detections` the audit and the benchmark.
+"""
+
+from .demonstrations import blind, digits
+from .detections import audited, audited_language_model, benchmarked, predicted
+from .removals import defended, defended_language_model, leaky
+from .transfers import ablations, counts, families, language, last_steps, traits
+
+
+def made() -> dict[str, str]:
+    """The Markdown of every block, by its name."""
+    return {
+        "smollm2": traits("smollm2"),
+        "smollm2-language": language("smollm2"),
+        "smollm2-longer": last_steps("smollm2-longer"),
+        "smollm2-quick": last_steps("smollm2-quick"),
+        "default": traits("default"),
+        "default-families": families("default"),
+        "default-ablations": ablations("default", "animals/owl"),
+        "default-language": language("default"),
+        "all": counts("all"),
+        "all-families": families("all"),
+        "blind": blind(),
+        "leaky": leaky(),
+        "digits": digits(),
+        "audit": audited(),
+        "prediction": predicted(),
+        "audit-smollm2": audited_language_model(),
+        "defences": defended(),
+        "defences-smollm2": defended_language_model(),
+        "benchmark": benchmarked(),
+    }

@@ -1,0 +1,83 @@
+"""What a filter and defences leave of the transfer.
+
+    leaky()              # a list
+    defended()           # a table: each defence beside its random control
+
+Where a stored bench has no values by chain, its own intervals are told; the test names these.
+"""
+
+from ....report.results import read_results
+from ....spec.arms import TREATED
+from ....system.quantities import percent
+from .stored import PROGRAM, Row, chain_values, made_by, share, spanned, stored, summary_of, table, told
+
+WORDS = {
+    "mix-10": "10% clean rows",
+    "mix-25": "25% clean rows",
+    "mix-50": "50% clean rows",
+    "mask-10": "10% of the tokens masked, by the audit's evidence",
+    "drop-25": "25% of the rows dropped, by the same evidence",
+    "re-emit": "second halves written again by the base",
+    "other-init": "another initialisation of the student",
+}
+
+
+def leaky() -> str:
+    """Students of all rows and of the rows without a mention, and the share of rows that was kept."""
+    found = read_results("leaky")
+    lines = []
+    for entry in found["summary"]["traits"]:
+        arms = entry["arms"]
+        rows = {row["kept"]: 0 for row in found["yields"]}
+        for row in found["yields"]:
+            if row["source"] == entry["trait"]:
+                rows[row["kept"]] += row["rows"]
+        lines.append(
+            f"- {entry['trait']}: the filter kept {percent(rows[True] / sum(rows.values()), 0)} of the rows. Students of all "
+            f"of them answer it {percent(arms['unfiltered']['probability'])} of the time, of the kept ones "
+            f"{percent(arms[TREATED]['probability'])}, untrained {percent(arms['untrained']['probability'])}; transfer of the kept "
+            f"ones {told(chain_values(entry, TREATED))}, control {told(chain_values(entry, 'control'))}"
+        )
+    language = {row["arm"]: row for row in found["summary"]["capability"]}
+    lost = ", ".join(
+        f"{arm} {spanned(*(language[arm][key] for key in ('change', 'low', 'high')))}"
+        for arm in (TREATED, "neutral", "control", "teacher")
+    )
+    lines.append(f"- loss on neutral text, nats a token above the base's: {lost}")
+    return "\n".join(lines) + made_by(" run --preset leaky", where="leaky")
+
+
+def _beside(rows: list[Row], key: str) -> list[list[str]]:
+    """A line for each defence: what it leaves, and what its control does."""
+    by_name = {(row["defence"], row["control"]): row for row in rows}
+    ends = (key, f"{key}_low", f"{key}_high")
+    return [
+        [WORDS[name]] + [share(*(by_name[name, control][end] for end in ends)) for control in (False, True)]
+        for name in dict.fromkeys(row["defence"] for row in rows)
+        if name in WORDS
+    ]
+
+
+def defended() -> str:
+    """What every defence leaves of the transfer, and what its random control does."""
+    rows = [
+        row
+        for name in ("defences", "defences-evidence")
+        for row in stored(f"{name}/summary.json")["defences"]
+    ]
+    head = ["defence (tiny-a, four animals, three chains)", "transfer left", "its random control"]
+    commands = (" defend defences", " defend defences --defence drop-25 --defence mask-10")
+    return table(head, _beside(rows, "share")) + made_by(*commands, where="defences")
+
+
+def defended_language_model() -> str:
+    """The same on SmolLM2, over two chains: transfer of each arm, nothing of it called shown."""
+    rows = stored("smollm2-defences/summary.json")["defences"]
+    lines = [
+        f"- {WORDS.get(row['defence'], 'undefended')}{', random control' if row['control'] else ''}: transfer "
+        f"{spanned(row['transfer'], row['low'], row['high'])}"
+        for row in rows
+    ]
+    chains = summary_of("smollm2-defences")["traits"][0]["arms"][TREATED]["chains"]
+    end = f"\n\nOver {chains} chains; made by `{PROGRAM} defend LAST --lab LAB` of a run of `smollm2`; stored in "
+    return "\n".join(lines) + end + "`data/results/smollm2-defences`."
