@@ -19,7 +19,7 @@ from ...system.files import DATA, write_atomic
 from .figures import made
 
 README = DATA.parent / "README.md"
-BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(\n<!-- /figures -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(?:.*?\n)??(<!-- /figures -->)", re.DOTALL)
 MARK = re.compile(r"<!--\s*/?figures")
 
 
@@ -38,7 +38,7 @@ def filled(text: str, blocks: Mapping[str, str]) -> str:
         raise InputError(
             f"README.md holds blocks {', '.join(names)}; there are {', '.join(blocks)}, each once"
         )
-    return BLOCK.sub(lambda found: found[1] + blocks[found[2]] + found[3], text)
+    return BLOCK.sub(lambda found: f"{found[1]}{blocks[found[2]]}\n{found[3]}", text)
 
 
 def main(

@@ -19,10 +19,14 @@ from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.system.errors import InputError
 
 # Measured numbers that stand in README's own sentences, and why no block holds them.
-NAMED: dict[str, str] = {}
+NAMED = {
+    "5%": "a threshold of the audit's code, not a measurement",
+    "24 GB": "an estimate of memory for a model that was not run, and said to be one",
+    "64 GB": "the machine that this estimate is for",
+}
 MEASURED = re.compile(
     r"""
-    [+\u2212-]\d+\.\d+                                              # a change or log-odds
+    (?<!\w)[+\u2212-]\d+\.\d+                                       # a change or log-odds
     | \d+(?:\.\d+)?%
     | \d[\d,]*\s+of\s+\d[\d,]*
     | \d[\d.,]*\s+(?:min|minutes|h|hours|s|seconds|days|GB|times)\b
