@@ -23,7 +23,7 @@ def audited() -> str:
         f"({share(alarms / corpora, *binomial_interval(alarms, corpora))})",
     ]
     grid = [row for row in found["grid"] if row["rows"] == ratios["rows"] and "%" in row["condition"]]
-    lines += [f"- {row['condition']}: {_named(row)}" for row in (*grid, *found["others"])]
+    lines.append("- " + "; ".join(f"{row['condition']}: {_named(row)}" for row in (*grid, *found["others"])))
     return "\n".join(lines) + made_by(".cli.make.audit_bench lab animals", where="audit")
 
 

@@ -77,11 +77,11 @@ def ablations(name: str, trait: str) -> str:
     """The ablations of one trait, by kind of student."""
     entries = [entry for entry in summary_of(name)["traits"] if entry["trait"] == trait]
     rows = [
-        [arm, ARMS[arm].told({}), *(told(chain_values(entry, arm)) for entry in entries)]
+        [arm, *(told(chain_values(entry, arm)) for entry in entries)]
         for arm in (TREATED, *ABLATIONS)
         if any(chain_values(entry, arm) for entry in entries)
     ]
-    head = [f"on {trait}", "", *(entry["student"] for entry in entries)]
+    head = [trait, *(entry["student"] for entry in entries)]
     return table(head, rows) + made_by(f" run --preset {name}", where=name)
 
 
@@ -96,8 +96,10 @@ def counts(name: str) -> str:
         shown = sum(entry["shown"] for entry in of_kind)
         lines.append(
             f"- {kind}: transfer's interval lies above 0 for {above} of {len(of_kind)} traits, the trait's own students "
-            f"stand highest of their family's for {first} of {len(of_kind)}, transfer is shown for {shown}"
+            f"stand highest of their family's for {first} of {len(of_kind)}, transfer is shown for {shown} of {len(of_kind)}"
         )
+    if not summary.get("capability"):
+        lines.append("- damage was not read in this run, so that shown does not tell of it")
     return "\n".join(lines) + made_by(f" run --preset {name}", where=name)
 
 
