@@ -66,7 +66,7 @@ def report(lab: Lab, run_id: str) -> list[Row]:
 
     Returns:
         Dicts with student, arm, defence, control, chains; transfer with low and high, log-odds, mean over
-        the traits; share of the undefended transfer that is left, with share_low and share_high; specificity
+        the traits, and by_chain each chain's; share of the undefended transfer that is left, with share_low and share_high; specificity
         (the own-trait lift) and specificity_share likewise, where a family has several traits in the run; rows_lost
         and tokens_lost, shares of the source's; clean_loss, nats a token on rows of the base that nobody trained on, and
         clean_added, its rise over the undefended students' with ends; traits: each one's transfer and share.
@@ -120,6 +120,10 @@ def _of_kind(
         }
         row |= named(estimate(here.mean(axis=1)), "transfer")
         row |= named(_ratio(here.mean(axis=1), there.mean(axis=1)), "share", "share_")
+        row["by_chain"] = [
+            {"chain": chain, "transfer": float(value)}
+            for chain, value in zip(chains, here.mean(axis=1), strict=True)
+        ]
         specific = [_specificities(spec, kind, a, readings) for a in (arm, "treated")]
         if all(c in of for of in specific for c in chains):
             own, undefended = (np.array([of[c].mean() for c in chains]) for of in specific)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from subliminal_mlx.cli.make import readme
 from subliminal_mlx.cli.make.figures import made, stored, transfers
-from subliminal_mlx.experiment.statistics import estimate
+from subliminal_mlx.experiment.statistics import estimate, ratio
 from subliminal_mlx.experiment.transfer import summarise
 from subliminal_mlx.experiment.verdicts import permute_labels
 from subliminal_mlx.report.results import FOLDER, names, read_results, read_tables
@@ -151,6 +151,22 @@ def test_p_values_follow_from_the_matrix(name):
         summary["families"], permute_labels(summary["families"], summary["matrix"]), strict=True
     ):
         assert all(close(told[key], again[key]) for key in ("p", "p_holm", "p_smallest", "assignments"))
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_defences_leave_follows_from_the_values_by_chain(name):
+    """Benches of before hold none."""
+    rows = [row for row in read_results(name).get("defences", []) if "by_chain" in row]
+    undefended = {row["student"]: row for row in rows if row["defence"] == "none"}
+    for row in rows:
+        values, beside = (
+            [chain["transfer"] for chain in of["by_chain"]] for of in (row, undefended[row["student"]])
+        )
+        assert agree(values, row)
+        assert all(
+            close(found, row[key])
+            for found, key in zip(ratio(values, beside), ("share", "share_low", "share_high"), strict=True)
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in names() if read_tables(name)])
