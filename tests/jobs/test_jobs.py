@@ -268,6 +268,15 @@ FORGED = {
     ),
     "code as the only defence": (spec_with(defences='"mine.py"'), "defences: 'mine.py' is none"),
     "a defence that is no text": (spec_with(defences="[{}]"), "defences: {} is none"),
+    "a path as a kept family": (
+        spec_with(teacher='{keep = 0.1, keep_families = ["data/families/trees.toml"]}'),
+        "teacher.keep_families: 'data/families/trees.toml' is no family",
+    ),
+    "a kept family that is no text": (
+        spec_with(teacher="{keep = 0.1, keep_families = [1]}"),
+        "keep_families: 1 is",
+    ),
+    "steps of removal": (spec_with(teacher="{removal = 2001}"), "teacher.removal: at most 2,000"),
     "a trait that is not there": (spec_with(traits='["trees/owl"]'), "no trait 'owl'"),
     "a family that is not there": (spec_with(traits='["rocks/granite"]'), "families are .*trees"),
     "rows": (spec_with(corpus="{rows = 20001}"), "corpus.rows: at most 20,000"),
@@ -317,7 +326,8 @@ def test_every_free_text_of_a_spec_is_looked_at_here():
     inner = [
         n for t in tables for n, f in t.model_fields.items() if "str" in re.findall(r"\w+", str(f.annotation))
     ]
-    assert text == {"title", "base", "foreign", "traits", "ablation_traits", "defences"} and not inner
+    assert text == {"title", "base", "foreign", "traits", "ablation_traits", "defences"}
+    assert inner == ["keep_families"]
 
 
 def test_too_many_traits_are_refused(tmp_path):

@@ -90,6 +90,7 @@ def checked_spec(lab: Path, text: str) -> tuple[Spec, str]:
     fields = read_toml(text, "spec")
     _names(lab, fields)
     _defences(fields)
+    _kept_families(fields)
     spec = parse_spec(text)
     _sizes(spec)
     check_hours("spec", seconds(spec), Run.smaller)
@@ -118,6 +119,16 @@ def _names(lab: Path, fields: dict[str, Any]) -> None:
                 )
 
 
+def _kept_families(fields: dict[str, Any]) -> None:
+    teacher = fields.get("teacher")
+    values = teacher.get("keep_families", []) if isinstance(teacher, dict) else []
+    for name in values if isinstance(values, list) else [values]:
+        # A file ending in .toml is a family too: none that a browser names.
+        if not isinstance(name, str) or name not in shipped_families():
+            families = ", ".join(shipped_families())
+            raise InputError(f"spec: teacher.keep_families: {name!r:.60} is no family: there are {families}")
+
+
 def _defences(fields: dict[str, Any]) -> None:
     values = fields.get("defences", [])
     for name in values if isinstance(values, list) else [values]:
@@ -134,12 +145,12 @@ def _sizes(spec: Spec) -> None:
         "chains": (spec, "chains"),
         "corpus.rows": (spec.corpus, "rows"),
         "corpus.max_tokens": (spec.corpus, "max_tokens"),
-        **{f"teacher.{field}": (spec.teacher, field) for field in (*_TRAINED, "neutral_answers")},
+        **{f"teacher.{field}": (spec.teacher, field) for field in (*_TRAINED, "removal", "neutral_answers")},
         **students,
         **{f"readout.{field}": (spec.readout, field) for field in ("points", "answers", "shown_rows")},
     }
     for name, (holder, field) in places.items():
-        most, value = getattr(LIMITS, field), getattr(holder, field)
+        most, value = getattr(LIMITS, "steps" if field == "removal" else field), getattr(holder, field)
         if value > most:
             raise InputError(f"spec: {name}: at most {most:,} from an app, not {value:,}")
     for field in ("traits", "defences"):
