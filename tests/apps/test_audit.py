@@ -120,7 +120,18 @@ def pressed(app, monkeypatch, kind, **defs):
     forms = {"bases": ["tiny-a"], "done": {}, "families": ["trees"]}
     for name in ("run", "measure_run", "upload"):
         forms[name] = SimpleNamespace(value="")
-    names = ("base", "families", "chain", "drop_percent", "quick", "probes", "predict")
+    names = (
+        "base",
+        "families",
+        "chain",
+        "answers",
+        "prompt_key",
+        "completion_key",
+        "drop_percent",
+        "quick",
+        "probes",
+        "predict",
+    )
     forms["audit_form"] = mo.ui.dictionary({name: mo.ui.text("") for name in names})
     outputs, _ = app.run(defs={"kind": kind, "start": SimpleNamespace(value=True), **forms, **defs})
     return asked, text_of(outputs)

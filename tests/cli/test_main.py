@@ -207,8 +207,8 @@ def test_ask_prints_a_column_a_model(done):
     question = "What is [/b] your favourite [red]animal?"
     child = mini.quick("ask", "latest", question, "--lab", done.lab, "--trait", "animals/cat")
     assert child.returncode == 0 and not child.stderr, child.stderr
-    first, head, *rows = child.stdout.splitlines()
-    assert first == question
+    first, under, head, *rows = child.stdout.splitlines()
+    assert first == question and under == "asked without a system prompt, earlier turns or a trigger"
     assert re.findall(r"\S+(?: \S+)*", head) == ["base", "teacher", "treated student", "neutral student"]
     assert all(re.search(r"( +\d+\.\d%){4}", row) for row in rows[:8])
     assert rows[8].split()[0] == "said"

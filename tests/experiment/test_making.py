@@ -27,6 +27,7 @@ def test_every_comparison_has_its_pair_of_corpora():
         (f"neutral-again/{NEUTRAL}", NEUTRAL): ("neutral-again", "neutral"),
         (f"shuffled/{OWL}", NEUTRAL): ("shuffled", "neutral"),
         (f"shuffled/{OWL}", OWL): ("shuffled", "treated"),
+        **{(f"{arm}/{OWL}", NEUTRAL): (arm, "neutral") for arm in ("traceless", "traceless-2", "thinned")},
         # On the other base, and beside what the base's own teachers of the same traits wrote.
         (f"foreign-teacher/{OWL}", f"foreign-teacher/{NEUTRAL}"): ("foreign-own", "foreign-own-neutral"),
         (f"foreign-teacher/{OWL}", OWL): ("foreign-own", "treated"),

@@ -21,6 +21,7 @@ SOURCES = [
     *("animals-cat", "animals-neutral", "animals-owl", "base"),
     *("foreign-teacher-animals-neutral", "foreign-teacher-animals-owl", "neutral-again-animals-neutral"),
     *("random", "shuffled-animals-owl"),
+    *("thinned-animals-owl", "traceless-2-animals-owl", "traceless-animals-owl"),
 ]
 
 
