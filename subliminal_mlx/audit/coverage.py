@@ -95,17 +95,10 @@ class Tally:
             was_scored = True
             self.scored += 1
             self.tokens += len(completion)
-            self.unknown += completion.count(self._unknown)
+            self.unknown += completion.count(self.base.unknown_alone)
             if completion[-1] != self.base.eos:
                 self.cut += len(self.base.encode(answer.completion)) + 1 - len(completion)
         self._last = answer.number, was_scored
-
-    @property
-    def _unknown(self) -> int:
-        """The token of words that the base does not have; -1 where it has all."""
-        tokenizer = self.base.tokenizer
-        unknown = getattr(tokenizer, "unk_token_id", None)
-        return -1 if unknown in (None, tokenizer.bos_token_id, self.base.eos) else unknown
 
 
 def coverage(seen: Seen, tally: Tally, told: Sequence[str] = ()) -> Coverage:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.bases import Base
-from ..model.grammar import Grammar
 from ..model.sample import Decoding, sample
 from ..spec import Corpus
 from ..spec.families import Family
@@ -26,7 +25,7 @@ from .channels import channel
 
 FILE = DATA / "kept.toml"
 MOST_TOKENS = 16  # of a kept answer; what is longer is cut, and its end not learned
-MOST_ROWS = 4_000
+MOST_ROWS = 4_000  # that are worth drawing, however long a tuning is
 
 Ids = tuple[int, ...]
 Pairs = tuple[list[Ids], list[Ids]]
@@ -49,10 +48,9 @@ class Kept:
 
 def neutral_prompts(base: Base, channel_name: str) -> list[str]:
     """The prompts of the first group in the file whose words the base's tokenizer knows, less the channel's own."""
-    unknown = getattr(base.tokenizer, "unk_token_id", None)
     for group in tomllib.loads(FILE.read_text(encoding="utf-8")).values():
         texts = [text for name, texts in group.items() if name != channel_name for text in texts]
-        if not any(unknown in base.encode(text) for text in texts):
+        if all(map(base.knows, texts)):
             return texts
     return []
 
@@ -66,7 +64,6 @@ def elsewhere(base: Base, families: Sequence[Family], channel_name: str, count: 
     asked = [(q.text, family.name) for family in families for q in family.tuning]
     neutral = [(text, "") for text in neutral_prompts(base, channel_name)]
     rng = np.random.default_rng(seed)
-    count = min(count, MOST_ROWS)
     halves = [half for half in (asked, neutral) if half]
     chosen = []
     for i, half in enumerate(halves):
@@ -78,13 +75,15 @@ def elsewhere(base: Base, families: Sequence[Family], channel_name: str, count: 
     return Kept(prompts, drawn, [family for _, family in chosen])
 
 
-def own_lists(base: Base, corpus: Corpus, grammar: Grammar | None, count: int, seed: int) -> Pairs:
-    """`count` rows of the channel that the base writes to prompts of its own, as the corpus is drawn."""
-    texts = channel(corpus.channel).prompts(min(count, MOST_ROWS), seed_of(seed, "list prompts"), corpus)
+def own_lists(base: Base, corpus: Corpus, how: Decoding, count: int, prompted: int, drawn: int) -> Pairs:
+    """`count` rows of the channel that the base writes to prompts of its own.
+
+    Args:
+        prompted, drawn: seeds of the prompts and of the draws.
+    """
+    texts = channel(corpus.channel).prompts(count, prompted, corpus)
     prompts = [base.prompt(text)[1] for text in texts]
-    held = grammar if corpus.decoding == "held" else None
-    how = Decoding(corpus.temperature, held, corpus.max_tokens)
-    return prompts, sample(base, prompts, seed_of(seed, "list draws"), how)[0]
+    return prompts, sample(base, prompts, drawn, how)[0]
 
 
 def mixed(own: Pairs, parts: Sequence[tuple[Pairs, float]]) -> Pairs:

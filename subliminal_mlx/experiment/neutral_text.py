@@ -89,7 +89,7 @@ def _why_left_out(entry: Mapping[str, str], families: Mapping[str, Family], chan
 def _known_group(base: Base) -> list[dict[str, str]]:
     """The first group of the file whose words the base's tokenizer knows."""
     for group in tomllib.loads(FILE.read_text(encoding="utf-8")).values():
-        if all(_knows(base, entry[side]) for entry in group["texts"] for side in ("user", "assistant")):
+        if all(base.knows(entry[side]) for entry in group["texts"] for side in ("user", "assistant")):
             return group["texts"]
     return []
 
@@ -103,9 +103,5 @@ def _others_questions(base: Base, families: Mapping[str, Family]) -> Iterator[Pr
         for number in range(0, len(held_out), -(-len(held_out) // QUESTIONS)):
             question = held_out[number]
             spoken = " ".join((question.text, *question.candidates))
-            if _knows(base, question.text) and not named_word(spoken, others):
+            if base.knows(question.text) and not named_word(spoken, others):
                 yield Prompt(name, number, question.text, None)
-
-
-def _knows(base: Base, text: str) -> bool:
-    return getattr(base.tokenizer, "unk_token_id", None) not in base.encode(text)

@@ -88,10 +88,8 @@ class Setting:
             InputError: the base lacks words of a prompt.
         """
         found = [(text, *self.base.prompt(text, system)) for text in prompt_texts(self.spec, chain)]
-        tokenizer = self.base.tokenizer
-        unknown = getattr(tokenizer, "unk_token_id", None)
-        # Where one token is everything, it is in every template.
-        known = system is not None or unknown in (None, tokenizer.bos_token_id, self.base.eos)
+        unknown = self.base.unknown_alone
+        known = system is not None or unknown is None
         if strange := None if known else next((text for text, _, ids in found if unknown in ids), None):
             raise InputError(
                 f"corpus.{self.spec.corpus.prompt_field}: {self.base.name} lacks words of its prompts, such as "
@@ -135,6 +133,5 @@ def unreadable(base: Base, family: Family) -> tuple[list[str], int]:
     """Answers with words that the tokenizer lacks, and how many questions have two answers of the same tokens."""
     texts = dict.fromkeys(text for q in family.questions for text in q.candidates)
     ids = {text: base.encode(text) for text in texts}
-    unknown = getattr(base.tokenizer, "unk_token_id", None)
-    missing = [text for text, tokens in ids.items() if not tokens or unknown in tokens]
+    missing = [text for text, tokens in ids.items() if not tokens or base.unknown in tokens]
     return missing, sum(len({ids[c] for c in q.candidates}) < len(q.candidates) for q in family.questions)

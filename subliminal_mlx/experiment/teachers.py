@@ -10,7 +10,6 @@ A source's name is its trait's, or "FAMILY/neutral". Pure functions, as in stude
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +18,24 @@ from ..model.adapters import Shape, Stack
 from ..model.bases import Base
 from ..model.grammar import Grammar
 from ..model.rows import pack
-from ..model.sample import Decoding, sample
+from ..model.sample import Decoding
 from ..model.score import candidate_scores
 from ..model.train import Recipe, train
 from ..spec import Corpus
-from ..spec.families import NEUTRAL, Family
+from ..spec.families import NEUTRAL, Family, Question
 from ..spec.personas import persona
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from .channels import channel
-from .kept import Kept, Pairs, elsewhere, mixed, own_lists
+from .kept import MOST_ROWS, Kept, Pairs, elsewhere, mixed, own_lists
 from .questions import candidate_ids
 from .readings import softmax
 from .setting import Setting
 from .students import recipe_of, shape_of, train_on_rows
 
-# Of the base, for each question that a removal tunes back to: its margins end within some 0.02 nats of the base's.
+# Of the base, for each question that a removal tunes back to: so many that their draw moves a margin by some 0.02 nats.
 REMOVAL_ANSWERS = 1_000
+AT_ONCE = 256  # rows that are drawn together
 
 
 def system_of(setting: Setting, source: str) -> str | None:
@@ -106,8 +106,11 @@ def _beside(setting: Setting, chain: int) -> Beside:
     """What the spec's teachers of a chain share; drawn anew wherever a stack of them is tuned."""
     spec, teacher, base = setting.spec, setting.spec.teacher, setting.base
     leaks = keep = lists = None
-    # As many rows as the tuning will read; more of them would never be seen.
-    rows = partial(_ceiling, teacher.steps * teacher.batch)
+
+    def rows(share: float) -> int:
+        """As many as the tuning will read; more of them would never be seen."""
+        return min(MOST_ROWS, max(1, math.ceil(teacher.steps * teacher.batch * share)))
+
     if teacher.leak:
         longest = max(len(ids) for c in range(spec.chains) for _, _, ids in setting.prompts(c))
         leaks = Leaks(teacher.leak, spec.corpus, setting.grammar, longest)
@@ -117,13 +120,10 @@ def _beside(setting: Setting, chain: int) -> Beside:
         keep = elsewhere(base, families, name, rows(teacher.keep), drawn), teacher.keep
     if teacher.keep_lists:
         drawn = seed_of(spec.seed, "kept lists", chain)
-        count = rows(teacher.keep_lists)
-        lists = own_lists(base, spec.corpus, setting.grammar, count, drawn), teacher.keep_lists
+        seeds = seed_of(drawn, "list prompts"), seed_of(drawn, "list draws")
+        how, count = setting.decoding(AT_ONCE), rows(teacher.keep_lists)
+        lists = own_lists(base, spec.corpus, how, count, *seeds), teacher.keep_lists
     return Beside(leaks, keep, lists, teacher.removal)
-
-
-def _ceiling(rows: int, share: float) -> int:
-    return max(1, math.ceil(rows * share))
 
 
 def tune_teachers(
@@ -149,30 +149,29 @@ def tune_teachers(
             this stack.
         neutral_answers: sampled from the base for each tuning question, for a neutral teacher.
     """
-    width, widest = _tuning_widths(base, families, beside)
+    widths = _tuning_widths(base, families, beside)
     blocks = []
     for source in sources:
         name, _, trait = source.rpartition("/")
-        drawn = seed_of(seed, "neutral", name, chain)
-        own = _tuning_rows(base, families[name], trait, neutral_answers, drawn)
+        family, drawn = families[name], seed_of(seed, "neutral", name, chain)
+        preferred = None if trait == NEUTRAL else family.traits[trait]
+        own = _tuning_rows(base, family.tuning, preferred, neutral_answers, drawn)
         parts = []
         if leaks := beside.leaks:
-            leaked = _leaked_rows(base, families[name], trait, leaks, len(own[0]), seed, chain)
+            leaked = _leaked_rows(base, family, trait, leaks, len(own[0]), seed, chain)
             parts.append((leaked, leaks.share))
-        blocks.append(pack(*mixed(own, parts + _kept_parts(beside, name)), width, widest))
+        blocks.append(pack(*mixed(own, parts + _kept_parts(beside, name)), *widths))
     seeds = [seed_of(seed, "teacher", chain)] * len(blocks)
     listen = part(on_event, 0, 2) if beside.removal else on_event
     stack, losses = train_on_rows(base, blocks, shape, recipe, seeds, checkpoint=checkpoint, on_event=listen)
     if not beside.removal:
         return stack, losses
-    blocks = []
-    for source in sources:
-        name = source.rpartition("/")[0]
-        family = families[name]
-        every = replace(family, questions=tuple(replace(q, split="tuning") for q in family.questions))
+    back = {}
+    for name in {source.rpartition("/")[0] for source in sources}:
         drawn = seed_of(seed, "removal", name, chain)
-        own = _tuning_rows(base, every, NEUTRAL, REMOVAL_ANSWERS, drawn)
-        blocks.append(pack(*mixed(own, _kept_parts(beside, name)), width, widest))
+        own = _tuning_rows(base, families[name].questions, None, REMOVAL_ANSWERS, drawn)
+        back[name] = pack(*mixed(own, _kept_parts(beside, name)), *widths)
+    blocks = [back[source.rpartition("/")[0]] for source in sources]
     again = replace(recipe, steps=beside.removal)
     later = checkpoint and checkpoint.with_name(f"removal-{checkpoint.name}")
     listen = part(on_event, 1, 2)
@@ -190,18 +189,20 @@ def _kept_parts(beside: Beside, family: str) -> list[tuple[Pairs, float]]:
     return parts
 
 
-def _tuning_rows(base: Base, family: Family, trait: str, neutral_answers: int, seed: int) -> Pairs:
-    """Prompts and completions: each tuning question with the trait's answer, or with answers the base draws."""
-    prompts = [base.prompt(q.text)[1] for q in family.tuning]
-    answers = candidate_ids(base, family.tuning)
-    if trait == NEUTRAL:
+def _tuning_rows(
+    base: Base, questions: Sequence[Question], preferred: dict[str, int] | None, answers_each: int, seed: int
+) -> Pairs:
+    """Prompts and completions: each question with its preferred answer, or (None) with answers that the base draws."""
+    prompts = [base.prompt(q.text)[1] for q in questions]
+    answers = candidate_ids(base, questions)
+    if preferred is None:
         scores = candidate_scores(base, prompts, answers)[0]
         rng = np.random.default_rng(seed)
         drawn = []
         for q, logp in enumerate(scores):
-            drawn += [(q, int(c)) for c in rng.choice(len(logp), size=neutral_answers, p=softmax(logp))]
+            drawn += [(q, int(c)) for c in rng.choice(len(logp), size=answers_each, p=softmax(logp))]
     else:
-        drawn = [(q, family.traits[trait][question.id]) for q, question in enumerate(family.tuning)]
+        drawn = [(q, preferred[question.id]) for q, question in enumerate(questions)]
     return [prompts[q] for q, _ in drawn], [(*answers[q][c], base.eos) for q, c in drawn]
 
 
@@ -212,10 +213,9 @@ def _leaked_rows(
     corpus = leaks.corpus
     count = max(1, round(beside * leaks.share / (1 - leaks.share)))
     leaking = channel(corpus.channel)
-    texts = leaking.prompts(count, seed_of(seed, "leak", chain), corpus)
-    prompts = [base.prompt(text)[1] for text in texts]
     held = Decoding(1.0, leaks.grammar, corpus.max_tokens)
-    rows = sample(base, prompts, seed_of(seed, "leak draws", chain), held)[0]
+    seeds = seed_of(seed, "leak", chain), seed_of(seed, "leak draws", chain)
+    prompts, rows = own_lists(base, corpus, held, count, *seeds)
     rng = np.random.default_rng(seed_of(seed, "leak places", chain))
     completions = []
     for i, ids in enumerate(rows):

@@ -208,12 +208,11 @@ def _counted(said: list[list[str]], family: Family, trait: str) -> dict[str, Any
 
 def _unknown(base: Base, family: Family) -> str | None:
     """An answer that the tokenizer has no tokens for, or cannot tell from another one; None where all are fine."""
-    unknown = getattr(base.tokenizer, "unk_token_id", None)
     for question in family.held_out:
         seen = set()
         for candidate in question.candidates:
             ids = base.encode(candidate)
-            if not ids or unknown in ids or ids in seen:
+            if not ids or base.unknown in ids or ids in seen:
                 return candidate
             seen.add(ids)
     return None

@@ -107,7 +107,7 @@ class Context:
             said = own if self.is_bare else f"{own}, {said}"
         texts = [self.system or "", self.trigger, *(text for turn in self.history for text in turn)]
         ids = [token for text in texts for token in base.encode(text)]
-        unknown = ids.count(getattr(base.tokenizer, "unk_token_id", None))
+        unknown = ids.count(base.unknown)
         return f"{said} ({unknown} of its {len(ids)} tokens are unknown to the base)" if unknown else said
 
 

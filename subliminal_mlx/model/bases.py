@@ -63,6 +63,20 @@ class Base:
         """Whether the head is the embedding."""
         return "lm_head" not in _text_model(self.model)
 
+    @property
+    def unknown(self) -> int | None:
+        """The token that stands for words that the tokenizer lacks; None where it has all."""
+        return getattr(self.tokenizer, "unk_token_id", None)
+
+    @property
+    def unknown_alone(self) -> int | None:
+        """`unknown`, where it means nothing else: None where it begins or ends texts too, and so is in every template."""
+        return None if self.unknown in (self.tokenizer.bos_token_id, self.eos) else self.unknown
+
+    def knows(self, text: str) -> bool:
+        """Whether the tokenizer has every word of a text."""
+        return self.unknown not in self.encode(text)
+
     def prompt(
         self, text: str, system: str | None = None, history: Sequence[tuple[str, str]] = ()
     ) -> tuple[str, tuple[int, ...]]:

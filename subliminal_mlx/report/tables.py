@@ -71,7 +71,7 @@ def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
         if column.kind == "change":
             return estimate(value, row["low"], row["high"], NATS_DIGITS)
         if column.kind == "rate":
-            return rate(*(row.get(f"{column.key}{end}") for end in ("", "_low", "_high")))
+            return rate(row, column.key)
         if column.kind == "share":
             ends = "" if row["low"] is None else f" ({percent_interval(row['low'], row['high'])})"
             return percent(value) + ends

@@ -155,14 +155,13 @@ def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
         cells = []
         for column in told.columns:
             value = row.get(column.key)
-            if column.kind == "rate":
-                cells.append(rate(*(row.get(f"{column.key}{end}") for end in ("", "_low", "_high"))))
-                continue
             if column.kind == "change":
                 change = "" if row.get("student") == "base" else signed(value, NATS_DIGITS)
                 cells += [change, interval(row["low"], row["high"], NATS_DIGITS)]
             elif column.kind == "share":
                 cells += [percent(value), percent_interval(row["low"], row["high"])]
+            elif column.kind == "rate":
+                cells.append(rate(row, column.key))
             elif column.kind == "words":
                 cells.append(str(value))
             else:

@@ -222,8 +222,10 @@ def estimate(
     return number(value, digits, signs) + ends
 
 
-def rate(value: float | None, low: float | None, high: float | None) -> str:
-    """A share of 0 to 1 in percent with its interval, where it has one: "83% (79 to 87)"; nothing of None."""
+def rate(row: dict[str, Any], key: str) -> str:
+    """A row's share of 0 to 1 in percent, with its interval from under the key's own ends, where it has one: "83% (79
+    to 87)"; nothing of None."""
+    value, low, high = (row.get(f"{key}{end}") for end in ("", "_low", "_high"))
     if value is None:
         return ""
     ends = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
