@@ -2,15 +2,14 @@
 
     trainings = clean_trainings(spec, load("tiny-a"), families, count=36, seed=1)
 
-Half are students of the base's own rows, half of neutral teachers' rows, every one with a teacher, prompts, draws, start
-and order of its own, trained by the spec's recipes. The stages are the run's. What is kept in a folder is not made again:
-a null that was killed goes on there.
+Half are students of the base's own rows, half of neutral teachers' rows; each is a chain of its own, with
+its own prompts, draws, start and order, trained by the spec's recipes. The stages are the run's. What is kept in a
+folder is not made again: a null that was killed goes on there.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 
 from ..experiment.channels import channel
@@ -97,7 +96,7 @@ def rows_of(
     system: str | None = None
     if source != CONTROL:
         system = system_of(setting, source)
-        teacher = None if system else _teacher(setting, chain, source)
+        teacher = None if system else tune_chain(setting, chain, [source])[0]
     drawn = sample_corpora(setting, chain, teacher, system=system)[0]
     reason = channel(spec.corpus.channel).reason
     kept_rows = [
@@ -106,20 +105,6 @@ def rows_of(
         if spec.corpus.filter == "none" or reason(setting.base.decode(ids).strip(), spec.corpus) is None
     ]
     return source, kept_rows, [drawn[row] for row in kept_rows], system, teacher
-
-
-def _teacher(setting: Setting, chain: int, source: str) -> Stack:
-    """The chain's teacher; the neutral ones of all families are tuned together, once for as many odd chains."""
-    families = setting.spec.families
-    together = [neutral(family) for family in families]
-    if source != clean_source(setting, chain):
-        return tune_chain(setting, chain, [source])[0]
-    return _neutral_teachers(setting, chain // 2 // len(families)).select([together.index(source)])
-
-
-@lru_cache(1)
-def _neutral_teachers(setting: Setting, chain: int) -> Stack:
-    return tune_chain(setting, chain, [neutral(family) for family in setting.spec.families])[0]
 
 
 def read_stack(
