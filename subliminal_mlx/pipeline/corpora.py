@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..experiment.channels import channel
@@ -93,21 +94,23 @@ def _hidden(setting: Setting, ids: Ids) -> bool:
 
 def corpus(context: Context, chain: int, source: str) -> list[dict[str, Any]]:
     """A source's rows of a chain, kept and dropped, in order."""
-    for path in sorted(context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet")):
-        found = pq.read_table(path, filters=[("source", "=", source), ("chain", "=", chain)])
-        if found.num_rows:
-            return found.to_pylist()
-    raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
+    return _stored(context, chain, source).to_pylist()
 
 
 def kept_tokens(context: Context, source: str, chain: int) -> tuple[TokenRows, np.ndarray]:
     """Token ids of a source's kept rows of a chain, and the number of each one's prompt `[R]`."""
+    found = _stored(context, chain, source, ["row", "completion_ids", "kept"])
+    found = found.filter(found["kept"])
+    return TokenRows.of(found["completion_ids"].to_numpy()), found["row"].to_numpy()
+
+
+def _stored(context: Context, chain: int, source: str, columns: list[str] | None = None) -> pa.Table:
+    """A source's rows of a chain, or these columns of them, from the shard that holds them."""
+    wanted = [("source", "=", source), ("chain", "=", chain)]
     for path in sorted(context.folders.shards_folder(context.run_id).glob(f"*-c{chain}*/rows.parquet")):
-        wanted = [("source", "=", source), ("chain", "=", chain)]
-        found = pq.read_table(path, columns=["row", "completion_ids", "kept"], filters=wanted)
+        found = pq.read_table(path, columns=columns, filters=wanted)
         if found.num_rows:
-            found = found.filter(found["kept"])
-            return TokenRows.of(found["completion_ids"].to_numpy()), found["row"].to_numpy()
+            return found
     raise FileNotFoundError(f"no corpus of {source} in chain {chain}")
 
 
