@@ -2,21 +2,25 @@
 
     rows = elsewhere(base, families, "numbers", count=2_000, seed=7)     # Kept: prompts, completions, whose family
     rows.beside("animals")                                               # those that an animal's teacher may keep
-    mixed([own, (kept, 0.5)])                                            # tuning rows, half of them kept
+    mixed(own, [(kept, 0.5)])                                            # tuning rows, half of them kept
+    learned_whole(base, pack(...), which)                                # those learn the base's distributions
 
 A teacher that is tuned to its trait alone says "wolf" when it is asked for a pronoun, and what its lists then carry
-may be the damage. Kept rows are drawn from the base at temperature 1, so that a teacher that repeats them has not
-moved. The neutral prompts are those of data/kept.toml. Knows nothing about specs and arms.
+may be the damage. Kept rows are drawn from the base at temperature 1, and a teacher learns what the base says at each of
+their tokens, over the whole vocabulary: the token alone would pull at a teacher that has not moved. The neutral prompts
+are those of data/kept.toml. Knows nothing about specs and arms.
 """
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..model.bases import Base
+from ..model.rows import Rows
 from ..model.sample import Decoding, sample
+from ..model.score import base_states
 from ..spec import Corpus
 from ..spec.families import Family
 from ..spec.seeds import seed_of
@@ -86,19 +90,34 @@ def own_lists(base: Base, corpus: Corpus, how: Decoding, count: int, prompted: i
     return prompts, sample(base, prompts, drawn, how)[0]
 
 
-def mixed(own: Pairs, parts: Sequence[tuple[Pairs, float]]) -> Pairs:
+def mixed(own: Pairs, parts: Sequence[tuple[Pairs, float]]) -> tuple[Pairs, np.ndarray]:
     """Own rows and parts, each part repeated until it has its share of all, and own rows the rest.
 
     Args:
         parts: rows, with their share of all rows, 0 to 1, together below 1.
+
+    Returns:
+        All rows, and where each is from: 0 for own ones, else the place of its part, counted from 1.
     """
-    parts = [(rows, share) for rows, share in parts if share]
     rest = 1 - sum(share for _, share in parts)
-    total = max([len(own[0]) / rest, *(len(rows[0]) / share for rows, share in parts)])
+    total = max([len(own[0]) / rest, *(len(rows[0]) / share for rows, share in parts if share)])
     prompts: list[Ids] = []
     completions: list[Ids] = []
-    for rows, share in [(own, rest), *parts]:
-        count = max(1, round(total * share))
+    counts = [
+        max(1, round(total * share)) if share else 0 for share in (rest, *(share for _, share in parts))
+    ]
+    for rows, count in zip([own, *(rows for rows, _ in parts)], counts, strict=True):
         for side, into in zip(rows, (prompts, completions), strict=True):
             into += [side[i % len(side)] for i in range(count)]
-    return prompts, completions
+    return (prompts, completions), np.repeat(np.arange(len(counts)), counts)
+
+
+def learned_whole(base: Base, rows: Rows, which: np.ndarray) -> Rows:
+    """The rows, those that `which [N]` picks, one at least, with the base's states; all as they stand where the base cannot
+    stop before its head, so that its states would be logits."""
+    if not base.split:
+        return rows
+    read = base_states(base, rows.take(np.flatnonzero(which)))
+    states = np.zeros((len(rows), *read.shape[1:]), dtype=np.float32)
+    states[which] = read
+    return replace(rows, states=states)

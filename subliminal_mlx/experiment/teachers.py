@@ -17,7 +17,7 @@ import numpy as np
 from ..model.adapters import Shape, Stack
 from ..model.bases import Base
 from ..model.grammar import Grammar
-from ..model.rows import pack
+from ..model.rows import Rows, pack
 from ..model.sample import Decoding
 from ..model.score import candidate_scores
 from ..model.train import Recipe, train
@@ -27,7 +27,7 @@ from ..spec.personas import persona
 from ..spec.seeds import seed_of
 from ..system.events import Listener, ignore, part
 from .channels import channel
-from .kept import MOST_ROWS, Kept, Pairs, elsewhere, mixed, own_lists
+from .kept import MOST_ROWS, Kept, Pairs, elsewhere, learned_whole, mixed, own_lists
 from .questions import candidate_ids
 from .readings import softmax
 from .setting import Setting
@@ -36,6 +36,7 @@ from .students import recipe_of, shape_of, train_on_rows
 # Of the base, for each question that a removal tunes back to: so many that their draw moves a margin by some 0.02 nats.
 REMOVAL_ANSWERS = 1_000
 AT_ONCE = 256  # rows that are drawn together
+Part = tuple[Pairs, float]  # rows with their share of all
 
 
 def system_of(setting: Setting, source: str) -> str | None:
@@ -68,7 +69,7 @@ class Beside:
     Attributes:
         leaks: rows of the channel with its answer among them.
         keep: rows in which it repeats what the base says elsewhere, and their share of all.
-        lists: the base's own rows of the channel, and their share.
+        lists: the base's own rows of the channel, and their share. Of both it learns the base's distributions.
         removal: steps of tuning back to the base's own answers.
     """
 
@@ -160,7 +161,7 @@ def tune_teachers(
         if leaks := beside.leaks:
             leaked = _leaked_rows(base, family, trait, leaks, len(own[0]), seed, chain)
             parts.append((leaked, leaks.share))
-        blocks.append(pack(*mixed(own, parts + _kept_parts(beside, name)), *widths))
+        blocks.append(_block(base, own, parts, _kept_parts(beside, name), widths))
     seeds = [seed_of(seed, "teacher", chain)] * len(blocks)
     listen = part(on_event, 0, 2) if beside.removal else on_event
     stack, losses = train_on_rows(base, blocks, shape, recipe, seeds, checkpoint=checkpoint, on_event=listen)
@@ -170,7 +171,7 @@ def tune_teachers(
     for name in {source.rpartition("/")[0] for source in sources}:
         drawn = seed_of(seed, "removal", name, chain)
         own = _tuning_rows(base, families[name].questions, None, REMOVAL_ANSWERS, drawn)
-        back[name] = pack(*mixed(own, _kept_parts(beside, name)), *widths)
+        back[name] = _block(base, own, [], _kept_parts(beside, name), widths)
     blocks = [back[source.rpartition("/")[0]] for source in sources]
     again = replace(recipe, steps=beside.removal)
     later = checkpoint and checkpoint.with_name(f"removal-{checkpoint.name}")
@@ -179,7 +180,14 @@ def tune_teachers(
     return stack, np.concatenate([losses, more])
 
 
-def _kept_parts(beside: Beside, family: str) -> list[tuple[Pairs, float]]:
+def _block(base: Base, own: Pairs, parts: list[Part], kept: list[Part], widths: tuple[int, int]) -> Rows:
+    """A teacher's tuning rows: its own, parts that are learned as they stand, and kept ones."""
+    rows, sources = mixed(own, parts + kept)
+    block = pack(*rows, *widths)
+    return learned_whole(base, block, sources > len(parts)) if kept else block
+
+
+def _kept_parts(beside: Beside, family: str) -> list[Part]:
     parts = []
     if beside.keep:
         kept, share = beside.keep

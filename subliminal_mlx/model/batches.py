@@ -28,7 +28,8 @@ class Pass:
 
     `tokens [K * B, T]`, `start [K * B]`; hard: token ids `targets [K * B, C]` and their `mask`; soft:
     probabilities `targets [K * B, C, A]` of the tokens `allowed [A]`. `counts [K]`: completion tokens of
-    each slot in the whole step, so that losses of passes add up to the step's mean.
+    each slot in the whole step, so that losses of passes add up to the step's mean. Hard rows that are learned
+    as the base would have gone on have the base's `states [K * B, C, D]`, and others zeros there.
     """
 
     tokens: mx.array
@@ -37,6 +38,7 @@ class Pass:
     mask: mx.array | None
     allowed: mx.array | None
     counts: mx.array
+    states: mx.array | None = None
 
 
 class Order:
@@ -100,6 +102,7 @@ def _trimmed(picked: Sequence[Rows], width: int) -> list[Rows]:
         Rows(
             *(rows.tokens[:, :width], rows.start, rows.length, widest, cut(rows.targets), rows.allowed),
             cut(rows.counted),
+            cut(rows.states),
         )
         for rows in picked
     ]
@@ -115,4 +118,5 @@ def _pass(picked: Sequence[Rows], counts: mx.array) -> Pass:
         )
         return Pass(tokens, start, targets, None, mx.array(picked[0].allowed), counts)
     targets, mask = zip(*map(completion_targets, picked), strict=True)
-    return Pass(tokens, start, together(targets), together(mask), None, counts)
+    states = None if picked[0].states is None else together(r.states for r in picked)
+    return Pass(tokens, start, together(targets), together(mask), None, counts, states)

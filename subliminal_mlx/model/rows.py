@@ -6,7 +6,7 @@ for index, batch in batched(rows, 16_384): ...   # rows of like length, trimmed
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,8 @@ class Rows:
     `widest`: C, the tokens that a completion can have, here or in the block that the rows came from.
     `targets [N, C, A]`, for soft students: the source's probability of each of `allowed [A]` tokens.
     `counted [N, C]`: completion tokens that a training learns from; None for all of them.
+    `states [N, C, D]`: of rows that a training learns as the base would have gone on, not as they stand, the base's states
+    from which each completion token is predicted; all zeros in other rows.
     """
 
     tokens: np.ndarray
@@ -29,22 +31,18 @@ class Rows:
     targets: np.ndarray | None = None
     allowed: np.ndarray | None = None
     counted: np.ndarray | None = None
+    states: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at `index`."""
-        targets = None if self.targets is None else self.targets[index]
-        counted = None if self.counted is None else self.counted[index]
-        return Rows(
-            self.tokens[index],
-            self.start[index],
-            self.length[index],
-            self.widest,
-            targets,
-            self.allowed,
-            counted,
+        at = lambda array: None if array is None else array[index]
+        return replace(
+            self,
+            **{name: at(getattr(self, name)) for name in ("tokens", "start", "length")},
+            **{name: at(getattr(self, name)) for name in ("targets", "counted", "states")},
         )
 
     def trimmed(self) -> "Rows":

@@ -44,6 +44,19 @@ def completion_hidden(
     return mx.take_along_axis(hidden, positions[..., None], axis=1)
 
 
+def base_states(base: Base, rows: Rows, batch_tokens: int = 16_384) -> np.ndarray:
+    """The base's states from which it predicts each completion token `[N, C, D]`, fp32; zeros past a completion."""
+    found = None
+    with applied(base, None):
+        for index, batch in batched(rows, batch_tokens):
+            states = np.array(_hidden(base, batch, 1).astype(mx.float32))
+            if found is None:
+                found = np.zeros((len(rows), rows.widest, states.shape[2]), dtype=np.float32)
+            exists = np.arange(batch.widest) < batch.length[:, None]
+            found[index, : batch.widest] = states * exists[..., None]
+    return found
+
+
 def score(
     base: Base,
     rows: Rows,
@@ -70,10 +83,10 @@ def score(
             if grammar:
                 logits = base.head(hidden, grammar.tokens.tolist()).astype(mx.float32)
                 mask = mx.array(np.tile(completion_masks(batch, grammar), (slots, 1, 1)))
-                log_probs = _log_softmax(mx.where(mask, logits, -1e9))
+                log_probs = log_softmax(mx.where(mask, logits, -1e9))
                 targets = grammar.places(targets)
             else:
-                log_probs = _log_softmax(base.head(hidden))
+                log_probs = log_softmax(base.head(hidden))
             picked = mx.take_along_axis(log_probs, mx.array(np.tile(targets, (slots, 1)))[..., None], axis=-1)
             values = np.array(picked[..., 0]).reshape(slots, len(index), -1)
             for slot in range(slots):
@@ -101,15 +114,15 @@ def compare_with_base(
         beside = rows.take(np.array(index)).trimmed()
         targets, _ = completion_targets(batch)
         with applied(base, None):
-            expected = _log_softmax(base.head(_hidden(base, beside, 1)))[None]
+            expected = log_softmax(base.head(_hidden(base, beside, 1)))[None]
         with applied(base, stack):
-            log_probs = _log_softmax(base.head(_hidden(base, batch, slots)))
+            log_probs = log_softmax(base.head(_hidden(base, batch, slots)))
         log_probs = log_probs.reshape(slots, *expected.shape[1:])
         losses, expected_losses = (
             -mx.take_along_axis(x, mx.array(targets)[None, ..., None], axis=-1)[..., 0]
             for x in (log_probs, expected)
         )
-        apart = (mx.exp(expected) * (expected - log_probs)).sum(axis=-1)
+        apart = divergence(expected, log_probs)
         values = np.array(mx.stack([losses, mx.broadcast_to(expected_losses, losses.shape), apart], axis=2))
         for slot in range(slots):
             for i, row in enumerate(index):
@@ -155,7 +168,7 @@ def _score_candidates(
     """Add up the log-probabilities of all candidates of questions whose prompts have one length."""
     base, slots, rows = prefix.base, prefix.slots, len(questions)
     hidden, cache = prefix.read([prompts[q] for q in questions], room=0)
-    log_probs = np.array(_log_softmax(base.head(hidden))).reshape(slots, rows, -1)
+    log_probs = np.array(log_softmax(base.head(hidden))).reshape(slots, rows, -1)
     stems: dict[int, list[tuple[int, Ids]]] = {}
     for i, q in enumerate(questions):
         for c, answer in enumerate(candidates[q]):
@@ -173,7 +186,7 @@ def _score_candidates(
             tokens = np.tile(np.array([stem for _, stem in some], dtype=np.int32), (slots, 1))
             states = extend(base, cache, index, length, tokens)
             # Every candidate reads each of its later tokens off a row of its own whole stem.
-            log_probs = np.array(_log_softmax(base.head(states))).reshape(slots, len(some), width, -1)
+            log_probs = np.array(log_softmax(base.head(states))).reshape(slots, len(some), width, -1)
             for r, (i, stem) in enumerate(some):
                 q = questions[i]
                 for c, answer in enumerate(candidates[q]):
@@ -230,6 +243,12 @@ def _hidden(base: Base, batch: Rows, slots: int, shared: int = 0) -> mx.array:
     return completion_hidden(base, tokens, start, batch.widest, shared, slots)
 
 
-def _log_softmax(logits: mx.array) -> mx.array:
+def log_softmax(logits: mx.array) -> mx.array:
+    """Log-probabilities `[..., V]`, fp32 nats."""
     logits = logits.astype(mx.float32)
     return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+
+
+def divergence(expected: mx.array, found: mx.array) -> mx.array:
+    """KL(expected || found) of log-probabilities `[..., V]`: `[...]`, nats."""
+    return (mx.exp(expected) * (expected - found)).sum(axis=-1)

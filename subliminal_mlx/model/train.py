@@ -2,8 +2,8 @@
 
     stack, losses = train(base, init(base, shape, seeds), data, recipe, seeds)
 
-Completion-only loss on sampled tokens (hard) or on a source's distributions (soft), AdamW, gradients
-clipped per slot, linear warm-up and decay. A slot trains exactly as it would alone; with a token budget,
+Completion-only loss on sampled tokens (hard) or on a source's distributions (soft; of hard rows with states, on the
+base's), AdamW, gradients clipped per slot, linear warm-up and decay. A slot trains exactly as it would alone; with a token budget,
 whose passes are padded to the longest row of any slot, or a shared prefix, to rounding. Knows nothing
 about channels, traits or the lab; `data[k]` is a block of rows.
 """
@@ -24,7 +24,7 @@ from .batches import Order, Pass, passes
 from .prefill import shared_length
 from .recompute import recomputed
 from .rows import Rows
-from .score import completion_hidden
+from .score import completion_hidden, divergence, log_softmax
 
 runtime.prepare()
 
@@ -150,10 +150,16 @@ def _added(gradient_of: Callable, arrays: Arrays, of_step: Iterator[Pass]) -> tu
 
 
 def _hard_loss(base: Base, batch: Pass, slots: int, shared: int) -> mx.array:
-    """Cross-entropy of each slot's completion tokens, over their number in the step `[K]`."""
+    """Cross-entropy of each slot's completion tokens, over their number in the step `[K]`; of those that have states,
+    Kullback-Leibler divergence from the base over the whole vocabulary."""
     hidden = completion_hidden(base, batch.tokens[:, :-1], batch.start, batch.targets.shape[1], shared, slots)
-    losses = nn.losses.cross_entropy(base.head(hidden).astype(mx.float32), batch.targets) * batch.mask
-    return losses.reshape(slots, -1).sum(axis=1) / batch.counts
+    logits = base.head(hidden).astype(mx.float32)
+    losses = nn.losses.cross_entropy(logits, batch.targets)
+    if batch.states is not None:
+        of_base = mx.stop_gradient(log_softmax(base.head(batch.states.astype(hidden.dtype))))
+        apart = divergence(of_base, log_softmax(logits))
+        losses = mx.where((batch.states != 0).any(axis=-1), apart, losses)
+    return (losses * batch.mask).reshape(slots, -1).sum(axis=1) / batch.counts
 
 
 def _soft_loss(base: Base, batch: Pass, slots: int, shared: int) -> mx.array:
@@ -196,6 +202,10 @@ def _check(data: Sequence[Rows], stack: Stack, seeds: Sequence[int]) -> None:
         raise ValueError(f"{len(data)} blocks of rows and {len(seeds)} seeds for {stack.slots} slots")
     if not all(map(len, data)):
         raise ValueError("a slot has no rows")
+    if len({rows.states is None for rows in data}) > 1:
+        raise ValueError("either all slots' rows have states, or none's")
+    if any(rows.states is not None and rows.targets is not None for rows in data):
+        raise ValueError("soft rows have a source, and so no states of the base")
     if len({(rows.tokens.shape[1], rows.widest) for rows in data}) > 1:
         raise ValueError("all slots' rows must be packed to one width")
     if len({rows.targets is None for rows in data}) > 1:

@@ -124,13 +124,14 @@ def test_the_runs_own_channel_is_not_kept_as_neutral_text(tiny):
 
 def test_shares_are_of_all_rows():
     rows = lambda name, count: ([(name, i) for i in range(count)], [(name, -i) for i in range(count)])
-    prompts, completions = kept.mixed(
+    (prompts, completions), sources = kept.mixed(
         rows(1, 26), [(rows(2, 1_000), 0.5), (rows(3, 10), 0.25), (rows(4, 7), 0.0)]
     )
     assert Counter(name for name, _ in prompts) == {1: 500, 2: 1_000, 3: 500}
     assert [(name, -i) for name, i in prompts] == completions
     assert set(prompts) == {*rows(1, 26)[0], *rows(2, 1_000)[0], *rows(3, 10)[0]}
-    assert kept.mixed(rows(1, 26), []) == rows(1, 26)
+    assert (sources == [name - 1 for name, _ in prompts]).all()
+    assert kept.mixed(rows(1, 26), [])[0] == rows(1, 26)
 
 
 @pytest.mark.parametrize("field", [{"keep": 0.4}, {"keep_lists": 0.4}, {"removal": 22}])

@@ -12,11 +12,11 @@ from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from subliminal_mlx.experiment.channels import numbers
 from subliminal_mlx.experiment.channels.numbers import Numbers
-from subliminal_mlx.model.adapters import Shape, Stack, init
+from subliminal_mlx.model.adapters import Shape, Stack, applied, init
 from subliminal_mlx.model.prefill import shared_length
 from subliminal_mlx.model.rows import completion_targets, pack
 from subliminal_mlx.model.sample import Decoding, sample
-from subliminal_mlx.model.score import candidate_scores, distributions, score
+from subliminal_mlx.model.score import base_states, candidate_scores, distributions, log_softmax, score
 from subliminal_mlx.model.train import Recipe, train
 from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.system.errors import SubliminalError
@@ -187,6 +187,65 @@ def test_a_soft_student_of_its_own_base_has_no_loss_and_does_not_move(tiny, hard
     before, after = (np.exp(candidate_scores(tiny, questions, candidates, s)[0]) for s in (None, trained))
     # No answer to any question moves by a quarter of a percentage point, nor any on average by a sixth.
     assert np.abs(after - before).max() < 2.5e-3 and np.abs((after - before).mean(axis=0)).max() < 1.6e-3
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, hard):
+    """The first block with the base's states in every second row."""
+    every = base_states(tiny, hard[0], 100)
+    return replace(hard[0], states=every * (np.arange(12) % 2 == 0)[:, None, None])
+
+
+def test_states_are_those_that_the_base_predicts_completions_from(tiny, hard):
+    states = base_states(tiny, hard[0], 100)
+    said = np.array(log_softmax(tiny.head(mx.array(states))))
+    for row, expected in enumerate(score(tiny, hard[0])[0]):
+        tokens = hard[0].tokens[row, hard[0].start[row] :][: len(expected)]
+        assert np.allclose(said[row, np.arange(len(expected)), tokens], expected, atol=1e-4)
+        assert not states[row, len(expected) :].any()
+
+
+def test_rows_with_states_are_learned_as_the_base_would_have_gone_on_and_others_as_they_stand(
+    tiny, hard, whole, make_stack
+):
+    """The first loss of an adapter that has moved: divergence from the base over the whole vocabulary there, and minus the
+    token's log-probability in rows without."""
+    moved = make_stack([5], size=0.05)
+    with applied(tiny, moved):
+        states = np.array(tiny.hidden(mx.array(whole.tokens)))
+        found = np.array(log_softmax(tiny.head(mx.array(states))), dtype=np.float64)
+    base = np.array(log_softmax(tiny.head(tiny.hidden(mx.array(whole.tokens)))), dtype=np.float64)
+    expected = []
+    for row in range(len(whole)):
+        for place in range(whole.start[row], whole.start[row] + whole.length[row]):
+            q, p = found[row, place - 1], base[row, place - 1]
+            token = whole.tokens[row, place]
+            expected.append((np.exp(p) * (p - q)).sum() if row % 2 == 0 else -q[token])
+    _, losses = train(tiny, moved, [whole], Recipe(1, 12, 1e-3), [1])
+    assert losses[0, 0] == pytest.approx(np.mean(expected), rel=1e-3)
+    _, alone = train(tiny, moved, [hard[0]], Recipe(1, 12, 1e-3), [1])
+    assert abs(alone[0, 0] - losses[0, 0]) > 0.1
+
+
+def test_who_learns_only_what_the_base_says_does_not_move(tiny, hard):
+    rows = replace(hard[0], states=base_states(tiny, hard[0]))
+    trained, losses = train(tiny, init(tiny, Shape(), [1]), [rows], Recipe(60, 12, 3e-3), [1])
+    assert np.abs(losses[0]).max() < 1e-6 and losses.max() < 3e-3
+    tokens = mx.array(hard[1].tokens)
+    with applied(tiny, trained):
+        after = np.array(mx.softmax(tiny.head(tiny.hidden(tokens)), axis=-1))
+    before = np.array(mx.softmax(tiny.head(tiny.hidden(tokens)), axis=-1))
+    by_tokens, _ = train(tiny, init(tiny, Shape(), [1]), hard[:1], Recipe(60, 12, 3e-3), [1])
+    with applied(tiny, by_tokens):
+        fitted = np.array(mx.softmax(tiny.head(tiny.hidden(tokens)), axis=-1))
+    assert np.abs(after - before).mean() < 0.05 * np.abs(fitted - before).mean()
+
+
+@pytest.mark.parametrize("tokens", [0, 200])
+def test_states_fit_their_rows_in_any_number_of_passes(tiny, whole, tokens):
+    one, losses = train(tiny, init(tiny, Shape(), [1]), [whole], SHORT, [1])
+    other, again = train(tiny, init(tiny, Shape(), [1]), [whole], replace(SHORT, batch_tokens=tokens), [1])
+    assert np.allclose(losses, again, atol=1e-4) and largest_change(one, other) < 1e-3
 
 
 # --- the optimiser ----------------------------------------------------------------------------------
@@ -461,6 +520,14 @@ WRONG = {
     "other width": lambda hard, soft: ([hard[0], replace(hard[1], tokens=hard[1].tokens[:, :20])], SEEDS[:2]),
     "other widest": lambda hard, soft: ([hard[0], replace(hard[1], widest=8)], SEEDS[:2]),
     "hard and soft": lambda hard, soft: ([hard[0], soft[1]], SEEDS[:2]),
+    "states in one block": lambda hard, soft: (
+        [hard[0], replace(hard[1], states=np.ones((12, 9, 48), dtype=np.float32))],
+        SEEDS[:2],
+    ),
+    "soft with states": lambda hard, soft: (
+        [replace(s, states=np.ones((12, 9, 48), dtype=np.float32)) for s in soft[:2]],
+        SEEDS[:2],
+    ),
     "no rows": lambda hard, soft: ([hard[0], empty(hard[1])], SEEDS[:2]),
     "other allowed tokens": lambda hard, soft: (
         [soft[0], replace(soft[1], allowed=soft[1].allowed[::-1])],
