@@ -165,9 +165,9 @@ def test_an_ablation_only_adds(ablation):
 @pytest.mark.parametrize(
     ("name", "digest"),
     {
-        "all": "276389dc159f",
-        "default": "c2a225a1230a",
-        "defences": "5d86cd02ae06",
+        "all": "03105d161713",
+        "default": "4577316efdb4",
+        "defences": "80b793554c0f",
         "leaky": "292b1dfd997c",
         "everything": "8cd02dbb4582",
         "everything but rows drawn again": "77a34b18a1f9",
