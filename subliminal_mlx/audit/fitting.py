@@ -56,7 +56,7 @@ def _fit(name: str, folder: Path, texts: Sequence[str]) -> Fit | None:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         ids = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError):
         return None  # its own commands say what is wrong with it

