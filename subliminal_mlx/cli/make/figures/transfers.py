@@ -94,8 +94,10 @@ def counts(name: str) -> str:
         above = sum(estimate(chain_values(entry, TREATED))[1] > 0 for entry in of_kind)
         first = sum(entry["place"] == 1 for entry in of_kind)
         shown = sum(entry["shown"] for entry in of_kind)
+        single = [value for entry in of_kind for value in chain_values(entry, TREATED)]
         lines.append(
-            f"- {kind}: transfer's interval lies above 0 for {above} of {len(of_kind)} traits, the trait's own students "
+            f"- {kind}: transfer lies above 0 in {sum(value > 0 for value in single)} of {len(single)} traits' single chains, "
+            f"its interval for {above} of {len(of_kind)} traits; the trait's own students "
             f"stand highest of their family's for {first} of {len(of_kind)}, transfer is shown for {shown} of {len(of_kind)}"
         )
     if not summary.get("capability"):
