@@ -51,7 +51,10 @@ def test_the_classifier_is_judged_on_rows_it_has_not_seen():
     assert unseen.start >= 2 * (len(LISTS) // 3) and unseen.stop == len(LISTS)
     found = rounds.classifier_accuracy()
     right, tried, low, high = found[1]
-    assert tried == len(unseen) and 0.6 < low < right / tried < high < 0.75
+    # A row that both teachers wrote alike, as they do under shared keys, is told apart by nobody.
+    alike = sum(LISTS.treated[i] == LISTS.neutral[i] for i in unseen)
+    assert tried == len(unseen) and 0.5 < low < right / tried < high < 0.75
+    assert right / (tried - alike) > 0.6
     right, tried, low, _ = found[rounds.SIZE]
     assert tried == len(unseen) // rounds.SIZE and low > 0.9
 
