@@ -55,6 +55,9 @@ def fake_giveaway(summary: dict[str, Any], chains: int = 3) -> list[dict[str, An
     return list(found.values())
 
 
+FAMILY_ARMS = ("treated", "specificity", "other-trait", "control")
+
+
 def fake_summary(
     traits: list[str] = SIX,
     kinds: tuple[str, ...] = ("hard", "soft"),
@@ -128,7 +131,7 @@ def fake_summary(
             ]
     summary["families"] = [
         {"student": kind, "family": family, "traits": size, "chains": chains}
-        | {"arms": {arm: span("transfer", np.full(chains, effect)) for arm in ("treated", "specificity")}}
+        | {"arms": {arm: span("transfer", np.full(chains, effect)) for arm in FAMILY_ARMS}}
         for kind in kinds
         for family, size in sizes.items()
         if size > 1

@@ -8,8 +8,14 @@ files. Knows nothing about files and models, so that estimates and pages may ask
 
 # The shipped ones, each with the one of the same data and another initialisation.
 OTHER_STARTS = {"tiny-a": "tiny-b", "tiny-b": "tiny-a"}
+NAMES = "tiny-"  # what all of them are called by, also those that a command makes
 FEWEST_OF_LANGUAGE = 10_000_000  # parameters
 LANGUAGE_DECODE_WIDTH = 64  # rows of a language model decoded together
+
+
+def is_called_organism(base: str) -> bool:
+    """Whether a base is one by its name, or its folder's: of stored results, whose base may not be here."""
+    return base.rpartition("/")[2].startswith(NAMES)
 
 
 def is_organism(parameters: int | None) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..experiment.readouts import IN_COMMON, readouts
 from ..experiment.readouts.candidates import CANDIDATES
 from ..experiment.readouts.capability import CAPABILITY
-from ..model.organisms import OTHER_STARTS
+from ..model.organisms import is_called_organism
 from ..spec import parse_spec
 from ..spec.arms import TREATED
 from ..system.errors import InputError
@@ -118,7 +118,7 @@ def names() -> list[str]:
 def real() -> list[str]:
     """Shipped results of real language models, those that rest on most chains first, then on most traits."""
     specs = {name: parse_spec((FOLDER / name / "spec.toml").read_text(), where=name) for name in names()}
-    found = [name for name, s in specs.items() if s.base not in OTHER_STARTS and not s.defences]
+    found = [name for name, s in specs.items() if not is_called_organism(s.base) and not s.defences]
     return sorted(found, key=lambda name: (-specs[name].chains, -len(specs[name].traits), name))
 
 

@@ -12,7 +12,13 @@ import subliminal_mlx
 from subliminal_mlx.audit.spec import on_language
 from subliminal_mlx.lab.identity import stack_size
 from subliminal_mlx.model import bases, sources
-from subliminal_mlx.model.organisms import OTHER_STARTS, decode_width, is_organism, stack_width
+from subliminal_mlx.model.organisms import (
+    OTHER_STARTS,
+    decode_width,
+    is_called_organism,
+    is_organism,
+    stack_width,
+)
 from subliminal_mlx.spec import estimate
 
 TEN_MILLION = 10_000_000
@@ -48,6 +54,8 @@ def test_a_base_of_unknown_size_is_treated_with_care():
 def test_the_shipped_bases_are_the_organisms_that_are_known_by_name():
     shipped = {row["name"]: row["parameters"] for row in bases.list_bases() if row["kind"] == "shipped"}
     assert set(shipped) == set(OTHER_STARTS) == set(OTHER_STARTS.values())
+    assert all(map(is_called_organism, [*shipped, "lab/bases/tiny-a-untied"]))
+    assert not any(map(is_called_organism, ["smollm2-135m", "tiny-a/real", "org/model"]))
     for name, count in shipped.items():
         assert OTHER_STARTS[name] != name and is_organism(count) and not on_language(name)
         assert sources.locate(name).parameters == count == bases.load(name).parameters

@@ -94,6 +94,29 @@ def test_controls_stand_beside_the_treated_and_neutral_is_the_zero_line(several:
     assert sources == {"animals/owl", "animals/neutral", "control"}
 
 
+def test_runs_that_differ_in_one_field_stand_along_its_axis_with_their_intervals() -> None:
+    doses = {0.0: THREE_CHAINS, 0.25: fake_summary(SIX[:2], effect=0.02, ablations=ABLATIONS)}
+    spec = charts.dose(doses, "share", "What is left?").to_dict()
+    rows = [row for rows in spec["datasets"].values() for row in rows if "dose" in row]
+    assert {row["arm"] for row in rows} == {"treated", "other-trait", "control"}
+    for row in rows:
+        (family,) = (
+            f
+            for f in doses[row["dose"]]["families"]
+            if (f["student"], f["family"]) == (row["student"], row["family"])
+        )
+        assert (row["transfer"], row["low"]) == (
+            family["arms"][row["arm"]]["transfer"],
+            family["arms"][row["arm"]]["low"],
+        )
+    # Two doses, kinds and families, three arms.
+    families = {row["family"] for row in rows}
+    assert len(rows) == 2 * 2 * 3 * len(families) and "95% intervals" in subtitle(
+        charts.dose(doses, "share", "?")
+    )
+    assert "Nothing has been measured" in str(charts.dose({}, "share", "?").to_dict())
+
+
 def test_transfer_stands_over_what_judges_tell_of_the_rows_behind_it() -> None:
     summary = fake_summary(SIX[:2], ("hard", "soft"), ablations=ABLATIONS)
     told = fake_giveaway(summary)

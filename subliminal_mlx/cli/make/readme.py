@@ -1,4 +1,4 @@
-"""README's figures, written between its comments from files under data/results.
+"""README's figures, written between its comments from files under data/results; and charts of several results.
 
     uv run python -m subliminal_mlx.cli.make.readme            # writes them
     uv run python -m subliminal_mlx.cli.make.readme --check    # exit code 3 where a block is not what its files say
@@ -16,7 +16,7 @@ import typer
 
 from ...system.errors import InputError
 from ...system.files import DATA, write_atomic
-from .figures import made
+from .figures import made, pictures
 
 README = DATA.parent / "README.md"
 BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(?:.*?\n)??(<!-- /figures -->)", re.DOTALL)
@@ -47,9 +47,11 @@ def main(
     ] = False,
     path: Annotated[Path, typer.Option(help="The file that holds the blocks.")] = README,
 ) -> None:
-    """Write README's figures from data/results."""
+    """Write README's figures from data/results, and there the charts of several results beside each other."""
     text = path.read_text(encoding="utf-8")
     new = filled(text, made())
+    if not check:
+        draw()
     if new == text:
         print(f"{path.name}: every figure is as its file says")
         return
@@ -58,6 +60,16 @@ def main(
         raise typer.Exit(3)
     write_atomic(path, new)
     print(f"{path.name}: written")
+
+
+def draw() -> None:
+    """Write the charts that show several stored results, as PNG and SVG."""
+    from ...report import charts
+    from ...report.results import FOLDER
+
+    for name, chart in pictures().items():
+        for ending in (".png", ".svg"):
+            charts.save(chart, (FOLDER / name).with_suffix(ending))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ the lab.
 from .audit import audit_growth, audit_power, audit_prediction, audit_ranking
 from .compare import compare
 from .defences import defences
+from .dose import dose
 from .effects import traits, transfer
 from .giveaway import giveaway
 from .learning import answers, margins
@@ -36,6 +37,7 @@ __all__ = [
     "curves",
     "defences",
     "distributions",
+    "dose",
     "drift",
     "giveaway",
     "lineage",

@@ -8,8 +8,13 @@ what filters and defences leave, `demonstrations` digits and the blind test, `de
 
 from .demonstrations import blind, digits
 from .detections import audited, audited_language_model, benchmarked, predicted
+from .doses import kept_lists, pictures
 from .removals import defended, defended_language_model, leaky
 from .transfers import ablations, counts, families, language, last_steps, traits
+
+__all__ = ["made", "pictures"]
+
+UNTIED = "--set base=lab/bases/tiny-a-untied"
 
 
 def made() -> dict[str, str]:
@@ -23,6 +28,12 @@ def made() -> dict[str, str]:
         "default-families": families("default"),
         "default-ablations": ablations("default", "animals/owl"),
         "default-language": language("default"),
+        "traceless": families("traceless"),
+        "kept-lists": kept_lists(),
+        "removed": families("removed"),
+        "removed-counts": counts("removed"),
+        "foreign-own": families("foreign-own"),
+        "untied": families("untied", ".cli.make.tiny_world lab/bases tiny-a-untied", f" run {UNTIED}"),
         "all": counts("all"),
         "all-families": families("all"),
         "blind": blind(),

@@ -60,14 +60,21 @@ def _beside(rows: list[Row], key: str) -> list[list[str]]:
 
 def defended() -> str:
     """What every defence leaves of the transfer, and what its random control does."""
-    rows = [
-        row
-        for name in ("defences", "defences-evidence")
-        for row in stored(f"{name}/summary.json")["defences"]
-    ]
-    head = ["defence (tiny-a, four animals, three chains)", "transfer left", "its random control"]
+    names = ("defences", "defences-evidence")
+    rows = [row for name in names for row in stored(f"{name}/summary.json")["defences"]]
+    of = " and ".join(dict.fromkeys(map(_students, names)))
+    head = [f"defence ({of})", "transfer left", "its random control"]
     commands = (" defend defences", " defend defences --defence drop-25 --defence mask-10")
     return table(head, _beside(rows, "share")) + made_by(*commands, where="defences")
+
+
+def _students(name: str) -> str:
+    """Whose transfer a stored bench is about: "tiny-a, 8 animals, 4 chains, soft students"."""
+    entries = summary_of(name)["traits"]
+    traits = {entry["trait"] for entry in entries}
+    (family,) = {trait.rpartition("/")[0] for trait in traits}
+    kinds = " and ".join(sorted({entry["student"] for entry in entries}))
+    return f"tiny-a, {len(traits)} {family}, {entries[0]['arms'][TREATED]['chains']} chains, {kinds} students"
 
 
 def defended_language_model() -> str:

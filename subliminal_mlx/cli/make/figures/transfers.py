@@ -53,8 +53,12 @@ def _without_empty(head: list[str], rows: list[list[str]]) -> tuple[list[str], l
     return [head[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
-def families(name: str) -> str:
-    """Every arm's transfer, mean over the traits of each family, and what permuting labels says of it."""
+def families(name: str, *commands: str) -> str:
+    """Every arm's transfer, mean over the traits of each family, and what permuting labels says of it.
+
+    Args:
+        commands: that make it, where the preset of its name does not.
+    """
     summary = summary_of(name)
     found = summary["families"]
     arms = [arm for arm in (*ARMS, "specificity") if arm not in ORIGINS]
@@ -63,7 +67,7 @@ def families(name: str) -> str:
     rows = [row for row in rows if any(row[1:])]
     rows.append(["joint p (smallest possible)", *map(_permuted, found)])
     head = ["", *(f"{family['traits']} {family['family']}, {family['student']}" for family in found)]
-    return table(head, rows) + made_by(f" run --preset {name}", where=name)
+    return table(head, rows) + made_by(*(commands or (f" run --preset {name}",)), where=name)
 
 
 def _permuted(family: Row) -> str:
