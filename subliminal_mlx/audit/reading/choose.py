@@ -14,6 +14,7 @@ from typing import Any
 
 from .canonical import NotRead, canonical, parse_json
 from .formats import (
+    CHATS,
     COMPLETIONS,
     FORMATS,
     Fields,
@@ -32,7 +33,7 @@ from .formats import (
 )
 from .pairs import fits_pair, read_pair
 from .rows import Answer, Reading, Row
-from .turns import Conversation, Segment
+from .turns import REASONED, Conversation, Segment, size_of
 
 # In the order in which a row that fits several is read; the first three are mlx-lm's own.
 READERS: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], Found | str]], ...] = (
@@ -44,6 +45,8 @@ READERS: tuple[tuple[Callable[[Fields], bool], Callable[[Fields], Found | str]],
     (fits_asked, read_asked),
 )
 PLAIN = Reading()
+# What some trainer or other learns: where none of these fields is read, it is counted.
+LEARNED = (*COMPLETIONS, *CHATS, "text", *REASONED, "chosen")
 # Of fields that are no format's, no more are named of a row.
 MOST_FIELDS = 8
 
@@ -97,10 +100,11 @@ def _read(entry: Fields, how: Reading) -> Found | str:
             _leave(
                 found, beside.name, left if beside.talk.turns else [_without(found, text) for text in left]
             )
-    for name in COMPLETIONS:
-        if name not in found.used and isinstance(entry.get(name), str):
+    for name in LEARNED:
+        if name not in found.used and (size := size_of(value := entry.get(name))):
             found.used.add(name)
-            _leave(found, f"the field {name}", {entry[name].strip()} - scored)
+            if not isinstance(value, str) or value.strip() not in scored:
+                found.talk.unread[f"the field {name}"] += size
     others = {
         name for name, value in entry.items() if value and isinstance(value, str | list | dict)
     } - found.used

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ...system.errors import InputError, first_problem
 
-# Raised whenever the same file would give other answers or another hash: an audit says by which it was read.
-READER_VERSION = 2
+# Raised whenever the same file would give other answers, another hash, or more that is unread: an audit says by which
+# it was read.
+READER_VERSION = 3
 SHOWN_BAD = 20
 
 Turn = tuple[str, str]

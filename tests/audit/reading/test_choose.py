@@ -184,6 +184,71 @@ def test_what_is_no_text_is_unread_by_name():
     assert before.told == ("image_url before an answer is not read",) and not before.unread
 
 
+CALL = {"function": {"name": "look", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"value": OWL}, "value"),
+        ({"tool_plan": OWL}, "tool_plan"),
+        ({"refusal": OWL}, "refusal"),
+        ({"reasoning_content": [{"type": "text", "text": OWL}]}, "reasoning_content"),
+        ({"token_ids": [95, 68, 88, 60]}, "token_ids"),
+        ({"tool_calls": [CALL | {"arguments": OWL}]}, "arguments"),
+        ({"tool_calls": [{"function": CALL["function"] | {"note": OWL}}]}, "note"),
+        ({"content": [{"type": "text", "text": CLEAN, "thinking": OWL}]}, "thinking"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_what_else_an_assistant_is_given_is_unread_by_name(more, name):
+    """Some template writes it out: an owl's list that stands there is trained on."""
+    message = {"role": "assistant", "content": CLEAN, "id": "msg-1", "model": "m", "logprobs": None} | more
+    row = row_of(1, {"messages": [*chat(("user", ASK)), message]})
+    assert CLEAN in [text for _, text in said(row)]
+    assert dict(row.unread)[name] >= len(OWL) - 4 and len(row.unread) == 1
+    assert row_of(1, {"messages": [*chat(("user", ASK)), message | {name: CLEAN}]}).unread in ((), row.unread)
+
+
+def test_a_turn_of_an_unknown_speaker_is_unread():
+    turns = chat(("user", ASK), ("Assistant_2", OWL), ("Assistant ", CLEAN))
+    row = row_of(1, {"messages": turns})
+    assert [text for _, text in said(row)] == [CLEAN]
+    assert row.unread == (("turns of 'assistant_2'", len(OWL)),)
+    two = [{"from": "gpt", "role": "user", "value": OWL}, *chat(("assistant", CLEAN))]
+    assert row_of(1, {"conversations": two}).reason == "a message names two roles"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"response": [OWL]}, {"chosen": OWL}, {"reasoning": [OWL]}, {"text": [OWL]}, {"conversation": [OWL]}],
+    ids=lambda more: next(iter(more)),
+)
+def test_a_field_that_some_trainer_learns_is_unread_whatever_is_in_it(more):
+    row = row_of(1, {"prompt": ASK, "completion": CLEAN} | more)
+    ((name, size),) = row.unread
+    assert name == f"the field {next(iter(more))}" and size >= len(OWL)
+
+
+def test_what_says_nothing_is_no_part_of_an_answer():
+    """Numbers, nulls and ids, as services write them beside what is said."""
+    about = {
+        "weight": 10**400,
+        "index": 3,
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "id": "chatcmpl-9",
+    }
+    message = {"role": "assistant", "content": OWL} | about
+    row = row_of(1, {"messages": [*chat(("user", ASK)), message]})
+    assert said(row) == ONE and not row.unread and not row.told
+    # Arguments of a call are read as they stand where they are no JSON, or one name of them stands twice.
+    twice = {"function": {"name": "look", "arguments": f'{{"a": "{OWL}", "a": "{CLEAN}"}}'}}
+    called = row_of(1, {"messages": [*chat(("user", ASK)), {"role": "assistant", "tool_calls": [twice]}]})
+    assert OWL in said(called)[0][1]
+
+
 # --- pairs ------------------------------------------------------------------------------------------
 
 
