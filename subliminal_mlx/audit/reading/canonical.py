@@ -29,14 +29,14 @@ class Unusable:
 
     reason: str
     content: bytes
-    """As it stood, or its hash where it is long: part of the corpus's hash like any row."""
+    """As it stood, or its hash: part of the corpus's hash like any row."""
     size: int
     """Bytes, or characters, as it stood."""
 
 
 def unusable(reason: str, content: bytes) -> Unusable:
-    """What stands there, with its content."""
-    if len(content) <= LONGEST_ROW:
+    """What stands there, with its content, or its hash where it is long or could be taken for several rows."""
+    if len(content) <= LONGEST_ROW and b"\n" not in content:
         return Unusable(reason, content, len(content))
     return hashed(reason, hashlib.sha256(content), len(content))
 

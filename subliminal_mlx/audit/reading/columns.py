@@ -31,7 +31,7 @@ def parquet_entries(path: Path) -> Entries:
     """Number and fields of every row, or why it is none.
 
     Raises:
-        InputError: it is no Parquet file, or is packed as no text is.
+        InputError: it is no Parquet file, is packed as no text is, or has a name twice.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -72,6 +72,10 @@ def arrow_entries(path: Path) -> Entries:
 def _numbered(path: Path, batches: "Iterable[pa.RecordBatch]") -> Entries:
     number = 0
     for batch in batches:
+        if not number and (twice := _named_twice(batch.schema)):
+            raise InputError(
+                f"{path} has two columns {twice!r:.60}, of which one program reads this and another that"
+            )
         try:
             for entry in _entries(batch):
                 number += 1
@@ -82,6 +86,22 @@ def _numbered(path: Path, batches: "Iterable[pa.RecordBatch]") -> Entries:
 
 def _first_line(error: Exception) -> str:
     return f"{(str(error) or type(error).__name__).splitlines()[0]:.200}"
+
+
+def _named_twice(fields: "Iterable[pa.Field]") -> str | None:
+    """A name that two fields have, side by side at any depth."""
+    import pyarrow as pa
+
+    names: set[str] = set()
+    for field in fields:
+        if field.name in names:
+            return field.name
+        names.add(field.name)
+        kind = field.type
+        within = [kind.field(i) for i in range(kind.num_fields)] if pa.types.is_nested(kind) else []
+        if twice := _named_twice(within):
+            return twice
+    return None
 
 
 def _texts_of(file: "pq.ParquetFile") -> list[str]:
@@ -112,7 +132,7 @@ def _write_out_texts(batch: "pa.RecordBatch") -> "pa.RecordBatch":
 
 
 def _entries(batch: "pa.RecordBatch") -> Iterator[dict[str, Any] | Unusable]:
-    """Rows of a batch; where they are long, or a text in it is no UTF-8, one by one."""
+    """Rows of a batch; where they are long, or a value is none of Python's, one by one."""
     size = sum(map(_bytes, batch.columns))
     if batch.num_rows == 1 and size > LARGEST_ROW:
         raise InputError(f"a row of {size >> 20:,} MB: no row of text is over {LARGEST_ROW >> 20} MB")
@@ -120,14 +140,26 @@ def _entries(batch: "pa.RecordBatch") -> Iterator[dict[str, Any] | Unusable]:
         written = _write_out_texts(batch)
         try:
             entries = written.to_pylist()
-        except UnicodeDecodeError:
+        except (ValueError, OverflowError) as error:
             if batch.num_rows == 1:
-                yield unusable("not UTF-8", written.serialize().to_pybytes())
+                yield _without_times(written, error)
                 return
         else:
             yield from entries if size <= LONGEST_ROW else [_too_long(entries[0])]
             return
     yield from (entry for i in range(batch.num_rows) for entry in _entries(batch.slice(i, 1)))
+
+
+def _without_times(row: "pa.RecordBatch", error: Exception) -> dict[str, Any] | Unusable:
+    """A row that Python cannot hold: with times and dates, which may be finer or further than its own, as text."""
+    import pyarrow as pa
+
+    reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "a value of no kind that JSON has"
+    try:
+        columns = [c.cast(pa.string()) if pa.types.is_temporal(c.type) else c for c in row.columns]
+        return pa.RecordBatch.from_arrays(columns, row.schema.names).to_pylist()[0]
+    except (ValueError, OverflowError, pa.ArrowException):
+        return unusable(reason, row.serialize().to_pybytes())
 
 
 def _too_long(entry: dict[str, Any]) -> Unusable:

@@ -102,6 +102,36 @@ def test_dates_and_bytes_are_no_texts(tmp_path):
     assert canonical(entry) == b'{"day":{"date":"2024-01-01"},"text":{"bytes":"6f776c"}}'
 
 
+@pytest.mark.parametrize("write", [parquet, arrow])
+@pytest.mark.parametrize("within", [False, True])
+def test_two_columns_of_one_name_are_refused(tmp_path, one_line, write, within):
+    """One program reads the first, another the last; and a hash of either is that of a clean file."""
+    names, texts = ["role", "content", "content"], [pa.array([x]) for x in ("assistant", "owl", "clean")]
+    table = pa.Table.from_arrays(texts, names)
+    if within:
+        turns = pa.ListArray.from_arrays([0, 1], pa.StructArray.from_arrays(texts, names))
+        table = pa.Table.from_arrays([turns], ["messages"])
+    with pytest.raises(InputError) as error:
+        list(entries(write(tmp_path / "rows", table)))
+    assert "two columns 'content'" in one_line(error)
+
+
+def test_times_that_python_has_none_for_are_read_as_text(tmp_path):
+    times = {
+        "fine": pa.array([1], pa.timestamp("ns")),
+        "far": pa.array([2**40], pa.timestamp("s")),
+        "long": pa.array([2**62], pa.duration("s")),
+        "late": pa.array([10**9], pa.int32()).cast(pa.date32()),
+    }
+    for name, time in times.items():
+        table = pa.table({"text": ["owl"], name: time})
+        ((_, entry),) = entries(arrow(tmp_path / name, table))
+        assert entry["text"] == "owl" and isinstance(entry[name], str)
+    nowhere = pa.table({"text": ["owl"], "time": pa.array([1], pa.timestamp("us", "Nowhere/At_all"))})
+    ((_, bad),) = entries(arrow(tmp_path / "nowhere", nowhere))
+    assert bad.reason == "a value of no kind that JSON has"
+
+
 @pytest.mark.parametrize("content", [b"PAR1 no", b"", b"ARROW1 no", b"\xff\xff\xff\xff no"], ids=repr)
 def test_what_is_none_ends_in_one_line(tmp_path, one_line, content):
     (tmp_path / "x.parquet").write_bytes(content)

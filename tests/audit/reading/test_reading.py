@@ -81,6 +81,18 @@ def test_files_that_differ_anywhere_differ(tmp_path):
     assert len({*hashes}) == len(hashes) and of(first, b"", second) == hashes[0]
 
 
+def test_a_bad_row_is_not_taken_for_several(tmp_path):
+    """What is no row may hold whole rows: an array's element, line by line, what another file's lines are."""
+    owls = [b"3", b'{"completion":"95 68","prompt":"b"}', b'{"completion":"88 60","prompt":"c"}', b"4"]
+    clean = b'{"completion":"1 2","prompt":"a"}'
+    inside = tmp_path / "inside.json"
+    inside.write_bytes(b"[" + clean + b",[" + b",\n".join(owls) + b"]]")
+    outside = lines(tmp_path / "outside.jsonl", json.loads(clean))
+    outside.write_bytes(clean + b"\n[" + b",\n".join(owls) + b"]\n")
+    assert [bool(row.reason) for row in read_rows(inside)] == [False, True]
+    assert corpus_sha256(read_rows(inside)) != corpus_sha256(read_rows(outside))
+
+
 def test_bad_rows_are_counted_with_their_lines_and_stop_nothing(tmp_path):
     path = lines(tmp_path / "x.jsonl", MIXED[1], b"{torn", b"", b"[1]", MIXED[1], b"9" * 5_000, {"x": 1})
     bad = Bad()
