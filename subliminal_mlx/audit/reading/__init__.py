@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...system.errors import InputError
+from ...system.files import sha256
 from .canonical import Unusable
 from .choose import parse_row, row_of
 from .files import entries, parts
@@ -66,6 +67,8 @@ def read_rows(path: Path, how: Reading | None = None) -> Iterator[Row]:
                     raise InputError(f"{path}: its first {HOPELESS:,} rows are all bad ({bad.most})")
             yield row
         before += last
+    for number, file in enumerate(found.unread, before + 1):
+        yield _unread(number, file, path)
     if not some:
         why = f"all {bad.total:,} rows are bad ({bad.most})" if bad.total else "it is empty"
         raise InputError(f"{path} holds no row of {FORMATS}: {why}")
@@ -106,6 +109,13 @@ def corpus_sha256(rows: Iterable[Row]) -> str:
     for row in rows:
         digest.update(row.content + b"\n")
     return digest.hexdigest()
+
+
+def _unread(number: int, file: Path, folder: Path) -> Row:
+    """A file that a trainer may train on and this does not read, as one bad row."""
+    name, size = str(file.relative_to(folder)), file.stat().st_size
+    content = f"file {name} {sha256(file)}".encode("utf-8", "surrogateescape")
+    return Row(number, content, reason="a file that is not read", size=size, where=name)
 
 
 def _row(number: int, entry: object, how: Reading, where: str) -> Row:

@@ -4,13 +4,16 @@
     for number, entry in entries(path): ... # of one file
 
 A file's format is read off its first bytes. Of a folder, what a trainer would train on: mlx-lm's train.jsonl, the
-train split of a data set that Hugging Face's library saved, the shards of one, or all files of rows that are there.
+train split of a data set that Hugging Face's library saved, the shards of one, or all files of rows that are there; of
+these, those of a kind that is not read are unread rows. Where two trainers would take two files, it is refused.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,25 @@ from .columns import arrow_entries, parquet_entries
 from .lines import json_entries, opened
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".jsonl.gz", ".ndjson.gz", ".json.gz")
+# Rows too, which some trainers read and this does not; and texts that are none.
+UNREAD_SUFFIXES = (
+    *(
+        ".csv",
+        ".tsv",
+        ".txt",
+        ".gz",
+        ".zst",
+        ".xz",
+        ".bz2",
+        ".lz4",
+        ".zip",
+        ".tar",
+        ".tgz",
+        ".7z",
+        ".msgpack",
+    ),
+)
+_NO_ROWS = re.compile(r"(readme|licen[cs]e|notice|citation|requirements|changelog).*", re.IGNORECASE)
 # Formats that hold files, or pack them in a way that is not read here, by their first bytes.
 OTHERS = {
     b"PK\x03\x04": "a ZIP archive",
@@ -30,13 +52,16 @@ OTHERS = {
     b"\x89HDF": "HDF5",
 }
 ARROW = (b"ARROW1", b"\xff\xff\xff\xff")
-_TRAIN = re.compile(r"train(ing)?(?![a-z])", re.IGNORECASE)
-_OTHER_SPLIT = re.compile(r"(valid(ation)?|val|test|dev|eval(uation)?)(?![a-z])", re.IGNORECASE)
+# As Hugging Face's library tells splits: by a word anywhere in a name.
+_TRAIN = re.compile(r"(?<![a-z])train(ing)?(?![a-z])", re.IGNORECASE)
+_OTHER_SPLIT = re.compile(
+    r"(?<![a-z])(valid(ation)?|val|test(ing)?|dev|eval(uation)?)(?![a-z])", re.IGNORECASE
+)
 # What lies beside rows and holds none: Hugging Face's, and our own.
 _ABOUT = re.compile(
     r"(dataset_info|dataset_dict|dataset_infos|state|config|.*\.provenance|.*provenance)\.json"
 )
-MOST_FILES, MOST_TOLD = 10_000, 8
+MOST_FILES, MOST_TOLD, SEEN = 10_000, 8, 100
 
 
 @dataclass(frozen=True)
@@ -45,6 +70,8 @@ class Parts:
 
     files: tuple[Path, ...]
     told: tuple[str, ...] = ()
+    unread: tuple[Path, ...] = ()
+    """Of these, files that a trainer may train on."""
 
 
 def parts(path: Path) -> Parts:
@@ -93,44 +120,68 @@ def entries(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unusable]]:
 
 def _in_folder(folder: Path) -> Parts:
     """A folder's files of rows."""
-    if (folder / "dataset_dict.json").is_file():
-        return _saved(_train_split(folder), folder)
-    if (folder / "state.json").is_file():
-        return _saved(folder, folder)
-    if (folder / "train.jsonl").is_file():
+    saved = next((n for n in ("dataset_dict.json", "state.json") if (folder / n).is_file()), None)
+    every = _files(folder)
+    found = [path for path in every if path.name.endswith(SUFFIXES)]
+    train = folder / "train.jsonl"
+    if saved and train.is_file():
+        raise InputError(
+            f"{folder} holds {saved} and train.jsonl, of which one trainer takes this and another that: name a file"
+        )
+    if saved:
+        return _saved(_train_split(folder) if saved == "dataset_dict.json" else folder, folder)
+    if train.is_file():
         # As mlx-lm's trainer has it: no other file of the folder is trained on.
-        return Parts((folder / "train.jsonl",), _left_out(_files(folder), [folder / "train.jsonl"], folder))
-    found = _files(folder)
-    # A .json beside rows of another kind is about them.
-    rows = [path for path in found if path.suffix != ".json"] or found
+        return Parts((train,), _left_out(found, [train], folder))
+    # A .json beside rows of another kind may be about them.
+    rows = [path for path in found if path.suffix != ".json" or _holds_rows(path)] or found
     if not rows:
         raise InputError(f"{folder} holds no rows: no file in it ends in {', '.join(SUFFIXES)}")
-    splits = [path for path in rows if _split_of(path, folder) is _TRAIN]
-    chosen = splits or [path for path in rows if _split_of(path, folder) is None] or rows
-    return Parts(tuple(chosen), _left_out(found, chosen, folder))
+    splits = [_split_of(path, folder) for path in rows]
+    wanted = next((split for split in (_TRAIN, None) if split in splits), _OTHER_SPLIT)
+    chosen = [path for path, split in zip(rows, splits, strict=True) if split is wanted]
+    others = [path for path in every if path not in found and _split_of(path, folder) is wanted]
+    return Parts(tuple(chosen), _left_out([*found, *others], chosen, folder), tuple(others))
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files of rows anywhere in a folder, by name."""
-    hidden = lambda path: any(part.startswith(".") for part in path.relative_to(folder).parts)
-    every = [
-        path
-        for path in folder.rglob("*")
-        if path.name.endswith(SUFFIXES)
-        and path.is_file()
-        and not hidden(path)
-        and not _ABOUT.fullmatch(path.name)
-    ]
-    if len(every) > MOST_FILES:
-        raise InputError(f"{folder} holds over {MOST_FILES:,} files: name the one that is meant")
-    return sorted(every)
+    """Files of rows anywhere in a folder, by name, those that are not read among them."""
+    every, seen = [], set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        # A link may lead back to where it stands.
+        if (place := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        every += [Path(root) / name for name in names if _may_hold_rows(name)]
+        if len(every) > MOST_FILES:
+            raise InputError(f"{folder} holds over {MOST_FILES:,} files: name the one that is meant")
+    return sorted(path for path in every if path.is_file())
+
+
+def _may_hold_rows(name: str) -> bool:
+    if name.startswith(".") or _ABOUT.fullmatch(name):
+        return False
+    return name.endswith(SUFFIXES) or (
+        name.lower().endswith((*SUFFIXES, *UNREAD_SUFFIXES)) and not _NO_ROWS.fullmatch(name)
+    )
+
+
+def _holds_rows(path: Path) -> bool:
+    """Whether a file holds several objects."""
+    try:
+        first = [entry for _, entry in islice(entries(path), SEEN)]
+    except InputError:
+        return False
+    return sum(isinstance(entry, dict) for entry in first) > 1
 
 
 def _split_of(path: Path, folder: Path) -> re.Pattern[str] | None:
     """Which split a file's name, or its folder's, says that it is of; None where none does."""
     for part in reversed(path.relative_to(folder).parts):
         for split in (_TRAIN, _OTHER_SPLIT):
-            if split.match(part):
+            if split.search(part):
                 return split
     return None
 
@@ -144,9 +195,10 @@ def _left_out(found: list[Path], chosen: list[Path], folder: Path) -> tuple[str,
 
 def _train_split(folder: Path) -> Path:
     names = [path.name for path in sorted(folder.iterdir()) if (path / "state.json").is_file()]
-    train = next((name for name in names if _TRAIN.match(name)), names[0] if len(names) == 1 else None)
+    named = [name for name in names if _TRAIN.match(name)] or names
+    train = "train" if "train" in named else named[0] if len(named) == 1 else None
     if train is None:
-        raise InputError(f"{folder} has no train split: name one of its folders, {', '.join(names)}")
+        raise InputError(f"{folder} has no one train split: name one of its folders, {', '.join(names)}")
     return folder / train
 
 
