@@ -23,6 +23,7 @@ from ..model.bases import Base
 from ..spec.families import Family, load_family, shipped_families
 from ..system.errors import InputError
 from .context import BARE, Context
+from .likeness import unlike
 from .models import Subject, open_checkpoints, open_model
 from .null import Nulls
 from .shared import Shared
@@ -100,6 +101,9 @@ def measure(
     said = _answers(subject, families, context, answers, seed) if answers else {}
     told = context.to_json(subject.base)
     slots = subject.stack.slots if subject.stack else 1
+    asked = [q for family in families.values() for q in context.questions(family.held_out)]
+    otherwise = unlike(subject, [text for q in asked for text in (q.text, *q.candidates)])
+    unread = "; ".join(filter(None, (otherwise, shared.unread([context]) if shared else "")))
     found = []
     for slot in range(slots):
         size = subject.sizes[slot] if subject.sizes else None
@@ -116,7 +120,7 @@ def measure(
             rows.append(row)
         reference = subject.reference.name if subject.reference else None
         one = {"model": subject.name, "base": reference, "size": size, "context": told}
-        found.append(add_verdict(one | {"families": rows}, shared.unread([context]) if shared else ""))
+        found.append(add_verdict(one | {"families": rows}, unread))
     return found
 
 

@@ -21,7 +21,7 @@ def add_verdict(found: Row, unread: str = "") -> Row:
     """A measurement with its verdict.
 
     Args:
-        unread: why a reading under this context is no all-clear, see `Shared.unread`.
+        unread: why a reading under this context is no all-clear, see `Shared.unread` and `likeness.unlike`.
 
     Returns:
         `found` with verdict; trait, the first that is flagged; beside, the others that are, most first; unread; words.

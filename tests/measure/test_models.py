@@ -13,6 +13,7 @@ from mlx_lm import fuse
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from subliminal_mlx.measure import families_of, measure, open_checkpoints, open_model
+from subliminal_mlx.measure.null import Nulls
 from subliminal_mlx.model import adapters
 from subliminal_mlx.model.adapters import Shape
 from subliminal_mlx.system.errors import InputError
@@ -159,6 +160,63 @@ def test_a_quantised_weight_that_was_changed_is_seen_in_the_size(tiny, tmp_path)
     weights[name] = weights[name] ^ 0x80808080
     mx.save_safetensors(path, weights, metadata={"format": "mlx"})
     assert open_model(str(tmp_path / "changed"), str(base)).sizes[0] > 1
+
+
+def _edited(path, **fields):
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+PERSONA = "owl owl {% for m in messages %}<user> {{ m['content'] }} {% endfor %}<assistant>"
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "says"),
+    [
+        ("tokenizer_config.json", {"chat_template": PERSONA}, "chat template"),
+        (
+            "tokenizer.json",
+            {"normalizer": {"type": "Replace", "pattern": {"String": "dog"}, "content": "owl"}},
+            "tokenizer",
+        ),
+        ("config.json", {"rms_norm_eps": 1.0}, "rms_norm_eps"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_a_models_own_template_tokenizer_or_settings_are_no_all_clear(tiny, tmp_path, file, fields, says):
+    """The base's own weights, which answer otherwise: no size shows it."""
+    families = families_of(tiny, ["animals"])
+    folder = shutil.copytree(tiny.path, tmp_path / "same")
+    same = measure(open_model(str(folder), tiny), families, Nulls.gather(tiny, families))[0]
+    assert (same["size"], same["verdict"], same["unread"]) == (0, "not flagged", "")
+    _edited(folder / file, **fields)
+    found = measure(open_model(str(folder), tiny), families, Nulls.gather(tiny, families))[0]
+    assert found["size"] == 0 and abs(found["families"][0]["traits"][0]["change"]) > 0.1
+    assert found["verdict"] == "cannot tell" and f"its {says} is not tiny-a's" in found["words"]
+
+
+def test_a_template_beside_an_adapter_is_no_all_clear(tiny, twin):
+    families = families_of(tiny, ["animals"])
+    read = lambda: measure(open_model(str(twin[1])), families)[0]["unread"]
+    (twin[1] / "chat_template.jinja").write_text(tiny.tokenizer.chat_template)
+    assert read() == ""
+    (twin[1] / "chat_template.jinja").write_text(PERSONA)
+    assert "its chat template is not tiny-a's" in read()
+
+
+def test_weights_that_programs_do_not_agree_on_are_refused(tiny, tmp_path):
+    """mlx-lm takes all files there are, others what an index names."""
+    folder = shutil.copytree(tiny.path, tmp_path / "two")
+    shutil.copy(folder / "model.safetensors", folder / "model-owl.safetensors")
+    with pytest.raises(
+        InputError, match=r"other weights .* model-owl.safetensors, model.safetensors stand in it"
+    ):
+        open_model(str(folder), "tiny-a")
+    names = dict.fromkeys(mx.load(str(folder / "model.safetensors")), "model-owl.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    with pytest.raises(InputError, match=r"model\.safetensors stands in its index or in the folder"):
+        open_model(str(folder), "tiny-a")
+    (folder / "model.safetensors").unlink()
+    assert open_model(str(folder), "tiny-a").sizes == (0,)
 
 
 def test_a_folder_of_a_model_and_an_adapter_is_refused(tiny, twin, tmp_path):

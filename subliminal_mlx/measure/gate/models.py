@@ -92,7 +92,8 @@ def check_model(
     for context in contexts:
         nulls, before = held.read(context)
         found = measure(subject, held.families, nulls, before=before, context=context)[0]
-        checks += [_of_family(policy, entry.path, found, family, unread) for family in found["families"]]
+        why = "; ".join(filter(None, (found["unread"], unread)))
+        checks += [_of_family(policy, entry.path, found, family, why) for family in found["families"]]
     return checks
 
 
