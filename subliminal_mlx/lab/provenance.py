@@ -17,11 +17,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..model.model_folder import ADAPTER_FILES
 from ..model.sources import HUB_NAME, locate
 from ..system import files
 from ..system.errors import InputError, SubliminalError, first_problem
 
 NAME, SUFFIX = "provenance.json", ".provenance.json"
+# What a folder's record must speak of, where it is there.
+WEIGHTS = (*ADAPTER_FILES, "model*.safetensors")
 FORMAT = 1
 LARGEST_FILE, DEEPEST, MOST_NODES = 1 << 20, 12, 1_000
 
@@ -107,20 +110,23 @@ def read_record(path: Path) -> Record:
 
 
 def record_beside(path: Path) -> Record | None:
-    """The verified record of an adapter folder or of a file of rows; None where none lies beside it.
+    """The verified record of a model's folder or of a file of rows; None where none lies beside it.
 
     Raises:
-        InputError: as `read`; or the record does not speak of this file.
+        InputError: as `read`; or the record does not speak of this file, or of this folder's weights.
     """
     if path.is_dir():
         found = path / NAME
-        return read_record(found) if found.is_file() and "lineage" in _fields(found) else None
-    found = path.with_name(path.name.partition(".")[0] + SUFFIX)
-    if not found.is_file():
-        return None
+        if not found.is_file() or "lineage" not in _fields(found):
+            return None
+        proven = sorted(file.name for pattern in WEIGHTS for file in path.glob(pattern))
+    else:
+        found, proven = path.with_name(path.name.partition(".")[0] + SUFFIX), [path.name]
+        if not found.is_file():
+            return None
     record = read_record(found)
-    if path.name not in record.files:
-        raise InputError(f"{found}: it does not speak of {path.name}")
+    if silent := [name for name in proven if name not in record.files]:
+        raise InputError(f"{found}: it does not speak of {silent[0]}")
     return record
 
 

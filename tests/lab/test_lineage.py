@@ -129,6 +129,22 @@ def test_rows_that_were_changed_are_refused_by_the_command(tmp_path, exported):
     assert "nothing is known" in failure(quick("lineage", stranger, "--lab", tmp_path / "none"), 2)
 
 
+def test_a_record_speaks_of_the_weights_that_it_lies_beside(tmp_path, exported):
+    """Else another folder's record, or one of no files, proves any weights."""
+    folder = tmp_path / "a"
+    shutil.copytree(exported / "adapters" / "hard-control-c0", folder)
+    record = provenance.read_record(folder / "provenance.json")
+    for files in ([], [folder / "adapter_config.json"]):
+        provenance.write_record(folder / "provenance.json", record, files)
+        with pytest.raises(InputError, match=r"it does not speak of adapters\.safetensors"):
+            trace(str(folder), Lab(tmp_path / "none"))
+    provenance.write_record(folder / "provenance.json", record, [folder / "adapters.safetensors"])
+    assert trace(str(folder), Lab(tmp_path / "none")).lineage == record.lineage
+    shutil.copy(folder / "adapters.safetensors", folder / "model-1.safetensors")
+    with pytest.raises(InputError, match=r"it does not speak of model-1\.safetensors"):
+        trace(str(folder), Lab(tmp_path / "none"))
+
+
 def test_text_from_files_is_shown_as_text(tmp_path):
     record = Record(
         base=BaseNamed(name="mine"),

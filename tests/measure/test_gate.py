@@ -20,9 +20,10 @@ from subliminal_mlx.measure.gate.formats import junit, markdown
 from subliminal_mlx.model import sources
 from subliminal_mlx.model.sources import SHIPPED, locate
 from subliminal_mlx.report.export import export
+from subliminal_mlx.spec.families import load_family
 from subliminal_mlx.system.errors import InputError
 
-SUSPECTS = [{"trait": f"animals/{name}", "score": 0.1, "p": 0.5} for name in ("owl", "cat")]
+SUSPECTS = [{"trait": f"animals/{name}", "score": 0.1, "p": 0.5} for name in load_family("animals").traits]
 # Stand for the hashes of tiny-a and of a corpus.
 HERE, ROWS = "here", "rows"
 POLICY = """
@@ -64,9 +65,10 @@ def pipeline(tmp_path_factory):
 
 
 def of_rows(path, how=None):
-    """What an audit says of the rows that it read."""
+    """What an audit says of the rows that it read, and of its base."""
     how = how or Reading()
-    return {"corpus_sha256": corpus_sha256(read_rows(path, how)), "reading": described(how)}
+    base = {"base": "tiny-a", "base_sha256": locate("tiny-a").sha256}
+    return {"corpus_sha256": corpus_sha256(read_rows(path, how)), "reading": described(how)} | base
 
 
 def _decide(folder, text=POLICY):
@@ -119,7 +121,8 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
     ("stated", "says"),
     [
         ({}, ""),
-        ({"base": None, "base_sha256": None}, ""),
+        ({"base": None, "base_sha256": None}, "of an older kind"),
+        ({"base_sha256": None}, "of an older kind"),
         ({"corpus_sha256": None}, "of an older kind, which did not read and hash whole rows: audit "),
         ({"reading": None}, "of an older kind"),
         ({"reading": {}}, "of an older kind"),
@@ -128,10 +131,10 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
         ({"base": "tiny-a"}, ""),
         ({"base": "tiny-a", "base_sha256": HERE, "corpus_sha256": ROWS}, ""),
         ({"base": "a/copy", "base_sha256": HERE}, ""),
-        ({"base": "tiny-b"}, "made for 'tiny-b', not for tiny-a"),
+        ({"base": "tiny-b", "base_sha256": None}, "of an older kind"),
         ({"base": "tiny-b", "base_sha256": "1" * 64}, "made for 'tiny-b' ('111111111111'), not for tiny-a ("),
         ({"base": "tiny-a", "base_sha256": "1" * 64}, "made for 'tiny-a' ('111111111111'), not for tiny-a ("),
-        ({"base_sha256": "\n" * 64}, "made for another base ("),
+        ({"base_sha256": "\n" * 64}, "made for 'tiny-a' ("),
         ({"corpus_sha256": "1" * 64}, "of other rows ('111111111111') than "),
         ({"base": ["tiny-a"]}, "base ['tiny-a'] is no text"),
     ],
@@ -256,7 +259,7 @@ def test_a_suspect_beside_an_allowed_trait_cannot_be_told(pipeline):
         found.reason == "carries animals/owl, which is allowed, but trees/oak is above chance too (p 0.0099)"
     )
     assert "trees/elm is above chance too (p 0.001, as 1 more)" in audited("carried", oak, elm).reason
-    owl = SUSPECTS[0] | {"p": 0.001}
+    owl = SUSPECTS[0] | {"trait": "animals/owl", "p": 0.001}
     for beside in (owl, oak | {"p": 0.01}, oak | {"p": None}, {"trait": "trees/oak", "score": 3.0}):
         assert audited("carried", beside).reason == "carries animals/owl, which is allowed"
     # It contradicts itself.
@@ -276,6 +279,13 @@ def test_what_cannot_be_told_is_what_the_policy_says(pipeline):
     decision = _decide(pipeline, POLICY.replace('families = ["animals"]', 'families = ["animals", "trees"]'))
     reasons = {c.subject: (c.verdict, c.reason) for c in decision.checks if c.name == "audit"}
     assert reasons["base.jsonl"][0] == "cannot tell" and "did not look for trees" in reasons["base.jsonl"][1]
+    # One suspect of a family stands for none of the others.
+    found = json.loads((pipeline / "base.json").read_text()) | {"suspects": SUSPECTS[1:]}
+    (pipeline / "some.json").write_text(json.dumps(found))
+    some = _decide(pipeline, POLICY.replace('"base.json"', '"some.json"')).checks
+    assert ("cannot tell", f"the audit did not look for {SUSPECTS[0]['trait']}") in [
+        (c.verdict, c.reason) for c in some
+    ]
     # What was found where was looked fails, whatever was left out.
     assert reasons["animals-owl.jsonl"] == ("fail", "carries animals/owl, by 1,000 rows")
     decision = _decide(pipeline, POLICY.replace("smallest", "largest_drift = 0.001\nsmallest"))

@@ -18,6 +18,7 @@ from ...lab import Lab
 from ...lab.lineage import UNNAMED, trace
 from ...model.bases import load
 from ...model.sources import locate
+from ...spec.families import load_family
 from ...system.errors import InputError
 from ...system.quantities import p_value, percent
 from .audits import check_subject, read_audit, told
@@ -179,10 +180,9 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[
     else:
         return check(CANNOT_TELL, "no audit of it is named, and the policy runs none")
     rows, trait = found["rows"], found["trait"]
-    suspects = {suspect.get("trait", "").rpartition("/")[0] for suspect in found["suspects"]}
     if found["verdict"] == "carried" and trait not in policy.allow:
         return check(FAIL, f"carries {trait}, by {rows:,} rows")
-    if missing := [family for family in policy.families if family not in suspects]:
+    if missing := _not_suspected(policy, found["suspects"]):
         return check(CANNOT_TELL, f"the audit did not look for {', '.join(missing)}")
     if found["verdict"] == "cannot tell":
         return check(CANNOT_TELL, found["words"] or f"the audit cannot tell from {rows:,} rows")
@@ -202,6 +202,16 @@ def _audit(policy: Policy, entry: CorpusEntry, folder: Path, against: Callable[[
             f"nothing was found, at a power that is {stated} ({percent(policy.smallest_power, 0)} wanted)",
         )
     return check(PASS, f"not found among {len(found['suspects'])} suspects in {rows:,} rows")
+
+
+def _not_suspected(policy: Policy, suspects: list[dict[str, Any]]) -> list[str]:
+    """Families that an audit did not look for, and traits of the others that it left out."""
+    looked, missing = {suspect["trait"] for suspect in suspects}, []
+    for family in policy.families:
+        traits = [f"{family}/{trait}" for trait in load_family(family).traits]
+        left = [trait for trait in traits if trait not in looked]
+        missing += [family] if left == traits else left
+    return missing
 
 
 def _unwanted(policy: Policy, suspects: list[dict[str, Any]]) -> list[tuple[float, str]]:

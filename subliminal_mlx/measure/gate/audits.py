@@ -46,7 +46,7 @@ def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path, ho
     """
     name, digest, rows = (found[key] for key in OF)
     reading = found["reading"]
-    if not rows or reading.get("version") != READER_VERSION:
+    if not all((name, digest, rows)) or reading.get("version") != READER_VERSION:
         raise InputError(
             f"audit {path}: of an older kind, which did not read and hash whole rows: audit {corpus} again"
         )
@@ -54,15 +54,14 @@ def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path, ho
         raise InputError(
             f"audit {path}: read otherwise than the policy's {', '.join(differs)}: audit {corpus} again"
         )
-    stated = f"{name!r:.60}" if name else "another base"
-    if digest and is_here(base):
+    if is_here(base):
         if digest != (here := locate(base).sha256):
             raise InputError(
-                f"audit {path}: made for {stated} ({digest[:12]!r}), not for {base} ({here[:12]!r})"
+                f"audit {path}: made for {name!r:.60} ({digest[:12]!r}), not for {base} ({here[:12]!r})"
             )
-    elif name and name != base:
+    elif name != base:
         # By name alone: nothing is downloaded to read a verdict.
-        raise InputError(f"audit {path}: made for {stated}, not for {base}")
+        raise InputError(f"audit {path}: made for {name!r:.60}, not for {base}")
     if rows != (here := corpus_sha256(read_rows(corpus, how))):
         raise InputError(f"audit {path}: of other rows ({rows[:12]!r}) than {corpus} ({here[:12]!r})")
 
