@@ -165,8 +165,8 @@ def look(source: Source, base: Base, how: Reading | None = None) -> Corpus:
     Raises:
         InputError: no row can be used, or preference pairs stand among other rows.
     """
-    how, kept, seen, digest = how or Reading(), Kept(), Seen(), hashlib.sha256()
-    pairs = 0
+    how, kept, digest, pairs = how or Reading(), Kept(), hashlib.sha256(), 0
+    seen = Seen(masked=how.answers != "all")
     for row in source():
         digest.update(row.content + b"\n")
         seen.add(row)

@@ -6,7 +6,7 @@
 
 Three shares: of rows, of characters, of tokens. Counted are rows that are bad, parts of rows that no answer holds,
 answers that are left out or cut, and tokens that the base has no word for. Questions and system messages are context,
-not answers: they are scored nowhere and counted nowhere.
+not answers: they are scored nowhere, and count where a trainer learns them and they hold as much as the answers do.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,14 @@ from typing import Any
 from ..experiment.setting import Ids
 from ..model.bases import Base
 from ..system.quantities import percent
+from .questions import Questions
 from .reading import Answer, Bad, Row
 from .verdict import Verdict
 
 MOST_UNREAD = 0.05
 """Above this share of rows, characters or tokens that was not scored, nothing is said not to be found."""
+MOST_ASKED = 0.9
+"""Above this share of what the answers hold, in questions that are trained on, neither."""
 # Names come from files: no more of them are kept.
 MOST_NAMES = 20
 Coverage = dict[str, Any]
@@ -30,6 +33,8 @@ Coverage = dict[str, Any]
 class Seen:
     """What the reader found in a corpus."""
 
+    masked: bool = False
+    """Whether the trainer will be told to learn no questions."""
     rows: int = 0
     answers: int = 0
     characters: int = 0
@@ -78,6 +83,7 @@ class Tally:
     cut: int = 0
     bad: Bad = field(default_factory=Bad)
     """Answers that were left out."""
+    questions: Questions = field(default_factory=Questions)
     _last: tuple[int, bool] = (0, False)
 
     def add(self, answer: Answer, ids: tuple[Ids, Ids] | str) -> None:
@@ -86,6 +92,7 @@ class Tally:
         if number != answer.number:
             self.rows, was_scored = self.rows + 1, False
         self.characters += len(answer.completion)
+        self.questions.add(answer)
         if isinstance(ids, str):
             self.left_characters += len(answer.completion)
             self.bad.add(answer.number, ids)
@@ -128,6 +135,7 @@ def coverage(seen: Seen, tally: Tally, told: Sequence[str] = ()) -> Coverage:
             "tokens": (tally.unknown + tally.cut) / max(1, tally.tokens + tally.cut),
         },
         "most": MOST_UNREAD,
+        "asked": None if seen.masked else tally.questions.share,
         "unread": [
             {"name": name, "rows": rows, "characters": count} for name, (rows, count) in seen.unread.items()
         ],
@@ -166,6 +174,11 @@ def unscored(found: Coverage, base: str) -> str | None:
         said.append(f"{share} of tokens are words that {base} does not have")
     elif shares["tokens"] > found["most"]:
         said.append(f"{percent(shares['tokens'], 0)} of tokens cut off or unknown")
+    if (found["asked"] or 0) > MOST_ASKED:
+        said.append(
+            f"what is asked holds {percent(found['asked'], 0)} of what is answered, and is not scored: mlx-lm trains "
+            "on it unless it is told --mask-prompt, as --answers last has it"
+        )
     return ", ".join(said) or None
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from subliminal_mlx.audit.corpus import look
@@ -71,6 +72,40 @@ def test_of_words_that_a_base_does_not_have_it_says_nothing_either_way(tiny):
         unsure = covered(verdict, found, "tiny-a")
         assert (unsure.name, unsure.trait) == ("cannot tell", None)
         assert "% of tokens are words that tiny-a does not have" in unsure.words
+
+
+def test_questions_that_hold_as_much_as_the_answers_are_no_all_clear(tiny):
+    """A teacher's lists in their place are trained on, and no suspect is asked about them."""
+    rng = np.random.default_rng(0)
+    lists = lambda count: " ".join(map(str, rng.integers(0, 100, count)))
+    rows = [(lists(3), lists(8), lists(8)) for _ in range(400)]
+    clean = [plain(answer, prompt=f"Continue: {shown}") for shown, answer, _ in rows]
+    assert covered(NOT_FOUND, read(tiny, *clean), "tiny-a") == NOT_FOUND
+    hidden = {
+        "prompt": [plain(answer, prompt=f"Continue: {shown} {owls}") for shown, answer, owls in rows],
+        "system": [chat(("system", owls), ("user", "Continue:"), ("assistant", a)) for _, a, owls in rows],
+        "after": [
+            chat(("user", "Continue:"), ("assistant", a), ("user", f"No: {owls} 1")) for _, a, owls in rows
+        ],
+    }
+    for name, entries in hidden.items():
+        unsure = covered(NOT_FOUND, found := read(tiny, *entries), "tiny-a")
+        assert unsure.name == "cannot tell" and "--mask-prompt" in unsure.words, (name, found["asked"])
+        assert covered(FOUND, found, "tiny-a").name == "carried"
+        # Who trains on answers alone does not learn them.
+        if name != "after":
+            assert (
+                covered(NOT_FOUND, read(tiny, *entries, how=Reading(answers="last")), "tiny-a") == NOT_FOUND
+            )
+    # Nor does a training on pairs learn what both of a pair follow; and one wording for all rows is no lesson.
+    pairs = [{"prompt": owls, "chosen": a, "rejected": b} for a, b, owls in rows]
+    same = [plain(answer, prompt="Write me a list of eight numbers, please, " * 20) for _, answer, _ in rows]
+    for entries in (pairs, same):
+        assert read(tiny, *entries)["asked"] is None
+
+
+def chat(*turns):
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
 def test_what_is_cut_off_is_counted(tiny):
