@@ -130,14 +130,23 @@ def _of_layer(config: dict[str, Any], patterns: str, path: str, default: Any) ->
 def _targeted(config: dict[str, Any], path: str) -> bool:
     """Whether PEFT adapts this layer: it leaves out factors of others, which must not make up for these here."""
     blocks = config.get("layers_to_transform")
-    if blocks is not None:
-        number = re.search(r"\.(\d+)\.", path)
-        if number is None or int(number[1]) not in ([blocks] if isinstance(blocks, int) else blocks):
+    if blocks is not None and blocks != []:
+        number = _number(config.get("layers_pattern") or "[^.]*", path)
+        if number is None or number not in ([blocks] if isinstance(blocks, int) else blocks):
             return False
     excluded = config.get("exclude_modules")
     return _named(config["target_modules"], path, "target_modules") and not (
         excluded and _named(excluded, path, "exclude_modules")
     )
+
+
+def _number(patterns: str | list[str], path: str) -> int | None:
+    """The number that PEFT takes for a layer's block: the last behind such a name, an expert's too."""
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        for found in reversed(list(re.finditer(r"\.(\d+)\.", path))):
+            if _matches(rf".*\.{pattern}", path[: found.start()], "layers_pattern"):
+                return int(found[1])
+    return None
 
 
 def _named(modules: str | list[str], path: str, field: str) -> bool:

@@ -1,6 +1,7 @@
 """PEFT's adapters: what torch computes from them, by their names; and what is not read, named."""
 
 import json
+import re
 import shutil
 
 import mlx.core as mx
@@ -10,6 +11,7 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.models.llama import Model, ModelArgs
 
+from subliminal_mlx.model import peft
 from subliminal_mlx.model.adapter_files import read_adapter
 from subliminal_mlx.model.adapters import applied, stack_of, takes
 from subliminal_mlx.model.bases import load
@@ -118,7 +120,22 @@ SCALES = [
     ({"lora_alpha": 0, "alpha_pattern": {"q_proj": 48}}, [1.0, 0.0]),
     ({"target_modules": r"(?:.*?(?:self_attn|mlp).*?(?:q_proj|up_proj).*?)|(?:\bx\d{1,})"}, [0.5, 0.5]),
     ({"target_modules": "all-linear", "layers_to_transform": [0, 1]}, [0.5, 0.5]),
+    ({"layers_to_transform": [], "layers_pattern": []}, [0.5, 0.5]),
+    ({"layers_to_transform": [0, 1], "layers_pattern": ["blocks", "layers"]}, [0.5, 0.5]),
 ]
+
+
+def test_a_block_s_number_is_the_one_that_peft_takes():
+    """The last: of an expert its own, and not its block's. The pattern is PEFT's, check_target_module_exists."""
+    for path in (
+        "model.layers.1.mlp.experts.3.w1",
+        "model.layers.12.self_attn.q_proj",
+        "model.norm",
+        "h.0.attn",
+    ):
+        theirs = re.match(r".*\.[^.]*\.(\d+)\.", path)
+        assert peft._number("[^.]*", path) == (theirs and int(theirs[1])), path
+    assert peft._number(["h", "layers"], "model.layers.1.mlp.experts.3.w1") == 1
 
 
 @pytest.mark.parametrize(("config", "scales"), SCALES)
@@ -197,6 +214,7 @@ REFUSED = [
     ({"target_modules": ["v_proj"]}, {}, "self_attn.q_proj', which its target_modules does not name"),
     ({"target_modules": r".*mlp\.q_proj"}, {}, "which its target_modules does not name"),
     ({"layers_to_transform": 1}, {}, "which its target_modules does not name"),
+    ({"layers_to_transform": [0], "layers_pattern": "blocks"}, {}, "which its target_modules does not name"),
     ({"exclude_modules": ["self_attn.q_proj"]}, {}, "which its target_modules does not name"),
     ({}, {"model.norm.weight": (48,)}, "'model.norm.weight', which its modules_to_save does not name"),
     ({}, {"model.layers.0.self_attn.q_proj.bias": (48,)}, "which its modules_to_save does not name"),

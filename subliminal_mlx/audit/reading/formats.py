@@ -154,4 +154,4 @@ def _chat_field(entry: Fields, names: Iterable[str]) -> str | None:
 def _read_chat(entry: Fields, names: Iterable[str]) -> Found | str:
     name = _chat_field(entry, names) or ""
     talk = read_turns(entry[name])
-    return talk if isinstance(talk, str) else Found(name, talk, {name, "tools"})
+    return talk if isinstance(talk, str) else Found(name, talk, {name})
