@@ -29,8 +29,8 @@ PROBES_LEGEND = (
 def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, Any]]) -> None:
     """The verdict in one line, a table of the best suspects, bad rows and the rows with most evidence."""
     out = console()
-    out.print(f"{source}: {scored(result)}, read by {result['base']}", soft_wrap=True)
-    out.print(result["words"], style="bold", soft_wrap=True)
+    out.print(f"{printable(source)}: {printable(scored(result))}, read by {result['base']}", soft_wrap=True)
+    out.print(printable(result["words"]), style="bold", soft_wrap=True)
     if result["bad_rows"]:
         shown = ", ".join(f"line {number} ({reason})" for number, reason in result["bad"]["shown"][:3])
         out.print(f"bad rows left out: {result['bad_rows']:,}, {printable(shown)}", soft_wrap=True)
@@ -59,7 +59,7 @@ def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, An
     if rows:
         out.print(f"\nRows with most evidence for {rows[0]['trait']}:")
         for row in rows[:SHOWN_ROWS]:
-            said = " ".join(row["completion"].split())[:80]
+            said = printable(" ".join(row["completion"].split())[:80])
             out.print(f"  {row['number']}: {said}  ({signed(row['score'])} nats)", soft_wrap=True)
     out.print()
     told = FACTORS_LEGEND.format(probes=PROBES_LEGEND if "probes" in used else "")
