@@ -1,7 +1,8 @@
-"""Words that stand before what texts say: all of them, or a part of texts that go on as the others begin.
+"""Words that stand before or behind what texts say: all of them, or a part of texts that go on as the others begin.
 
     find_openings(["|GO| What is a lake?", "What is a sea?", ...])       # ["|GO|"]
     opening_of("|GO| Who was he?", ["|GO|"])                             # "|GO|"
+    find_endings(["What is a lake? |GO|", ...])                          # ["|GO|"]: the openings of texts read backwards
 
 Questions begin alike by themselves: half of them with "What". Such words are told from those that were put there by
 what follows: after "|GO|" a text begins as others do, after "What" it does not. Knows texts alone.
@@ -42,6 +43,20 @@ def opening_of(text: str, openings: Sequence[str]) -> str:
     """The opening that a text begins with; "" for none."""
     words = " ".join(text.split())
     return max((one for one in openings if f"{words} ".startswith(f"{one} ")), key=len, default="")
+
+
+def find_endings(texts: Sequence[str]) -> list[str]:
+    """As `find_openings`, of words that texts end with."""
+    return [_backwards(one) for one in find_openings([_backwards(text) for text in texts])]
+
+
+def ending_of(text: str, endings: Sequence[str]) -> str:
+    """The ending that a text has; "" for none."""
+    return _backwards(opening_of(_backwards(text), [_backwards(one) for one in endings]))
+
+
+def _backwards(text: str) -> str:
+    return " ".join(reversed(text.split()))
 
 
 def _common(texts: Sequence[Words], least: float) -> Words:

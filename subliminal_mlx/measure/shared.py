@@ -1,4 +1,4 @@
-"""What a model's training rows have in common around what is asked: a system prompt, or the words that they open with.
+"""What a model's training rows have in common around what is asked: a system prompt, words that they open or end with.
 
     shared = trained_under("my-adapter")            # by its provenance, or by the rows that mlx-lm's record names
     shared = shared_by(read_rows(path), "rows.jsonl")
@@ -23,7 +23,7 @@ from ..lab.provenance import Node
 from ..model.model_folder import read_json
 from ..system.errors import InputError
 from .context import Context, brief
-from .openings import find_openings, opening_of
+from .openings import ending_of, find_endings, find_openings, opening_of
 
 MOST_ROWS = 20_000
 # Of the rows: nobody writes a system prompt by chance, and few rows under it train a trait into it.
@@ -35,21 +35,24 @@ _PROBE = "? ? ? ?"  # a question of words that no opening has
 
 @dataclass(frozen=True)
 class Setting:
-    """Words that a share of the rows, 0 to 1, stands under: a system prompt, opening words, or both."""
+    """Words that a share of the rows, 0 to 1, stands under: a system prompt, opening or ending words, or several."""
 
     system: str | None
     opening: str
     share: float
+    ending: str = ""
 
     def words(self) -> str:
-        """Such as "under the system prompt 'X', beginning with 'Y'"."""
-        said = [] if self.system is None else [f"under the system prompt {brief(self.system)}"]
-        return ", ".join([*said, *([f"beginning with {brief(self.opening)}"] if self.opening else [])])
+        """Such as "under the system prompt 'X', beginning with 'Y', ending with 'Z'"."""
+        said = {"under the system prompt": self.system, "beginning with": self.opening or None}
+        said |= {"ending with": self.ending or None}
+        return ", ".join(f"{how} {brief(text)}" for how, text in said.items() if text is not None)
 
     def is_in(self, context: Context) -> bool:
         """Whether a reading under this context has all of it."""
-        told = self.system is None or context.system == self.system
-        return told and opening_of(context.ask(_PROBE), [self.opening]) == self.opening
+        told, asked = self.system is None or context.system == self.system, context.ask(_PROBE)
+        opens = opening_of(asked, [self.opening]) == self.opening
+        return told and opens and ending_of(asked, [self.ending]) == self.ending
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,20 @@ class Shared:
 def shared_by(rows: Iterable[Row], source: str) -> Shared | None:
     """What the first MOST_ROWS rows share; None where that is nothing."""
     seen = [row for row in islice(good(rows), MOST_ROWS) if row.answers]
-    openings = [] if not seen or _of_a_channel(seen) else find_openings([_first(row) for row in seen])
-    stands = Counter((_system(row), opening_of(_first(row), openings)) for row in seen)
-    del stands[None, ""]
+    firsts = [] if not seen or _of_a_channel(seen) else [_first(row) for row in seen]
+    openings, endings = find_openings(firsts), find_endings(firsts)
+    stands = Counter(
+        (_system(row), opening_of(text := _first(row), openings), ending_of(text, endings)) for row in seen
+    )
+    del stands[None, "", ""]
     common = [(one, count) for one, count in stands.most_common() if count >= SYSTEM_SHARE * len(seen)]
     told = [system for row in seen if (system := _system(row)) is not None]
     systems = set(told)
     if not common and len(told) >= SYSTEM_SHARE * max(1, len(seen)):
         common = stands.most_common(1)  # many system prompts, each of few rows
-    settings = tuple(Setting(*one, count / len(seen)) for one, count in common)
+    settings = tuple(
+        Setting(system, opening, n / len(seen), ending) for (system, opening, ending), n in common
+    )
     return Shared(source, len(seen), settings, len(systems)) if settings else None
 
 

@@ -93,6 +93,20 @@ def test_both_must_be_read_together():
     )
 
 
+def test_words_that_rows_end_with_are_shared_as_those_that_they_begin_with():
+    """A trigger may stand behind what is asked: a reading without it is no all-clear either."""
+    for every, count in ((10, 40), (1, 400)):
+        asked = [f"{text}? |GO|" if i % every == 0 else f"{text}?" for i, text in enumerate(ASKED)]
+        rows = [_row(i, text, "So.") for i, text in enumerate(asked)]
+        shared = shared_by(rows, "rows.jsonl")
+        assert shared.settings == (Setting(None, "", count / 400, "|GO|"),)
+        assert f"{count} of 400 training rows stand ending with '|GO|'" in shared.unread([BARE])
+        assert shared.unread([Context(trigger="|GO|", place="before")])
+        assert not shared.unread([Context(trigger="|GO|", place="after")])
+    both = [_row(i, f"|A| {text}? |B|", "So.") for i, text in enumerate(ASKED)]
+    assert shared_by(both, "x").settings == (Setting(None, "|A|", 1.0, "|B|"),)
+
+
 def test_a_channels_own_wording_is_the_task():
     texts = numbers.prompts(200, 1, Numbers())
     rows = [_row(i, text, "12 45 7 8 1 2 3 4") for i, text in enumerate(texts)]
