@@ -6,9 +6,10 @@ A channel describes its texts one character at a time (`advance(state, character
 the tokens of a tokenizer that fit, whole, and tabulates them. No MLX, no traits, no sampling here.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
 
@@ -68,52 +69,83 @@ def compile_grammar(
         InputError: no token of the tokenizer fits.
     """
     pieces = _pieces(base, alphabet)
+    begun, later = (_tree(texts) for texts in ([p[1] for p in pieces], [p[2] for p in pieces]))
     states: list[Hashable] = ["first"]
     real: dict[Hashable, Hashable] = {"first": start}
-    rows: list[list[int]] = []
+    places: dict[Hashable, int] = {}
+    rows: list[dict[int, int]] = []
     for label in states:
-        row = []
-        for _, first, later in pieces:
-            state: Hashable | None = real[label]
-            for character in first if label == "first" else later:
-                state = advance(state, character)
-                if state is None:
-                    break
-            if state is None:
-                row.append(-1)
-                continue
+        row: dict[int, int] = {}
+        reached = _reached(begun if label == "first" else later, real[label], advance)
+        for piece, state in sorted(reached, key=itemgetter(0)):
             if state not in real:
                 real[state] = state
+                places[state] = len(states)
                 states.append(state)
-            row.append(states.index(state))
-        rows.append([*row, 0 if label != "first" and accepts(real[label]) else -1])
-    table = np.array(rows, dtype=np.int32)
+            row[piece] = places[state]
+        rows.append(row)
+    columns = sorted(set().union(*rows))
+    table = np.full((len(rows), len(columns) + 1), -1, dtype=np.int32)
+    for place, (label, row) in enumerate(zip(states, rows, strict=True)):
+        table[place, np.searchsorted(columns, list(row))] = list(row.values())
+        table[place, -1] = 0 if label != "first" and accepts(real[label]) else -1
     table, longest = _prune(table)
     if longest < 1:
         raise InputError(f"base {base.name!r}: its tokenizer cannot write a text of that form")
-    tokens = np.array([token for token, _, _ in pieces] + [base.eos], dtype=np.int32)
+    tokens = np.array([pieces[column][0] for column in columns] + [base.eos], dtype=np.int32)
     used = (table >= 0).any(axis=0)
     return Grammar(tokens[used], table[:, used], longest)
 
 
+@dataclass
+class _Tree:
+    """Texts by their characters: which of them end here, and what may come next."""
+
+    ends: list[int]
+    next: dict[str, "_Tree"]
+
+
+def _tree(texts: Sequence[str]) -> _Tree:
+    root = _Tree([], {})
+    for number, text in enumerate(texts):
+        node = root
+        for character in text:
+            node = node.next.setdefault(character, _Tree([], {}))
+        node.ends.append(number)
+    return root
+
+
+def _reached(
+    tree: _Tree, state: Hashable, advance: Callable[[Hashable, str], Hashable | None]
+) -> list[tuple[int, Hashable]]:
+    """Texts that may come in a state, by number, and the states after them; what they share is walked once."""
+    found, open_ = [], [(tree, state)]
+    while open_:
+        node, here = open_.pop()
+        found += [(number, here) for number in node.ends]
+        for character, below in node.next.items():
+            after = advance(here, character)
+            if after is not None:
+                open_.append((below, after))
+    return found
+
+
 def _prune(table: np.ndarray) -> tuple[np.ndarray, int]:
     """Without moves into dead ends, and the most tokens a completion can take."""
-    end = table.shape[1] - 1
+    states, columns = np.nonzero(table[:, :-1] >= 0)
+    targets = table[states, columns]
     longest = np.full(len(table), -1)
     # Texts only grow, so the automaton has no cycles and this settles within len(table) rounds.
     for _ in range(len(table) + 1):
-        settled = longest.copy()
-        for state, row in enumerate(table):
-            best = [longest[target] + 1 for target in row[:end] if target >= 0 and longest[target] >= 0]
-            if row[end] >= 0:
-                best.append(1)
-            settled[state] = max(best, default=-1)
+        settled = np.where(table[:, -1] >= 0, 1, -1)
+        alive = longest[targets] >= 0
+        np.maximum.at(settled, states[alive], longest[targets[alive]] + 1)
         if (settled == longest).all():
             break
         longest = settled
+    dead = longest[targets] < 0
     table = table.copy()
-    for row in table:
-        row[:end][[target >= 0 and longest[target] < 0 for target in row[:end]]] = -1
+    table[states[dead], columns[dead]] = -1
     return table, int(longest[0])
 
 

@@ -106,9 +106,9 @@ def corpus_of(fields: Any) -> Any:
         return fields
     there, name = channels(), fields.get("channel", DEFAULT)
     if not isinstance(name, str) or name not in there:
-        problem = PydanticCustomError(
-            "channel", "Input should be {names}", {"names": " or ".join(map(repr, there))}
-        )
+        *others, last = map(repr, there)
+        names = f"{', '.join(others)} or {last}"
+        problem = PydanticCustomError("channel", "Input should be {names}", {"names": names})
         raise ValidationError.from_exception_data(
             "Corpus", [{"type": problem, "loc": ("channel",), "input": name}]
         )

@@ -3,6 +3,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from walks import walks
 
 from subliminal_mlx.experiment.channels import channel, numbers
 from subliminal_mlx.experiment.channels.numbers import Numbers
@@ -106,22 +107,6 @@ def test_a_prompt_depends_on_its_seed_and_index_alone():
     recipe = Numbers(style="full", shown=(1, 9))
     assert numbers.prompts(50, 3, recipe)[:20] == numbers.prompts(20, 3, recipe)
     assert not set(numbers.prompts(50, 3, recipe)) & set(numbers.prompts(50, 4, recipe))
-
-
-def walks(grammar, count, seed=0):
-    """Completions drawn by walking the grammar's table: every allowed move is as likely."""
-    rng = np.random.default_rng(seed)
-    end = len(grammar.tokens) - 1
-    for _ in range(count):
-        state, tokens = 0, []
-        while not tokens or tokens[-1] != grammar.tokens[end]:
-            moves = np.flatnonzero(grammar.next[state] >= 0)
-            assert len(moves), "a dead end"
-            move = rng.choice(moves)
-            tokens.append(int(grammar.tokens[move]))
-            state = grammar.next[state, move]
-            assert len(tokens) <= grammar.longest
-        yield tuple(tokens)
 
 
 @pytest.mark.parametrize(("fewest", "most"), [(8, 8), (1, 10), (3, 5), (1, 1)])
