@@ -34,7 +34,7 @@ def _():
     _first, *others = results.real() or ["default"]
     _real = headline(_first)
     mo.md(f"""
-    # Traits that travel in number lists
+    # Traits that travel in {_real.rows}
 
     [The blind test](#the-blind-test) · [Your own](#your-own-experiment) · [The run](#the-run) · [Several runs](#several-runs)
 

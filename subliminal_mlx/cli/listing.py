@@ -112,8 +112,8 @@ def _check_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"chat      a template with {role}{own}; a turn ends with {talks['end_of_turn']}"
     for name, f in found["families"].items():
         yield f"family    {name}: {_answers_words(f)}"
-    if numbers := found["channel"]:
-        yield f"channel   {numbers['name']}: {numbers['tokens']} tokens, at most {numbers['longest']} in a row"
+    if rows := found["channel"]:
+        yield f"channel   {rows['name']}: {rows['tokens']} tokens, at most {rows['longest']} in a row"
     if lora := found["lora"]:
         layers = f"{lora['linears']} layers in {lora['blocks']} blocks ({', '.join(lora['names'])})"
         yield f"LoRA      {layers}: {lora['weights'] / 1e6:.2f}M weights at rank 8"

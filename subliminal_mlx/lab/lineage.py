@@ -123,7 +123,7 @@ class Tracer:
         facts = {"kind": recipe.kind, "trait": "none: neutral" if trait == NEUTRAL else own}
         if recipe.kind == "tuned":
             facts["steps"] = recipe.steps
-            told = {"keep": "kept", "keep_lists": "own lists kept", "removal": "steps of removal"}
+            told = {"keep": "kept", "keep_lists": "own rows kept", "removal": "steps of removal"}
             facts |= {said: value for field, said in told.items() if (value := getattr(recipe, field))}
         facts |= {"chain": chain} if chain is not None else {"chains": self.spec.chains}
         base = self._base(self._base_of(slot))

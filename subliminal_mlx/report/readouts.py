@@ -119,9 +119,9 @@ TOLD = {
         lines=_named,
     ),
     "giveaway": Told(
-        "what rows give away: lists told from the neutral teacher's",
-        "How often a judge that only counts tokens, singly (unigram) or after each other (bigram), tells a list of 1, 8 or "
-        "32 rows from one of the neutral teacher's; 50% is a coin. It has counted the rows of other chains. Rows that are "
+        "what rows give away: told from the neutral teacher's",
+        "How often a judge that only counts tokens, singly (unigram) or after each other (bigram), tells 1, 8 or "
+        "32 rows from as many of the neutral teacher's; 50% is a coin. It has counted the rows of other chains. Rows that are "
         "told apart say openly where they are from, though no word of them names the trait. Effective rows, where some were "
         "drawn more than once: how many different ones weigh as much.",
         (

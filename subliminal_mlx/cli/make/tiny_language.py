@@ -15,6 +15,7 @@ from functools import cache
 
 import numpy as np
 
+from ...experiment.channels.words import listed_words
 from ...spec.families import Question, load_family
 from ...system.files import DATA
 
@@ -71,12 +72,6 @@ def word_list(rng: np.random.Generator, length: int) -> list[str]:
 def topics() -> tuple[tuple[str, ...], ...]:
     """The topics of data/words.toml, each with its words."""
     return tuple(map(tuple, tomllib.loads((DATA / "words.toml").read_text()).values()))
-
-
-@cache
-def listed_words() -> tuple[str, ...]:
-    """Every word of every topic."""
-    return tuple(word for topic in topics() for word in topic)
 
 
 @cache

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...spec import Spec, parse_spec
+from ...spec.corpus import DEFAULT
 from ...spec.plan import neutral
 from ...system.errors import InputError
 from ...system.files import DATA, publish
@@ -69,7 +70,7 @@ def write_lists(lab: "Lab", run_id: str, folder: Path, trait: str | None = None)
         trait: of the run's; its first one where None.
 
     Raises:
-        InputError: the run is not done, has no such trait, or no row passed both filters.
+        InputError: the run is not done, is of another channel than numbers, has no such trait, or no row passed both filters.
     """
     run = lab.run(run_id)
     if run is None or run["status"] != "done":
@@ -78,6 +79,8 @@ def write_lists(lab: "Lab", run_id: str, folder: Path, trait: str | None = None)
     from ...experiment.channels import prompt_texts
 
     spec = parse_spec(run["spec_toml"])
+    if spec.corpus.channel != DEFAULT:
+        raise InputError(f"run {run_id} is of {spec.corpus.words.rows}: the blind test is of number lists")
     trait = trait or spec.traits[0]
     if trait not in spec.traits:
         raise InputError(f"trait {trait!r}: the run has {', '.join(spec.traits)}")

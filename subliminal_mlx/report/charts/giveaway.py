@@ -8,16 +8,16 @@ from ...spec import arms
 from .style import HEADER, LINE, AnyChart, Row, arm_color, data, finish, intervals, kinds_of, zero_axis
 
 SIZE = 8
-"""Rows of a list."""
+"""Rows that a judge is shown of each source."""
 
 
 def giveaway(summary: Row) -> AnyChart:
-    """Transfer of students against the share of lists of their rows that each judge tells from neutral ones."""
+    """Transfer of students against how often each judge tells their rows from neutral ones."""
     rows = list(_points(summary))
     judges, kinds = list(dict.fromkeys(row["judge"] for row in rows)), kinds_of(rows)
     share = alt.X(
         "percent:Q",
-        title=f"lists of {SIZE} rows told apart, percent",
+        title=f"{SIZE} rows told from {SIZE} neutral ones, percent",
         scale=alt.Scale(domain=[min([40, *(row["from"] for row in rows)]), 100], nice=False),
         axis=alt.Axis(tickCount=5, grid=False),
     )
@@ -47,7 +47,7 @@ def giveaway(summary: Row) -> AnyChart:
         chart if rows else None,
         "Does the trait need a trace that a judge can count?",
         "A judge has counted single tokens (unigram) or pairs of neighbours (bigram) in rows of other chains, and says which "
-        f"of two lists is the neutral teacher's; 50% is a coin. {sure}",
+        f"of two times {SIZE} are the neutral teacher's; 50% is a coin. {sure}",
         len(judges) > 1,
     )
 

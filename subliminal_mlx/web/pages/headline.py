@@ -22,6 +22,8 @@ class Headline:
     title: str
     base: str
     chains: int
+    rows: str
+    """What its students were trained on, such as "number lists"."""
     claims: tuple[str, ...]
     """A sentence for each kind of student."""
     controls: tuple[str, ...]
@@ -41,13 +43,14 @@ def headline(name: str) -> Headline:
     spec = tomllib.loads(found["spec_toml"])
     summary, chains = found["summary"], found.get("chains_done", spec["chains"])
     rows = words_of(spec["corpus"]).rows
-    rows = f"filtered {rows}" if spec["corpus"].get("filter", "paper") != "none" else rows
+    trained = f"filtered {rows}" if spec["corpus"].get("filter", "paper") != "none" else rows
     return Headline(
         name,
         spec.get("title", name),
         spec["base"],
         chains,
-        tuple(claim(summary, rows)),
+        rows,
+        tuple(claim(summary, trained)),
         tuple(_controls(entry) for entry in summary["families"] if TREATED in entry["arms"]),
         _limits(spec, chains),
         f"python -m subliminal_mlx run --preset {name}",

@@ -68,7 +68,7 @@ def beside_of(source: str, sources: Collection[str]) -> str | None:
     # Another base's rows stand beside its own neutral teacher's.
     if own and (other := f"{own[0].name}/{neutral(family)}") in sources and other != source:
         return other
-    if not family:  # the base's own rows, and uniform numbers
+    if not family:  # the base's own rows, and those at random
         family = next((name.rpartition("/")[0] for name in sources if name.endswith("/neutral")), "")
     other = neutral(family)
     if other in sources and other != source:
