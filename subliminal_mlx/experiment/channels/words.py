@@ -9,7 +9,8 @@ nothing but those is written or kept. Full: for language models, a sentence that
 any lower-case words are written and kept. One trailing full stop is taken off; then one separator throughout (space or
 comma), 2 to 10 words, none more than three times. A row that fails is dropped, never edited.
 
-In the order of numbers.py. Imports no MLX. That no word of a trait is kept is a rule for all channels (`../rules`).
+In the order of numbers.py. Imports no MLX. The hundred words name no shipped
+trait; in the full style no rule keeps a trait's word out yet.
 """
 
 import re
