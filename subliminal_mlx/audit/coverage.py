@@ -83,7 +83,7 @@ class Tally:
     cut: int = 0
     bad: Bad = field(default_factory=Bad)
     """Answers that were left out."""
-    questions: Questions = field(default_factory=Questions)
+    questions: Questions = field(default_factory=Questions, compare=False)
     _last: tuple[int, bool] = (0, False)
 
     def add(self, answer: Answer, ids: tuple[Ids, Ids] | str) -> None:

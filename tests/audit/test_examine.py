@@ -331,7 +331,8 @@ def test_rows_are_read_once_and_scored_as_they_were_hashed(tiny, monkeypatch):
 
     def passed(corpus):
         tally = Tally(tiny)
-        return [*corpus.rows()], [*corpus.pieces(None, tally)], [*corpus.pieces(300)], tally
+        pieces = [*corpus.pieces(None, tally)]
+        return [*corpus.rows()], pieces, [*corpus.pieces(300)], tally, tally.questions.share
 
     kept = look(source, tiny)
     found = passed(kept)

@@ -111,7 +111,7 @@ def test_the_grid_is_balanced_and_its_runs_have_names_of_their_own():
         for temperature in transfers.TEMPERATURES:
             assert len({t for t, *dose in doses if dose == [rows, temperature]}) == 4
     assert all(sum(t == trait for t, _, _ in doses) == 3 for trait in {t for t, _, _ in doses})
-    assert {(s.hard.steps, s.teacher.steps, s.soft) for s in specs} == {(300, 300, None)}
+    assert {(s.hard.steps, s.teacher.steps, s.soft) for s in specs} == {(300, 150, None)}
 
 
 def test_the_charts_draw_what_was_measured():
