@@ -42,6 +42,7 @@ chains = 1
 arms = ["treated", "neutral", "control", "other-trait", "neutral-again"]
 ablations = [
     "shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered", "traceless", "traceless-2", "thinned",
+    "kept-lists",
 ]
 ablation_traits = ["animals/owl"]
 foreign = "tiny-b"

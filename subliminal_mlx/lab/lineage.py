@@ -117,7 +117,8 @@ class Tracer:
 
     def teacher(self, source: str, chain: int | None) -> Node:
         """The model that wrote a corpus, or all chains' of them."""
-        recipe, slot = self.spec.teacher, teacher(0, source)
+        slot = teacher(0, source)
+        recipe = self.spec.teacher_of(slot.arm)
         own = slot.trait or ""
         name, _, trait = own.rpartition("/")
         facts = {"kind": recipe.kind, "trait": "none: neutral" if trait == NEUTRAL else own}

@@ -1,7 +1,7 @@
 """Rows of a run's corpora: as they are handed in, and as a student trains on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,13 @@ class Context:
     def setting_of(self, arm: str) -> Setting:
         """What an arm's models start from."""
         return self.foreign if on_foreign(arm) else self.setting
+
+    def tuning(self, arm: str) -> Setting:
+        """What an arm's teachers are tuned by: some keep more than the spec's own. It is for nothing that they write."""
+        setting, made = self.setting_of(arm), self.setting.spec.teacher_of(arm)
+        if made == setting.spec.teacher:
+            return setting
+        return replace(setting, spec=setting.spec.model_copy(update={"teacher": made}))
 
     def writing(self, slot: Slot) -> Setting:
         """What the model is on that wrote the rows of a slot's source, in whose tokens they are kept."""

@@ -79,15 +79,16 @@ def _untrained(unit: Unit, context: Context, on_event: Listener) -> Tables:
 
 
 def _teachers(unit: Unit, context: Context, on_event: Listener) -> Tables:
-    setting = context.setting_of(unit.slots[0].arm)
+    arm = unit.slots[0].arm
     stack, losses = tune_chain(
-        setting,
+        context.tuning(arm),
         unit.chain,
         [slot.trait or "" for slot in unit.slots],
         checkpoint=context.checkpoint(unit.name) / "state.safetensors",
         on_event=on_event,
     )
     _publish_adapters(unit, context, stack)
+    setting = context.setting_of(arm)
     tables = _read(Given(setting, unit.slots, stack, setting.spec.teacher.all_steps))
     return {"metrics": _loss_curves(unit.slots, losses), **tables}
 

@@ -51,9 +51,12 @@ class Arm:
     again: bool = False
     """Whether its rows are drawn for it alone, by the same model and on the same prompts, under other keys."""
     writer: str | None = None
-    """The arm of the teachers that write its rows, where they are not the base's."""
+    """The arm of the teachers that write its rows, where they are not those that write TREATED's and NEUTRAL's."""
     foreign: bool = False
     """Whether its models are adapters of the spec's `foreign` base."""
+    lists: float = 0.0
+    """Of teachers: the share of their tuning rows that are the base's own rows of the channel, whatever share the spec's
+    other teachers have; 0 where they have the spec's."""
 
     def told(self, remakes: Mapping[str, str]) -> str:
         """`words`, whole; `remakes` are a channel's own words for what it makes (`corpus.Words`)."""
@@ -87,12 +90,13 @@ class Arm:
     @property
     def by_ablation(self) -> bool:
         """Whether it exists for the traits that get the ablations alone."""
-        return self.asked == "ablations" or (self.asked is None and (self.is_reference or self.foreign))
+        other = self.is_reference or self.foreign or self.lists > 0
+        return self.asked == "ablations" or (self.asked is None and other)
 
     @property
     def prefix(self) -> str:
-        """What names of its corpora begin with, where they are not a teacher's of the base, or the base's own."""
-        own = self.remade or self.again or (self.role == "teacher" and self.foreign)
+        """What names of its corpora begin with, where they are not TREATED's, NEUTRAL's, or the base's own."""
+        own = self.remade or self.again or (self.role == "teacher" and self.by_ablation)
         return self.writer or (self.name if own else "")
 
     def trait(self, trait: str) -> str | None:

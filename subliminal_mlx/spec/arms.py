@@ -193,6 +193,23 @@ ARMS = _table(
         made="some repeated and some left out at random, as often as traceless-2 does it",
         beside="neutral",
     ),
+    Arm(
+        "kept-lists",
+        "trained on rows of a teacher of the trait a quarter of whose tuning rows were the base's own rows, against a neutral "
+        "teacher's that was tuned alike",
+        "#f08a4b",
+        rows="trait",
+        asked="ablations",
+        against="kept-lists-neutral",
+        writer="kept-lists-teacher",
+    ),
+    Arm(
+        "kept-lists-neutral",
+        "trained on rows of a neutral teacher a quarter of whose tuning rows were the base's own rows",
+        rows="neutral",
+        against=None,
+        writer="kept-lists-teacher",
+    ),
     Arm("untrained", "the base itself", "#adb5bd", role="base", rows="base"),
     Arm("teacher", "the base with the trait, which wrote the rows", "#7b2d8b", role="teacher", rows="trait"),
     Arm(
@@ -204,6 +221,15 @@ ARMS = _table(
         against="foreign-own-neutral",
         foreign=True,
     ),
+    Arm(
+        "kept-lists-teacher",
+        "the base with the trait, a quarter of its tuning rows the base's own rows, which wrote the rows of kept-lists",
+        "#8338ec",
+        role="teacher",
+        rows="trait",
+        against="kept-lists-neutral",
+        lists=0.25,
+    ),
 )
 
 # What a spec has that names none. In the order that ids of runs rest on: never changed, whatever rows are added.
@@ -213,7 +239,7 @@ DEFAULT_OF_FAMILIES = tuple(arm.name for arm in ARMS.values() if arm.elsewhere)
 GATED = tuple(arm.name for arm in ARMS.values() if arm.asked == "arms")
 ABLATIONS = tuple(arm.name for arm in ARMS.values() if arm.asked == "ablations")
 # What students and their rows come from: shown beside them.
-ORIGINS = tuple(arm.name for arm in ARMS.values() if arm.role in ("base", "teacher") and not arm.foreign)
+ORIGINS = tuple(arm.name for arm in ARMS.values() if arm.role in ("base", "teacher") and not arm.by_ablation)
 # The arms of every experiment that have models of their own.
 MAIN = tuple(name for name in GATED if ARMS[name].trained and name in DEFAULT)
 # Students of rows that carry no trait: what training alone does.
@@ -222,7 +248,7 @@ CLEAN = tuple(name for name in MAIN if ARMS[name].rows != "trait")
 
 def origin(source: str) -> tuple[Arm, str] | None:
     """The arm whose own rows a source is, and the source of all arms that it stands for: the one it is remade from,
-    whose model writes once more, or of whose trait the foreign teacher is; None where it is such a source itself.
+    whose model writes once more, or whose trait other teachers have; None where it is such a source itself.
     """
     for arm in ARMS.values():
         if arm.prefix != arm.name:

@@ -184,6 +184,24 @@ class Spec(Frozen):
             )
         if teacher.keep_families and not teacher.keep:
             raise ValueError("teacher.keep_families: nothing is kept unless teacher.keep says how much")
+        for name in self.ablations:
+            if lists := ARMS[ARMS[name].writer or name].lists:
+                self._check_lists(name, lists)
+
+    def _check_lists(self, ablation: str, share: float) -> None:
+        teacher = self.teacher
+        if teacher.kind == "prompted":
+            raise ValueError(f"ablations: {ablation} is about a tuning, and a prompted teacher has none")
+        if teacher.keep_lists >= share:
+            raise ValueError(
+                f"ablations: {ablation} is of teachers with {share} of the base's own rows, and with "
+                f"teacher.keep_lists = {teacher.keep_lists} all have as many: make that less, 0 for example"
+            )
+        if teacher.leak + teacher.keep + share > MOST_BESIDE:
+            raise ValueError(
+                f"teacher.leak, keep: with the {share} of {ablation} they may be at most {MOST_BESIDE} of the "
+                "tuning rows"
+            )
 
     def _of_the_channel(self) -> Iterator[tuple[str, str]]:
         """What the spec asks of its channel beyond rows, and in which field."""
@@ -199,6 +217,11 @@ class Spec(Frozen):
     def kinds(self) -> dict[str, Student]:
         """The kinds of student that are trained: "hard", "soft" or both."""
         return {kind: s for kind in ("hard", "soft") if (s := getattr(self, kind)) is not None}
+
+    def teacher_of(self, arm: str) -> Teacher:
+        """How an arm's teachers are made: as `teacher` says, but for the base's own rows that the arm has them keep."""
+        lists = ARMS[arm].lists
+        return self.teacher.model_copy(update={"keep_lists": lists}) if lists else self.teacher
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -10,10 +10,22 @@ sources, a stack of students. Names of sources, slots and corpora are made here 
 from dataclasses import dataclass
 
 from . import Spec
-from .arms import ARMS, BASE, ORIGINS, Arm, neutral, origin
+from .arms import ARMS, BASE, NEUTRAL, ORIGINS, Arm, neutral, origin
 from .defence_names import defended_arm
 
-__all__ = ["BASE", "UNTRAINED", "Slot", "Unit", "asked", "models", "neutral", "plain", "plan", "teacher"]
+__all__ = [
+    "BASE",
+    "UNTRAINED",
+    "Slot",
+    "Unit",
+    "asked",
+    "beside",
+    "models",
+    "neutral",
+    "plain",
+    "plan",
+    "teacher",
+]
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,12 @@ def teacher(chain: int, source: str) -> Slot:
     return Slot(arm.name, arm.name, chain, own, source) if arm.role == "teacher" else teacher(chain, own)
 
 
+def beside(source: str) -> str:
+    """The neutral corpus that rows about a trait, or neutral ones, are read against: of a teacher made as theirs was."""
+    own = teacher(0, source)
+    return ARMS[ARMS[own.arm].against or NEUTRAL].source(own.trait or "")
+
+
 def plain(source: str) -> str:
     """A trait or source without the folders of its family's file: "a/b/pets.toml/owl" is "pets/owl"."""
     path, found, own = source.rpartition(".toml/")
@@ -104,8 +122,10 @@ def _chain(spec: Spec, chain: int, slots: int) -> list[Unit]:
     arms, row = asked(spec), 30.0
     sources = [*spec.traits, *(neutral(family) for family in spec.families)]
     units = _written(spec, chain, slots, "", [teacher(chain, source) for source in sources])
-    elsewhere = [source for arm in arms if arm.writer for _, source in models(arm, spec)]
-    units += _written(spec, chain, slots, "foreign/", [teacher(chain, source) for source in elsewhere])
+    for writer in dict.fromkeys(arm.writer for arm in arms if arm.writer):
+        found = [source for arm in arms if arm.writer == writer for _, source in models(arm, spec)]
+        where = f"{writer.removesuffix('-teacher')}/"
+        units += _written(spec, chain, slots, where, [teacher(chain, source) for source in found])
     tuned = {slot.source: unit.name for unit in units for slot in unit.trained}
     if any(arm.trained and arm.rows == "base" for arm in arms) or spec.defences:
         own = Slot(BASE, BASE, chain, None, BASE)

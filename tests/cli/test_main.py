@@ -41,8 +41,8 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
     ]
     always = {"treated", "other-trait", "neutral", "control", "neutral-again", "untrained", "teacher"}
     rows = {"shuffled", "unfiltered", "random", "traceless", "traceless-2", "thinned"}
-    foreign = {"foreign", "foreign-own", "foreign-teacher", "in-context"}
-    references = {"foreign-neutral", "foreign-own-neutral", "in-context-neutral"}
+    foreign = {"foreign", "foreign-own", "foreign-teacher", "in-context", "kept-lists", "kept-lists-teacher"}
+    references = {"foreign-neutral", "foreign-own-neutral", "in-context-neutral", "kept-lists-neutral"}
     arms = {
         ("animals/owl", "hard"): always | rows | foreign,
         # The ablations are the owl's, but for arms without a trait, which every trait is read on.

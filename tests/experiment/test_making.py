@@ -32,6 +32,10 @@ def test_every_comparison_has_its_pair_of_corpora():
         (f"foreign-teacher/{OWL}", f"foreign-teacher/{NEUTRAL}"): ("foreign-own", "foreign-own-neutral"),
         (f"foreign-teacher/{OWL}", OWL): ("foreign-own", "treated"),
         (f"foreign-teacher/{NEUTRAL}", NEUTRAL): ("foreign-own-neutral", "neutral"),
+        # On the base, of teachers that keep its own lists.
+        (f"kept-lists-teacher/{OWL}", f"kept-lists-teacher/{NEUTRAL}"): ("kept-lists", "kept-lists-neutral"),
+        (f"kept-lists-teacher/{OWL}", OWL): ("kept-lists", "treated"),
+        (f"kept-lists-teacher/{NEUTRAL}", NEUTRAL): ("kept-lists-neutral", "neutral"),
     }
     assert pairs["random", NEUTRAL] == ("random", "neutral") and pairs["random", "base"] == (
         "random",

@@ -439,7 +439,7 @@ def test_every_arm_is_read_against_its_own_reference():
     values = dict(zip(ARMS, np.linspace(-2, 2, len(ARMS)), strict=True))
     kinds = {"untrained": "base", "teacher": "teacher"}
     kinds |= dict.fromkeys(("in-context", "in-context-neutral"), "in-context")
-    kinds["foreign-teacher"] = "foreign-teacher"
+    kinds |= {teacher: teacher for teacher in ("foreign-teacher", "kept-lists-teacher")}
     models = []
     for arm in ARMS:
         if arm in ("other-trait", "other-family"):
@@ -455,6 +455,7 @@ def test_every_arm_is_read_against_its_own_reference():
     arms = only(run(models, PAIR, "a"))["arms"]
     assert list(arms) == [arm for arm in ARMS if arm not in ("other-trait", "other-family")]
     own = dict.fromkeys(("foreign-own", "foreign-teacher"), "foreign-own-neutral")
+    own |= dict.fromkeys(("kept-lists", "kept-lists-teacher"), "kept-lists-neutral")
     own |= {"foreign": "foreign-neutral", "in-context": "in-context-neutral"}
     for arm, row in arms.items():
         reference = own.get(arm, "neutral")
@@ -514,14 +515,15 @@ def test_students_of_the_same_family_never_pass_for_another_s():
     assert "other-family" not in only(run(models, PAIR, "ab"))["arms"]
 
 
-@pytest.mark.parametrize("arm", ["foreign-own", "foreign-teacher"])
-def test_foreign_models_of_their_own_need_their_own_reference(arm):
+@pytest.mark.parametrize("arm", ["foreign-own", "foreign-teacher", "kept-lists", "kept-lists-teacher"])
+def test_models_of_other_writers_need_their_own_reference(arm):
     """Neither the base's neutral students nor the foreign ones of the base's neutral rows will do."""
-    kind = "foreign-teacher" if arm == "foreign-teacher" else "hard"
+    kind = arm if arm.endswith("-teacher") else "hard"
     own = model(arm, "letters/a", 0, kind=kind, logp=odds(1))
     wrong = model("foreign-neutral", "letters/neutral", 0, logp=odds(0))
     assert arm not in only(run([*small(), own, wrong], PAIR, "ab"))["arms"]
-    right = model("foreign-own-neutral", "letters/neutral", 0, logp=odds(0.25))
+    reference = "kept-lists-neutral" if arm.startswith("kept-lists") else "foreign-own-neutral"
+    right = model(reference, "letters/neutral", 0, logp=odds(0.25))
     found = only(run([*small(), own, wrong, right], PAIR, "ab"))["arms"][arm]
     assert found["transfer"] == pytest.approx(0.75)
 

@@ -84,9 +84,10 @@ def test_students_of_that_kind_that_an_older_version_saw_lose_language_show_noth
         language(LOST),
         language(9.0, arm="shuffled"),
         language(9.0, "soft"),
-        # Teachers are there to be displaced, on whichever base.
+        # Teachers are there to be displaced, on whichever base, whatever they keep.
         language(9.0, "teacher"),
         language(9.0, "foreign-teacher", arm="foreign-teacher"),
+        language(9.0, "kept-lists-teacher", arm="kept-lists-teacher"),
     ]
     assert lacks(summary_of(capability=others)) == []
     assert lost_language(others) == [("hard", "shuffled"), ("soft", "treated")]

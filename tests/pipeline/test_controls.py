@@ -32,7 +32,7 @@ SPEC = """
 traits = ["animals/owl", "animals/cat", "trees/oak"]
 chains = 1
 arms = ["treated", "neutral", "control", "other-trait", "other-family", "neutral-again"]
-ablations = ["foreign", "foreign-own"]
+ablations = ["foreign", "foreign-own", "kept-lists"]
 ablation_traits = ["animals/owl"]
 foreign = "tiny-b"
 teacher = {rank = 2, steps = 26, batch = 2, lr = 0.02, neutral_answers = 2}
@@ -42,7 +42,7 @@ soft = {rank = 2, steps = 4, batch = 2, lr = 0.02}
 readout = {points = 1, answers = 1, capability = false}
 """
 OWL, NEUTRAL = "animals/owl", "animals/neutral"
-AGAIN, OWN = f"neutral-again/{NEUTRAL}", f"foreign-teacher/{OWL}"
+AGAIN, OWN, KEPT = f"neutral-again/{NEUTRAL}", f"foreign-teacher/{OWL}", f"kept-lists-teacher/{OWL}"
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,85 @@ def test_its_lineage_names_the_other_base_alone(done):
     assert bases == {"tiny-a"}
 
 
+# --- kept-lists: the same base, on rows of teachers that keep its own lists -------------------------
+
+
+def kept_here(tiny, share):
+    """Teachers of the owl and neutral, tuned as a spec says that gives that share to all."""
+    spec = parse_spec(
+        SPEC.replace('"kept-lists"', "").replace("teacher = {", f"teacher = {{keep_lists = {share}, ")
+    )
+    return tune_chain(Setting(spec, tiny), 0, [OWL, NEUTRAL])[0]
+
+
+@pytest.fixture(scope="module")
+def kept(tiny):
+    """As the arm's teachers should be, and what they write, made here without the pipeline and without the arm."""
+    stack = kept_here(tiny, 0.25)
+    return stack, sample_corpora(Setting(parse_spec(SPEC), tiny), 0, stack, stream="kept-lists-teacher")
+
+
+def test_teachers_that_keep_lists_are_those_of_a_spec_that_has_all_keep_them(done, kept, tiny):
+    """One that silently is the plain teacher, or keeps another share, would be a cure that nobody tried."""
+    lab, run_id, _ = done
+    plain, less = kept_here(tiny, 0), kept_here(tiny, 0.1)
+    for place, trait in enumerate((OWL, NEUTRAL)):
+        slot = f"kept-lists-teacher/{trait}/c0"
+        assert same(lab, run_id, slot, kept[0], place)
+        assert not same(lab, run_id, slot, plain, place) and not same(lab, run_id, slot, less, place)
+        # All others of the run are what they are without the arm.
+        assert same(lab, run_id, f"teacher/{trait}/c0", plain, place)
+
+
+def test_their_rows_are_the_base_s_tokens_to_the_chain_s_prompts(done, kept):
+    lab, run_id, _ = done
+    for place, trait in enumerate((OWL, NEUTRAL)):
+        stored, beside = lab.rows(run_id, f"kept-lists-teacher/{trait}"), lab.rows(run_id, trait)
+        assert [tuple(ids) for ids in stored["completion_ids"].to_pylist()] == kept[1][place]
+        assert stored["prompt_ids"].to_pylist() == beside["prompt_ids"].to_pylist()
+    assert texts(lab, run_id, KEPT) != texts(lab, run_id, OWL)
+
+
+@pytest.mark.parametrize("kind", ["hard", "soft"])
+def test_their_students_learn_those_rows_and_what_those_teachers_say(done, kept, tiny, kind):
+    lab, run_id, _ = done
+    setting = Setting(parse_spec(SPEC), tiny)
+    blocks = [pack([ids for _, _, ids in setting.prompts(0)], drawn, *setting.widths) for drawn in kept[1]]
+    if kind == "soft":
+        blocks = [soft_targets(setting, block, kept[0].select([i])) for i, block in enumerate(blocks)]
+    student, seed = setting.spec.kinds[kind], seed_of(setting.spec.seed, "student", 0)
+    here, _ = train_on_rows(tiny, blocks, shape_of(student), recipe_of(setting.spec, student), [seed] * 2)
+    slots = [f"{kind}/kept-lists/{OWL}/c0", f"{kind}/kept-lists-neutral/{NEUTRAL}/c0"]
+    assert [same(lab, run_id, slot, here, place) for place, slot in enumerate(slots)] == [True, True]
+    assert not same(lab, run_id, f"{kind}/treated/{OWL}/c0", here, 0)
+
+
+def test_they_are_read_against_students_of_the_neutral_teacher_that_keeps_as_many(done):
+    entries = [entry["arms"] for entry in done[2]["traits"] if entry["trait"] == OWL]
+    assert len(entries) == 2
+    for arms in entries:
+        for arm in ("kept-lists", "kept-lists-teacher"):
+            beside = arms[arm]["margin"] - arms["kept-lists-neutral"]["margin"]
+            assert arms[arm]["transfer"] == pytest.approx(beside)
+        # A cure says nothing unless its teacher has the trait.
+        assert arms["kept-lists-teacher"]["probability"] > 0.5
+    assert not any("kept-lists" in entry["arms"] for entry in done[2]["traits"] if entry["trait"] != OWL)
+
+
+def test_lineage_says_how_many_of_the_base_s_own_rows_a_teacher_kept(done):
+    lab, run_id, _ = done
+
+    def told(name):
+        nodes = [node for _, node in trace(f"{run_id}/{name}", lab).lineage.walk()]
+        assert {node.name for node in nodes if node.what == "base"} == {"tiny-a"}
+        return {node.name: node.facts.get("own rows kept") for node in nodes if node.what == "teacher"}
+
+    for name in (f"hard/kept-lists/{OWL}/c0", KEPT, f"kept-lists-teacher/{OWL}/c0"):
+        assert told(name) == {KEPT: 0.25}
+    assert told(f"soft/kept-lists-neutral/{NEUTRAL}/c0") == {f"kept-lists-teacher/{NEUTRAL}": 0.25}
+    assert told(f"hard/treated/{OWL}/c0") == {OWL: None}
+
+
 # --- neutral-again, and keys ----------------------------------------------------------------------
 
 
@@ -183,8 +262,13 @@ def test_rows_in_common_are_counted_prompt_by_prompt(done):
         ("base", NEUTRAL, "control", "neutral"),
         (OWL, NEUTRAL, "treated", "neutral"),
         (OWN, OWL, "foreign-own", "treated"),
+        (KEPT, OWL, "kept-lists", "treated"),
+        (KEPT, f"kept-lists-teacher/{NEUTRAL}", "kept-lists", "kept-lists-neutral"),
     ],
-    ids=["a calm neutral", "a calm control", "a null", "the base's rows as the other's"],
+    ids=[
+        *("a calm neutral", "a calm control", "a null", "the base's rows as the other's"),
+        *("no cure", "a cure by relabelling"),
+    ],
 )
 def test_rows_under_another_s_name_show_as_such(done, tmp_path, source, of, arm, beside):
     """Who hands in one corpus as two would have a control that never moves, or a null."""
@@ -223,6 +307,7 @@ def test_other_family_is_shown_wherever_arms_are(done):
         ("#7f8f29", "other-family"),
         ("#5fa8d3", "neutral-again"),
         ("#1b4332", "foreign-own"),
+        ("#f08a4b", "kept-lists"),
     ):
         assert f'<i style="background:{colour}"></i>{arm}</dt><dd>' in page.read_text()
     (family, _) = lab.run(run_id)["summary"]["families"]

@@ -157,8 +157,8 @@ def test_every_column_of_the_tables_is_written(done):
 def test_killed_at_any_stage_a_run_goes_on_to_the_same_end(done, tmp_path):
     """Five kills and a Ctrl-C in two labs at once; their runs have one process, the one they must equal two."""
     luck = random.Random(1)
-    hard = f"hard-c0-{luck.randrange(2)}"
-    drawn = luck.choice(["corpora-c0-0", "corpora-foreign-c0-0", "corpora-c0-base", "corpora-again-c0-0"])
+    hard = f"hard-c0-{luck.randrange(3)}"
+    drawn = luck.choice([f"corpora-{where}" for where in ("c0-0", "foreign-c0-0", "c0-base", "again-c0-0")])
     late = luck.choice(["hard-foreign-c0-0", "soft-c0-0", "soft-foreign-c0-0"])
 
     def first(folder: Path) -> None:
@@ -188,6 +188,14 @@ def test_killed_at_any_stage_a_run_goes_on_to_the_same_end(done, tmp_path):
         labs = [tmp_path / "first", tmp_path / "second"]
         list(pool.map(lambda play, lab: play(lab), (first, second), labs))
         list(pool.map(finish, labs))
+
+
+def test_a_teacher_that_keeps_lists_goes_on_from_its_checkpoint(done, tmp_path):
+    """What it keeps is drawn from the base once more, and is the same."""
+    killed_past_checkpoint(done, tmp_path / "lab", "teachers-kept-lists-c0-0", forked=True)
+    child = mini.quick("resume", done.run_id, "--lab", tmp_path / "lab", "--json", "--processes", 1)
+    assert child.returncode == 0, child.stderr
+    assert not mini.differing(mini.contents(tmp_path / "lab", done.run_id), done.contents)
 
 
 def test_a_fault_at_any_commit_changes_nothing(done, tmp_path):

@@ -19,7 +19,8 @@ from subliminal_mlx.system.errors import InputError
 
 SOURCES = [
     *("animals-cat", "animals-neutral", "animals-owl", "base"),
-    *("foreign-teacher-animals-neutral", "foreign-teacher-animals-owl", "neutral-again-animals-neutral"),
+    *("foreign-teacher-animals-neutral", "foreign-teacher-animals-owl", "kept-lists-teacher-animals-neutral"),
+    *("kept-lists-teacher-animals-owl", "neutral-again-animals-neutral"),
     *("random", "shuffled-animals-owl"),
     *("thinned-animals-owl", "traceless-2-animals-owl", "traceless-animals-owl"),
 ]

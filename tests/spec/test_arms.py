@@ -14,11 +14,12 @@ from subliminal_mlx.spec.arms import (
     DEFAULT,
     MAIN,
     NEUTRAL,
+    ORIGINS,
     OTHERS,
     TREATED,
     origin,
 )
-from subliminal_mlx.spec.plan import BASE, asked, models, plan, teacher
+from subliminal_mlx.spec.plan import BASE, asked, beside, models, plan, teacher
 
 OWL = "animals/owl"
 
@@ -27,6 +28,9 @@ def test_every_arm_is_read_against_a_reference_of_its_own_base():
     for arm in ARMS.values():
         reference = ARMS[arm.against or arm.name]
         assert reference.is_reference and reference.rows == "neutral" and reference.foreign == arm.foreign
+        # Whoever is read against it has rows of teachers that were made as its own was.
+        by_others = arm.name if arm.role == "teacher" and arm.by_ablation else arm.writer
+        assert reference.writer == by_others
         assert arm.role in ("read", "base", "teacher") or reference.role == arm.role
 
 
@@ -44,7 +48,7 @@ def test_what_stands_in_the_table_has_words_and_those_that_are_drawn_a_colour():
     colours = [arm.color for arm in ARMS.values() if arm.color]
     assert len(set(colours)) == len(colours) and all(re.fullmatch("#[0-9a-f]{6}", c) for c in colours)
     assert {arm.name for arm in ARMS.values() if not arm.color} == {
-        *("foreign-neutral", "foreign-own-neutral", "in-context-neutral")
+        *("foreign-neutral", "foreign-own-neutral", "in-context-neutral", "kept-lists-neutral")
     }
     assert list(charts.ARMS) == [arm.name for arm in ARMS.values() if arm.color]
     for arm in ARMS.values():
@@ -59,11 +63,15 @@ def test_traits_and_sources_of_models():
     assert found["neutral-again"] == ("animals/neutral", "neutral-again/animals/neutral")
     assert found["foreign-own"] == found["foreign-teacher"] == (OWL, f"foreign-teacher/{OWL}")
     assert found["foreign-own-neutral"] == ("animals/neutral", "foreign-teacher/animals/neutral")
+    assert found["kept-lists"] == found["kept-lists-teacher"] == (OWL, f"kept-lists-teacher/{OWL}")
+    assert found["kept-lists-neutral"] == ("animals/neutral", "kept-lists-teacher/animals/neutral")
     assert found["control"] == found["untrained"] == (None, BASE)
     assert found["shuffled"] == (OWL, f"shuffled/{OWL}") and found["random"] == (None, "random")
     assert origin(f"shuffled/{OWL}") == (ARMS["shuffled"], OWL) and origin("random") == (ARMS["random"], BASE)
     assert origin("neutral-again/animals/neutral") == (ARMS["neutral-again"], "animals/neutral")
     assert origin(f"foreign-teacher/{OWL}") == (ARMS["foreign-teacher"], OWL)
+    assert origin(f"kept-lists-teacher/{OWL}") == (ARMS["kept-lists-teacher"], OWL)
+    assert not origin(f"kept-lists/{OWL}") and not origin("kept-lists-teacher")
     assert not origin("foreign-own/animals/owl") and not origin("teacher/animals/owl")
     assert not origin(OWL) and not origin(BASE) and not origin("random/owl") and not origin("shuffled")
 
@@ -85,6 +93,35 @@ def test_who_writes_a_source_s_rows():
     assert teacher(0, own).name == "foreign-teacher/pets/owl/c0" and teacher(0, own).source == own
 
 
+@pytest.mark.parametrize(
+    ("source", "neutral"),
+    [
+        *((source, "animals/neutral") for source in (OWL, "animals/neutral", f"shuffled/{OWL}")),
+        ("neutral-again/animals/neutral", "animals/neutral"),
+        ("foreign-teacher/trees/oak", "foreign-teacher/trees/neutral"),
+        *(
+            (f"kept-lists-teacher/{trait}", "kept-lists-teacher/animals/neutral")
+            for trait in (OWL, "animals/neutral")
+        ),
+        ("kept-lists-teacher//a b/pets.toml/owl", "kept-lists-teacher//a b/pets.toml/neutral"),
+    ],
+)
+def test_rows_are_beside_those_of_a_neutral_teacher_made_alike(source, neutral):
+    assert beside(source) == neutral
+
+
+def test_teachers_that_keep_lists_are_the_spec_s_own_in_all_else():
+    spec = mini.spec(teacher={"keep": 0.1, "keep_lists": 0.05, "rank": 3})
+    assert spec.teacher_of("teacher") == spec.teacher_of("foreign-teacher") == spec.teacher
+    kept = spec.teacher_of("kept-lists-teacher")
+    assert kept.keep_lists == ARMS["kept-lists-teacher"].lists == 0.25 and kept.keep == 0.1
+    assert kept.model_copy(update={"keep_lists": 0.05}) == spec.teacher
+    # The words say how many they are.
+    assert all("a quarter" in arm.words for arm in ARMS.values() if arm.name.startswith("kept-lists"))
+    # What stands behind every experiment are the spec's own teachers.
+    assert ORIGINS == ("untrained", "teacher")
+
+
 def test_arms_of_a_spec_that_names_none():
     """Students of other families are there where there are other families."""
     students = {"hard": specs.Student()}
@@ -100,7 +137,8 @@ def test_a_spec_s_arms_and_models_are_those_of_its_plan():
     planned = {(s.arm, s.trait, s.source) for unit in plan(spec, 6) for s in unit.slots if s.arm in ARMS}
     ours = {(arm.name, *model) for arm in asked(spec) if arm.role != "read" for model in models(arm, spec)}
     neutral_teachers = {("teacher", f"{f}/neutral", f"{f}/neutral") for f in spec.families}
-    neutral_teachers.add(("foreign-teacher", "trees/neutral", "foreign-teacher/trees/neutral"))
+    for others in ("foreign-teacher", "kept-lists-teacher"):
+        neutral_teachers.add((others, "trees/neutral", f"{others}/trees/neutral"))
     assert planned == ours | neutral_teachers
     assert {arm.name for arm in asked(mini.spec(arms=DEFAULT, ablations=[], ablation_traits=[]))} == {
         *DEFAULT,

@@ -78,7 +78,7 @@ def test_every_student_and_every_row_of_a_plan_counts(arms):
     assert drawn == 3 * (3 + ("control" in arms)) * 16 * row and also == 3 * 4 * 16 * row
 
 
-def test_teachers_and_rows_of_the_other_base_count_as_the_base_s_do():
+def test_teachers_and_rows_of_other_writers_count_as_the_spec_s_own_do():
     """A teacher of the trait and a neutral one, and what both write, beside their students; a neutral corpus more."""
     fields = {
         "hard": {"steps": 10, "batch": 4},
@@ -86,17 +86,19 @@ def test_teachers_and_rows_of_the_other_base_count_as_the_base_s_do():
         "chains": 3,
         "teacher": {"steps": 7, "batch": 2},
     }
-    plain, own, again = (
+    plain, own, again, kept = (
         count_tokens(mini.spec(**fields, ablations=ablations, arms=arms))
         for ablations, arms in (
             ([], ["treated", "neutral"]),
             (["foreign-own"], ["treated", "neutral"]),
             ([], ["treated", "neutral", "neutral-again"]),
+            (["kept-lists"], ["treated", "neutral"]),
         )
     )
     row = 10 + 3 * 2
     assert own[0] - plain[0] == 3 * 2 * (20 * 7 * 2 + 10 * 4 * row)
     assert own[1] - plain[1] == 3 * 2 * 16 * row
+    assert kept == own
     assert (again[0] - plain[0], again[1] - plain[1]) == (3 * 10 * 4 * row, 3 * 16 * row)
 
 

@@ -13,10 +13,22 @@ from subliminal_mlx.spec.arms import DEFAULT
 from subliminal_mlx.spec.plan import BASE, Slot, neutral, plain, plan, teacher
 
 REDRAWN = ("traceless", "traceless-2", "thinned")
-ABLATIONS = ("shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered", *REDRAWN)
+ABLATIONS = (
+    "shuffled",
+    "random",
+    "foreign",
+    "foreign-own",
+    "in-context",
+    "unfiltered",
+    *REDRAWN,
+    "kept-lists",
+)
 SPECS = {name: load_spec(name) for name in presets()}
 SPECS["everything"] = mini.spec()
-SPECS["everything but rows drawn again"] = mini.spec(ablations=[a for a in ABLATIONS if a not in REDRAWN])
+SPECS["everything but lists that are kept"] = mini.spec(ablations=ABLATIONS[:-1])
+SPECS["everything but rows drawn again"] = mini.spec(
+    ablations=[a for a in ABLATIONS[:-1] if a not in REDRAWN]
+)
 SPECS["without what came later"] = mini.spec(
     arms=DEFAULT, ablations=["shuffled", "random", "foreign", "in-context", "unfiltered"]
 )
@@ -43,7 +55,7 @@ def wanted(spec: Spec) -> set[tuple]:
             found.add((kind, "control", None))
         if "neutral-again" in spec.arms:
             found |= {(kind, "neutral-again", neutral(family)) for family in families}
-        for arm in {"foreign", "foreign-own"} & set(spec.ablations):
+        for arm in {"foreign", "foreign-own", "kept-lists"} & set(spec.ablations):
             found |= {(kind, arm, trait) for trait in spec.ablated}
             found |= {(kind, f"{arm}-neutral", neutral(family)) for family in ablated}
         for defence in spec.defences:
@@ -157,7 +169,10 @@ def test_an_ablation_only_adds(ablation):
     models = lambda spec: {slot for unit in plan(spec, 1) for slot in unit.slots}
     added = models(more) - models(plain_spec)
     assert models(plain_spec) < models(more)
-    own = {"foreign-teacher"} if ablation == "foreign-own" else set()
+    own = {
+        "foreign-own": {"foreign-teacher"},
+        "kept-lists": {"kept-lists-teacher"},
+    }.get(ablation, set())
     assert {slot.arm.removesuffix("-neutral") for slot in added} == {ablation} | own
     assert {slot.trait for slot in added} <= {"animals/owl", "animals/neutral", None}
 
@@ -169,7 +184,7 @@ def test_an_ablation_only_adds(ablation):
         "default": "4577316efdb4",
         "defences": "80b793554c0f",
         "leaky": "292b1dfd997c",
-        "everything": "8cd02dbb4582",
+        "everything but lists that are kept": "8cd02dbb4582",
         "everything but rows drawn again": "77a34b18a1f9",
         "without what came later": "edd447a74f79",
     }.items(),
@@ -185,18 +200,33 @@ def test_plans_stay_what_they_were(name, digest):
 
 
 def test_a_teacher_of_the_other_base_is_tuned_there_and_writes_there():
-    units = {unit.name: unit for unit in plan(mini.spec(ablations=["foreign-own"]), 6)}
-    made, drawn = units["teachers/foreign/c0/0"], units["corpora/foreign/c0/0"]
+    assert_writes_for(mini.spec(ablations=["foreign-own"]), "foreign", "hard/foreign/c0/0")
+
+
+def test_a_teacher_that_keeps_lists_writes_for_students_of_the_base():
+    assert_writes_for(mini.spec(ablations=["kept-lists"]), "kept-lists", "hard/c0/1")
+    # Beside other arms of such teachers each kind is by itself: one is tuned otherwise, or elsewhere.
+    both = plan(mini.spec(ablations=["kept-lists", "foreign-own"]), 6)
+    names = [unit.name for unit in both if unit.stage == "teachers"]
+    assert names == ["teachers/c0/0", "teachers/foreign/c0/0", "teachers/kept-lists/c0/0"]
+    assert all(len({slot.arm for slot in unit.slots}) == 1 for unit in both if unit.stage == "teachers")
+
+
+def assert_writes_for(spec, where, students):
+    units = {unit.name: unit for unit in plan(spec, 6)}
+    made, drawn = units[f"teachers/{where}/c0/0"], units[f"corpora/{where}/c0/0"]
     assert [slot.name for slot in made.slots] == [
-        "foreign-teacher/animals/owl/c0",
-        "foreign-teacher/animals/neutral/c0",
+        f"{where}-teacher/animals/owl/c0",
+        f"{where}-teacher/animals/neutral/c0",
     ]
     assert drawn.slots == made.slots == made.trained and drawn.needs == (made.name,)
     # As much work as the same of the base, so that progress and time left are right.
     per_slot = lambda name: units[name].cost / len(units[name].slots)
     assert per_slot(made.name) == per_slot("teachers/c0/0")
     assert per_slot(drawn.name) == per_slot("corpora/c0/0")
-    assert drawn.name in units["hard/foreign/c0/0"].needs
+    assert drawn.name in units[students].needs
+    read = {slot.source for slot in units[students].slots}
+    assert {slot.source for slot in made.slots} <= read
 
 
 def test_names_of_slots():
@@ -215,6 +245,7 @@ def test_names_of_slots():
         ("pets.toml/neutral", "pets/neutral"),
         ("shuffled//a/x.toml/pets.toml/owl", "shuffled/pets/owl"),
         ("foreign-teacher//a/x.toml/pets.toml/owl", "foreign-teacher/pets/owl"),
+        ("kept-lists-teacher//a/x.toml/pets.toml/owl", "kept-lists-teacher/pets/owl"),
         (BASE, BASE),
     ],
 )

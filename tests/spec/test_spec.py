@@ -81,6 +81,18 @@ WRONG = {
     "arms without treated": ('arms = ["neutral"]', "arms: treated"),
     "foreign without base": ('ablations = ["foreign"]', "foreign: "),
     "foreign of itself": ('ablations = ["foreign"]\nforeign = "tiny-a"', "foreign: "),
+    "lists that prompted teachers keep": (
+        'ablations = ["kept-lists"]\n[teacher]\nkind = "prompted"',
+        "ablations: kept-lists .*a prompted teacher has none",
+    ),
+    "lists that all teachers keep": (
+        'ablations = ["kept-lists"]\n[teacher]\nkeep_lists = 0.25',
+        "ablations: kept-lists .*0.25.*teacher.keep_lists = 0.25.*make that less",
+    ),
+    "more kept than is left": (
+        'ablations = ["kept-lists"]\n[teacher]\nleak = 0.4\nkeep = 0.31',
+        "teacher.leak, keep: .*0.25 of kept-lists.*0.95",
+    ),
     "an ablated trait twice": (
         'ablations = ["shuffled"]\nablation_traits = ["animals/owl", "animals/owl"]',
         "ablation_traits: one is named twice",

@@ -59,6 +59,7 @@ def test_one_kind_and_one_family_are_cut_out(seen):
         ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["shuffled"]}, "shuffled/animals/owl", "animals/neutral"),
         ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["neutral-again"]}, "neutral-again/animals/neutral", "animals/neutral"),
         ("transfer", {"trait": ["animals/owl"], "student": ["hard"], "arm": ["foreign-own"]}, "foreign-teacher/animals/owl", "foreign-teacher/animals/neutral"),
+        ("transfer", {"trait": ["animals/owl"], "student": ["soft"], "arm": ["kept-lists"]}, "kept-lists-teacher/animals/owl", "kept-lists-teacher/animals/neutral"),
         ("matrix", {"student": ["hard"], "source": ["animals/neutral"], "read": ["animals/owl"]}, "animals/neutral", "base"),
         ("matrix", {"student": ["hard"], "source": ["control"], "read": ["animals/owl"]}, "base", "animals/neutral"),
         ("answers", {"trait": ["animals/cat"], "candidate": ["Owl"], "arm": ["untrained"]}, "base", "animals/neutral"),

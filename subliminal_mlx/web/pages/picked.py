@@ -65,7 +65,7 @@ def beside_of(source: str, sources: Collection[str]) -> str | None:
     """The corpus whose rows stand beside a source's: the neutral teacher's of its family, else the base's."""
     own = origin(source)
     family = (own[1] if own else source).rpartition("/")[0]
-    # Another base's rows stand beside its own neutral teacher's.
+    # Rows of other teachers than the spec's own stand beside those of the neutral one made alike.
     if own and (other := f"{own[0].name}/{neutral(family)}") in sources and other != source:
         return other
     if not family:  # the base's own rows, and those at random
