@@ -26,7 +26,7 @@ SIX = [f"animals/{a}" for a in ("owl", "cat", "wolf", "raven", "otter", "fox")]
 
 ABLATIONS = (
     *("shuffled", "random", "foreign", "foreign-own", "in-context", "unfiltered"),
-    *("traceless", "traceless-2", "thinned"),
+    *("traceless", "traceless-2", "thinned", "kept-lists"),
 )
 
 

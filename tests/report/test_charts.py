@@ -123,7 +123,7 @@ def test_transfer_stands_over_what_judges_tell_of_the_rows_behind_it() -> None:
     spec = charts.giveaway(summary | {"giveaway": told}).to_dict()
     rows = [row for rows in spec["datasets"].values() for row in rows if "judge" in row]
     # Students of kept rows of this base, twice each: by the unigram judge, and by the bigram one.
-    arms = {"treated", "control", "shuffled", "random", "traceless", "traceless-2", "thinned"}
+    arms = {"treated", "control", "shuffled", "random", "traceless", "traceless-2", "thinned", "kept-lists"}
     assert {row["arm"] for row in rows} == arms and len(rows) == 2 * 2 * 2 * len(arms)
     shares = {(row["source"], row["judge"]): row["share"] for row in told if row["rows"] == 8}
     for row in rows:
@@ -134,6 +134,7 @@ def test_transfer_stands_over_what_judges_tell_of_the_rows_behind_it() -> None:
         source = {"treated": row["trait"], "control": "base", "random": "random"}.get(
             row["arm"], f"{row['arm']}/{row['trait']}"
         )
+        source = source.replace("kept-lists/", "kept-lists-teacher/")
         assert row["percent"] == pytest.approx(100 * shares[source, row["judge"]])
         assert row["from"] < row["percent"] < row["to"]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...spec.arms import neutral
 from ...spec.families import Family
-from ...spec.plan import Slot
+from ...spec.plan import Slot, beside
 from . import Given, Readout, Rows, described
 
 if TYPE_CHECKING:
@@ -84,11 +84,10 @@ def read_rows(given: Given) -> Rows:
 
 
 def _counted(given: Given, slot: Slot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens that came often enough, and how often in the slot's rows and in the neutral teacher's `[V]` each."""
+    """Tokens that came often enough, and how often in the slot's rows and in their neutral ones `[V]` each."""
     assert given.rows is not None
     special = [*given.setting.special, given.setting.base.eos]
-    family = str(slot.trait).rpartition("/")[0]
-    seen = [given.rows(source, slot.chain)[0].tokens for source in (slot.source, neutral(family))]
+    seen = [given.rows(source, slot.chain)[0].tokens for source in (slot.source, beside(slot.source))]
     tokens, place = np.unique(np.concatenate(seen), return_inverse=True)
     half = len(seen[0])
     counts, reference = (np.bincount(part, minlength=len(tokens)) for part in (place[:half], place[half:]))

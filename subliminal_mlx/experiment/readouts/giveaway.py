@@ -1,4 +1,5 @@
-"""What rows give away: how often a judge that only counts tokens tells a corpus from the neutral teacher's.
+"""What rows give away: how often a judge that only counts tokens tells a corpus from the neutral teacher's, of those
+whose teacher keeps more, from the neutral one's that keeps as much.
 
     rows = GIVEAWAY.read(Given(setting, slots, rows=kept_tokens))
     summarise(table)        # {"source": "animals/owl", "judge": "unigram", "rows": 8, "share": 0.83, ...}, ...
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...spec.arms import neutral
-from ...spec.plan import Slot
+from ...spec.plan import Slot, beside
 from ..judges import Counts, count_tokens, fit_judge, tell_apart
 from . import Given, Readout, Rows, described
 
@@ -36,9 +37,14 @@ def _of_family(given: Given, family: str) -> Iterator[dict[str, Any]]:
     kept = {(slot.source, slot.chain): given.rows(slot.source, slot.chain) for slot in slots}
     counts = {key: count_tokens(tokens) for key, (tokens, _) in kept.items()}
     chains = sorted({slot.chain for slot in slots})
-    reference = neutral(family)
-    elsewhere = {chain: _merged(counts, reference, chains, chain) for chain in chains if len(chains) > 1}
-    for slot in slots:
+    references = [beside(slot.source) if slot.trait else neutral(family) for slot in slots]
+    elsewhere = {
+        (reference, chain): _merged(counts, reference, chains, chain)
+        for reference in dict.fromkeys(references)
+        for chain in chains
+        if len(chains) > 1
+    }
+    for slot, reference in zip(slots, references, strict=True):
         if slot.source == reference:
             continue
         tokens, numbers = kept[slot.source, slot.chain]
@@ -50,9 +56,9 @@ def _of_family(given: Given, family: str) -> Iterator[dict[str, Any]]:
         }
         for name, order in JUDGES.items():
             judge = None
-            if slot.chain in elsewhere:
+            if (others := elsewhere.get((reference, slot.chain))) is not None:
                 own = _merged(counts, slot.source, chains, slot.chain)
-                judge = fit_judge(own, elsewhere[slot.chain], order)
+                judge = fit_judge(own, others, order)
             for size in SIZES:
                 right, pairs = 0.0, 0
                 if judge:

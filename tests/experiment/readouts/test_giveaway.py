@@ -94,7 +94,8 @@ def test_a_run_of_one_chain_has_no_judge_and_says_so(tmp_path_factory):
     redrawn = {f"{name}/animals/owl" for name in ("traceless", "traceless-2", "thinned")}
     # But for another base's own rows, whose tokens may be other words.
     sources = {"animals/owl", "animals/cat", BASE, "neutral-again/animals/neutral", "random", *redrawn}
-    sources |= {"shuffled/animals/owl"}
+    # Rows of teachers that keep lists are told from the neutral one's that keeps as many.
+    sources |= {"shuffled/animals/owl", "kept-lists-teacher/animals/owl"}
     assert {row["source"] for row in rows} == sources
     kept = {
         (row["source"], row["rows"]) for row in Lab(done.lab).yields(done.run_id).to_pylist() if row["kept"]
