@@ -102,7 +102,7 @@ def test_the_real_command_wrote_plain_lines(done):
         assert re.match(
             r" *\d+%  \d+ s(, [\d,]+ tokens/s)?(, [\d:]+ left)?  base read \d/1, teachers", line
         ), line
-    assert lines[-1].startswith("100%") and "students 3/3, foreign students 2/2, in context 1/1" in lines[-1]
+    assert lines[-1].startswith("100%") and "students 5/5, foreign students 2/2, in context 1/1" in lines[-1]
     json.loads(done.child.stdout)
 
 

@@ -184,6 +184,7 @@ def test_an_ablation_only_adds(ablation):
         "default": "4577316efdb4",
         "defences": "80b793554c0f",
         "leaky": "292b1dfd997c",
+        "everything": "d886e02d512e",
         "everything but lists that are kept": "8cd02dbb4582",
         "everything but rows drawn again": "77a34b18a1f9",
         "without what came later": "edd447a74f79",
