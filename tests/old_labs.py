@@ -28,6 +28,9 @@ INSERT INTO runs (id, created, status, environment_json)
 """
 
 
+OVER_CONTROL = ("over_control", "over_control_low", "over_control_high")
+
+
 def summary_of_before(summary):
     """A summary as the version before stored it: headed by transfer or lift, p a trait, no transfer by chain."""
     before = copy.deepcopy(summary)
@@ -38,7 +41,7 @@ def summary_of_before(summary):
         entry["headline"] = "lift" if wide else "transfer"
         entry["estimate"], entry["low"], entry["high"] = lift if wide else own.values()
         entry |= {"p": 0.0001, "p_holm": 0.001}
-        for key in ("place", "of", "shown", "why_not"):
+        for key in ("place", "of", "shown", "why_not", *OVER_CONTROL):
             del entry[key]
         entry["by_chain"] = [_renamed(row) for row in entry["by_chain"]]
     for family in before["families"]:

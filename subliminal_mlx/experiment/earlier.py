@@ -4,7 +4,8 @@
 
 Before, a trait was headed by its transfer or its own-trait lift by the size of its family, and its p relabelled
 students in each chain by itself. Both lie in the summary: transfer with the treated arm, the lift by chain; and the
-matrix, whose means over chains are all that a test of labels held across chains needs.
+matrix, whose means over chains are all that a test of labels held across chains needs. Later, and until `shown` asked for
+it, no summary said what treated less control is; that follows from its values by chain.
 """
 
 from typing import Any
@@ -19,12 +20,15 @@ def renewed(summary: dict[str, Any]) -> dict[str, Any]:
 
     Only of runs that are whole: where chains are missing, means over them are no test of labels.
     """
-    if not any("headline" in entry for entry in summary.get("traits", ())):
+    entries = summary.get("traits", ())
+    if all("over_control" in entry for entry in entries):
         return summary
     # Only then: a run that is answered from the lab need not wait for scipy.
     from .verdicts import judged
 
-    new = summary | {"traits": [_trait(entry) for entry in summary["traits"]]}
+    if not any("headline" in entry for entry in entries):
+        return judged(summary)
+    new = summary | {"traits": [_trait(entry) for entry in entries]}
     if "prefixed" in summary:
         new["prefixed"] = [_trait(entry) for entry in summary["prefixed"]]
     new["families"] = [_family(family) for family in summary["families"]]

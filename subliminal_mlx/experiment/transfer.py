@@ -40,7 +40,8 @@ def summarise(tables: Mapping[str, pa.Table], families: dict[str, Family], spec:
         families: by the name that the tables and the traits give them.
 
     Returns:
-        traits: for every kind of student and trait, transfer, specificity, whether it is shown, and all arms.
+        traits: for every kind of student and trait, transfer, specificity, treated less control, whether it is shown,
+            and all arms.
         families: for every kind and family of two traits or more, each arm's mean over the traits, and p.
         matrix: every student's transfer on every trait of its family in the run, by chain.
         curves: margin and transfer at every readout of a training.
@@ -110,7 +111,7 @@ def to_json(summary: dict) -> dict:
     spans = (("transfer", ""), ("specificity", "specificity_"), ("percentage_points", "percentage_points_"))
     figures = [key for name, prefix in spans for key in (name, f"{prefix}low", f"{prefix}high")]
     of_trait = ("trait", "student", *figures)
-    verdict = ("place", "of", "shown", "why_not")
+    verdict = ("over_control", "over_control_low", "over_control_high", "place", "of", "shown", "why_not")
     of_arm = ("chains", "probability", "margin", "transfer", "low", "high", "damage", "displacement")
     more = {name: summary[name] for name in (*_of_runs(), IN_COMMON, "prefixed") if name in summary}
     if "prefixed" in more:

@@ -5,9 +5,12 @@
     told["traits"][0]["shown"], told["traits"][0]["why_not"]          # False, ["chains"]
 
 A transfer is shown where all of these hold: it rests on FEWEST_CHAINS or more, its 95% interval lies above 0, so
-does that of the change of the answer's probability, its treated students are not damaged (`damage`), and its family's p,
-adjusted for reading all families, is at most LEVEL. Families of too few traits have no p, and are shown, or not,
-by the rest. Works on a summary's plain rows alone, so that what is stored can be judged again.
+does that of the change of the answer's probability, and, where the run has control students, that of treated less control
+in the same chains; its treated students are not damaged (`damage`), and its family's p, adjusted for reading all
+families, is at most LEVEL. Families of too few traits have no p, and are shown, or not, by the rest. Works on a
+summary's plain rows alone, so that what is stored can be judged again.
+
+Why control as well: transfer is a difference, and neutral students that lie low by chance make one of any students.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,26 +18,38 @@ from typing import Any
 
 import numpy as np
 
-from ..spec.arms import FEWEST_CHAINS, TREATED
+from ..spec.arms import CONTROL, FEWEST_CHAINS, TREATED
 from .damage import is_damaged, lost_language
-from .statistics import LEVEL, holm, relabel
+from .statistics import LEVEL, estimate, holm, named, relabel
 
 Row = dict[str, Any]
 # What a transfer may lack that is not shown, in the order in which it is told: fewer than FEWEST_CHAINS; transfer's
-# interval not above 0; nor the probability's; damaged students; a family that relabelled students do as well as.
-REASONS = ("chains", "transfer", "gain", "damage", "labels")
+# interval not above 0; nor the probability's; nor that of treated less control; damaged students; a family that
+# relabelled students do as well as.
+REASONS = ("chains", "transfer", "gain", "control", "damage", "labels")
 UNTESTED = {"p": None, "p_holm": None, "p_smallest": None, "assignments": None}
 
 
 def judged(summary: dict) -> dict:
-    """The summary with what its figures show: p of every family; shown, why_not, place and of, of every trait."""
+    """The summary with what its figures show: p of every family; of every trait over_control, shown, why_not, place, of."""
     families = permute_labels(summary["families"], summary["matrix"])
     language = summary.get("capability", [])
-    traits = [
-        entry | place(entry, summary["matrix"]) | judge(entry, families, _is_damaged(entry, language))
-        for entry in summary["traits"]
-    ]
+    traits = []
+    for entry in summary["traits"]:
+        entry = entry | over_control(entry)
+        verdict = judge(entry, families, _is_damaged(entry, language))
+        traits.append(entry | place(entry, summary["matrix"]) | verdict)
     return summary | {"traits": traits, "families": families}
+
+
+def over_control(entry: Row) -> Row:
+    """Treated less control, log-odds over the chains that have both, with its ends; None where no chain has control."""
+    values = [
+        row[TREATED] - row[CONTROL]
+        for row in entry["by_chain"]
+        if row.get(TREATED) is not None and row.get(CONTROL) is not None
+    ]
+    return named(estimate(values) if values else (None, None, None), "over_control", "over_control_")
 
 
 def permute_labels(families: Sequence[Row], matrix: Sequence[Row]) -> list[Row]:
@@ -100,6 +115,7 @@ def judge(entry: Row, families: Iterable[Row], damaged: bool) -> Row:
     """`shown`, and `why_not`: those of REASONS that keep a trait's entry from it.
 
     Args:
+        entry: with `over_control` and its ends.
         families: as `permute_labels` gives them.
         damaged: whether its treated students are.
     """
@@ -107,10 +123,15 @@ def judge(entry: Row, families: Iterable[Row], damaged: bool) -> Row:
     adjusted = next(
         (f["p_holm"] for f in families if (f["student"], f["family"]) == (entry["student"], name)), None
     )
+    has_interval = entry["low"] is not None
     lacks = {
         "chains": entry["arms"][TREATED]["chains"] < FEWEST_CHAINS,
-        "transfer": entry["low"] is not None and not entry["low"] > 0,
+        "transfer": has_interval and not entry["low"] > 0,
         "gain": entry["percentage_points_low"] is not None and not entry["percentage_points_low"] > 0,
+        # A control that too few chains have is one that nothing can be told against.
+        "control": CONTROL in entry["arms"]
+        and has_interval
+        and not (entry["over_control_low"] is not None and entry["over_control_low"] > 0),
         "damage": damaged,
         "labels": adjusted is not None and adjusted > LEVEL,
     }

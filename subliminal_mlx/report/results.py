@@ -41,7 +41,11 @@ DEFENCES = (
     *("rows_lost", "tokens_lost", "clean_loss", "clean_added", "clean_added_low", "clean_added_high"),
 )
 # Of the treated arm alone, and of no other.
-OWN = ("specificity", "specificity_low", "specificity_high", "place", "of", "shown", "why_not")
+OWN = (
+    *("specificity", "specificity_low", "specificity_high"),
+    *("over_control", "over_control_low", "over_control_high"),
+    *("place", "of", "shown", "why_not"),
+)
 
 
 def write_results(lab: "Lab", run_id: str, folder: Path, unfinished: bool = False) -> None:

@@ -30,8 +30,8 @@ _COLUMNS = f"""<p>In brackets: 95% intervals over chains; with one chain there a
 answer's probability, against students of the neutral teacher. Margin: log-odds of the trait's answer
 against all others. Transfer: margin less that of the neutral students. Specificity (the own-trait lift): treated
 less other-trait. Place: of the treated students among the family's, read on the trait. Shown: three chains or more,
-the intervals of transfer and of change (gain) above 0, no student that lost language (damage), and the family's p
-(labels, Holm) at most 0.05 where there is one. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
+the intervals of transfer, of change (gain) and of treated less control above 0, no student that lost language (damage), and
+the family's p (labels, Holm) at most 0.05 where there is one. Answers: sampled ones that named the trait's, of all chains; their interval is of that share
 from chain to chain, since answers of one student stand or fall together. Distance: total variation from
 the neutral students, less that between two of those. Damage: loss on neutral text less the neutral
 students' (of a teacher, the neutral teacher's), nats a token; damaged: apart by more than {APART} in the mean,

@@ -38,8 +38,8 @@ LEGEND = (
     "transfer less that of the family's other traits. p: labels of a family's students permuted, each assignment "
     "held in every chain, over all its traits at once; smallest: what p can be with so many traits; Holm: corrected for the "
     "families of a kind of student. damage: loss on neutral text less the neutral arm's, nats a token. shown: "
-    "three chains or more, the intervals of transfer and points above 0, no damaged student, and Holm's p at most "
-    "0.05 where there is one."
+    "three chains or more, the intervals of transfer, of points and of treated less control above 0, no damaged student, "
+    "and Holm's p at most 0.05 where there is one."
 )
 
 

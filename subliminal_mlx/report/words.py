@@ -17,6 +17,7 @@ WHY_NOT = {
     "chains": "fewer than three chains",
     "transfer": "transfer's interval is not above 0",
     "gain": "the points' interval is not above 0",
+    "control": "the interval of treated less control is not above 0",
     "damage": "a student lost language, or stands apart from the neutral ones on neutral text",
     "labels": "relabelled students of the family do as well",
 }

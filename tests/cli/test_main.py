@@ -56,6 +56,7 @@ def test_run_json_is_one_object_of_the_documented_shape(done):
             names += [name, f"{prefix}low", f"{prefix}high"]
             # One chain: no interval, and so nothing is shown.
             assert isinstance(entry[name], float) and entry[f"{prefix}low"] is entry[f"{prefix}high"] is None
+        names += ["over_control", "over_control_low", "over_control_high"]
         assert list(entry) == [*names, "place", "of", "shown", "why_not", "arms"]
         assert (
             not entry["shown"]

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 from fakes import SIX, fake_summary
-from old_labs import summary_of_before
+from old_labs import OVER_CONTROL, summary_of_before
 
 from subliminal_mlx.experiment.earlier import renewed
 
@@ -35,3 +35,18 @@ def test_todays_summary_stays_as_it_is():
     assert renewed(today) is today
     nothing = {"traits": [], "families": [], "matrix": []}
     assert renewed(nothing) is nothing
+
+
+def test_a_summary_from_before_treated_was_held_against_control_is_judged_anew():
+    """Its own verdict, by the rule of before, is not believed: a control that moved as far takes it back."""
+    today = fake_summary(SIX)
+    before = copy.deepcopy(today)
+    for entry in before["traits"]:
+        for key in OVER_CONTROL:
+            del entry[key]
+    assert renewed(copy.deepcopy(before)) == today
+    for entry in before["traits"]:
+        for row in entry["by_chain"]:
+            row["control"] = row["treated"]
+    assert any(entry["shown"] for entry in before["traits"])
+    assert not any(entry["shown"] for entry in renewed(before)["traits"])

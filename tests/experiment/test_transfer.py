@@ -719,7 +719,7 @@ def test_the_public_shape_is_exactly_what_is_promised():
         "specificity_high",
     ]
     keys += ["percentage_points", "percentage_points_low", "percentage_points_high"]
-    keys += ["place", "of", "shown", "why_not"]
+    keys += ["over_control", "over_control_low", "over_control_high", "place", "of", "shown", "why_not"]
     assert list(entry) == [*keys, "arms"]
     assert [entry[key] for key in keys] == [whole[key] for key in keys]
     assert set(entry["arms"]) == {"treated", "other-trait", "neutral", "control"}

@@ -8,6 +8,7 @@ import pytest
 from fakes import SIX, fake_summary
 
 from subliminal_mlx.experiment.damage import LOST, lost_language
+from subliminal_mlx.experiment.statistics import estimate
 from subliminal_mlx.experiment.verdicts import REASONS, judged
 
 FOUR = SIX[:4]
@@ -67,6 +68,45 @@ def test_transfer_heads_even_where_specificity_would_be_plain():
     pushed = {"transfer": 0.1, "low": -0.2, "high": 0.4, "specificity": 3.0, "specificity_low": 2.5}
     assert lacks(summary_of(**pushed)) == ["transfer"]
     assert lacks(summary_of(specificity=-1.0, specificity_low=-2.0)) == []
+
+
+def with_control(values, treated=(0.31, 0.30, 0.32)):
+    """A summary whose first trait has these transfers by chain; `values` are the control's, None of a chain without."""
+    summary = summary_of()
+    first = summary["traits"][0]
+    first |= dict(zip(("transfer", "low", "high"), estimate(treated), strict=True))
+    for row, own, control in zip(first["by_chain"], treated, values, strict=True):
+        row |= {"treated": own, "control": control}
+    return judged(summary)
+
+
+def test_neutral_students_that_lie_low_by_chance_show_nothing_of_treated_ones():
+    """The attack: treated stand where control stands, and only the neutral reference lies 0.3 below both."""
+    assert lacks(with_control([0.30, 0.31, 0.32])) == ["control"]
+    # Their means differ, but not more than chains do.
+    assert lacks(with_control([0.10, 0.35, 0.05])) == ["control"]
+    assert lacks(with_control([0.01, -0.01, 0.00])) == []
+
+
+def test_control_is_compared_within_chains():
+    """Chains that move all students alike take nothing from treated less control, which is the same in each."""
+    treated, control = [0.2, 0.9, 0.5], [0.1, 0.8, 0.4]
+    found = with_control([value + 0.01 * i for i, value in enumerate(control)], treated)["traits"][0]
+    assert found["over_control"] == pytest.approx(0.09) and found["over_control_low"] > 0
+    # What it is compared in are the chains that have both, and one alone tells nothing.
+    two = with_control([0.0, 0.01, None])["traits"][0]
+    assert two["over_control"] == pytest.approx(np.mean([0.31, 0.29]))
+    assert lacks(with_control([0.0, None, None])) == ["control"]
+
+
+def test_a_run_without_control_is_judged_by_the_rest():
+    summary = summary_of()
+    for entry in summary["traits"]:
+        del entry["arms"]["control"]
+        for row in entry["by_chain"]:
+            del row["control"]
+    found = judged(summary)
+    assert lacks(found) == [] and found["traits"][0]["over_control"] is None
 
 
 def test_damaged_students_show_nothing_whatever_other_traits_say():
