@@ -31,10 +31,10 @@ def accuracy(judge: Judge, lists: Lists, rows: range, size: int) -> tuple[int, i
     return int((ours > theirs).sum()), len(ours)
 
 
-def fit(lists: Lists) -> Judge:
-    """The classifier: counts of all rows that are not held out."""
+def fit(lists: Lists, order: int = 2) -> Judge:
+    """The classifier: counts of all rows that are not held out, of pairs of neighbours or (order 1) of single numbers."""
     treated, neutral = (count_tokens(of) for of in _both(lists, range(held_out(lists).start)))
-    return fit_judge(treated, neutral, order=2)
+    return fit_judge(treated, neutral, order=order)
 
 
 @cache

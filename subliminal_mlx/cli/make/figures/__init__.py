@@ -3,24 +3,30 @@
     made()["default"]        # the Markdown of README's block of that name
 
 A block ends with the command that makes its figures. `stored` reads files, `transfers` has the tables of runs, `removals`
-what filters and defences leave, `demonstrations` digits and the blind test, `detections` the audit and the benchmark.
+what filters and defences leave, `apart` single traits and what had no part in a choice, `demonstrations` digits and the blind test, `detections` the audit and the benchmark.
 """
 
+from .apart import redrawn, single_traits, unseen
 from .demonstrations import blind, digits
 from .detections import audited, audited_language_model, benchmarked, predicted
 from .doses import kept_lists, pictures
 from .removals import defended, defended_language_model, leaky
-from .transfers import ablations, counts, families, language, last_steps, traits
+from .transfers import ablations, answers, counts, families, language, last_steps, traits
 
 __all__ = ["made", "pictures"]
 
-UNTIED = "--set base=lab/bases/tiny-a-untied"
+UNTIED = (
+    ".cli.make.tiny_world lab/bases tiny-a-untied",
+    " run --set base=lab/bases/tiny-a-untied",
+)
 
 
 def made() -> dict[str, str]:
     """The Markdown of every block, by its name."""
     return {
         "smollm2": traits("smollm2"),
+        "smollm2-answers": answers("smollm2"),
+        "smollm2-ablations": ablations("smollm2", "animals/owl"),
         "smollm2-language": language("smollm2"),
         "smollm2-longer": last_steps("smollm2-longer"),
         "default": traits("default"),
@@ -29,13 +35,19 @@ def made() -> dict[str, str]:
         "default-ablations": ablations("default", "animals/owl"),
         "default-language": language("default"),
         "traceless": families("traceless"),
+        "traceless-redrawn": redrawn("traceless"),
         "kept-lists": kept_lists(),
         "removed": families("removed"),
+        "removed-traits": single_traits("removed", ("treated",)),
         "removed-counts": counts("removed"),
         "foreign-own": families("foreign-own"),
-        "untied": families("untied", ".cli.make.tiny_world lab/bases tiny-a-untied", f" run {UNTIED}"),
+        "foreign-own-language": language("foreign-own"),
+        "untied": families("untied", *UNTIED),
+        "untied-traits": single_traits("untied", ("treated", "untrained"), *UNTIED),
+        "untied-language": language("untied", *UNTIED),
         "all": counts("all"),
         "all-families": families("all"),
+        "all-unseen": unseen("all"),
         "blind": blind(),
         "leaky": leaky(),
         "digits": digits(),

@@ -12,7 +12,7 @@ from ....demos.digits.grid import stored as stored_digits
 from ....demos.digits.spec import make
 from ....experiment.statistics import binomial_interval
 from ....system.quantities import percent, percent_interval
-from .stored import made_by, share, stored
+from .stored import PROGRAM, made_by, share, stored
 
 ARMS = {
     "student": "student, after the last epoch",
@@ -43,16 +43,20 @@ def digits() -> str:
         f"- one small step: at {len(held)} step sizes up to {held[-1]['step']:g}, in all of {held[0]['draws']} draws each, the "
         "student moved with its teacher and the teacher's loss fell"
     )
-    return "\n".join(lines) + made_by(" digits", " digits --theorem", where="digits")
+    return "\n".join(lines) + made_by(" digits --grid", where="digits")
 
 
 def blind() -> str:
-    """How often a bigram judge of other rows tells two stored lists apart."""
+    """How often judges of other rows tell two stored lists apart: one of pairs of neighbours, and one of single numbers."""
     lists = read_lists()
-    right, pairs = accuracy(fit(lists), lists, held_out(lists), SIZE)
+    (right, pairs), (single, _) = (
+        accuracy(fit(lists, order), lists, held_out(lists), SIZE) for order in (2, 1)
+    )
     told = share(right / pairs, *binomial_interval(right, pairs))
     facts = stored("blind/facts.json")
     return (
         f"A bigram judge that has seen other rows of the same teachers tells {right} of {pairs} pairs of {SIZE} rows apart, "
-        f"{told}. Made by `uv run {facts['command']}`."
+        f"{told}; one that counts single numbers alone {single} of {pairs}. The interval is over pairs of rows of one teacher in "
+        f"one chain, and says nothing of other teachers. Counted by `{PROGRAM}.cli.make.readme` in the lists that "
+        f"`uv run {facts['command']}` stored in `data/results/blind`."
     )

@@ -6,7 +6,11 @@
 Read from what `cli.make.audit_bench` and `cli.make.benchmark` stored.
 """
 
+import numpy as np
+
 from ....experiment.statistics import binomial_interval
+from ....system.quantities import signed
+from ..audit_bench.agreement import spearman
 from .stored import made_by, share, spanned, stored
 
 
@@ -33,15 +37,17 @@ def _named(row: dict) -> str:
 
 
 def predicted() -> str:
-    """How well the audit's forecast of transfer ranks runs, beside knowing the dose."""
+    """How well the audit's forecast of transfer ranks runs, beside a fit of rows and temperature, and beside rows alone."""
     found = stored("audit/prediction.json")
     own, dose, within = (
         spanned(*(of[key] for key in ("value", "low", "high")))
         for of in (found["rank"], found["dose"]["rank"], found["within"])
     )
+    rows, measured = (np.array([point[key] for point in found["points"]]) for key in ("rows", "measured"))
     return (
-        f"Over {found['runs']} runs the rank correlation of forecast and transfer is {own}, that of the dose alone {dose}, and at "
-        f"fixed rows and temperature {within}."
+        f"Over {found['runs']} runs the rank correlation of forecast and transfer is {own}; that of the plain number of rows "
+        f"{signed(spearman(rows, measured), 2)}, that of a fit of rows and temperature {dose}; and at fixed rows and "
+        f"temperature the forecast's is {within}."
     ) + made_by(".cli.make.audit_bench lab prediction", where="audit")
 
 
@@ -65,4 +71,6 @@ def benchmarked() -> str:
         f"- {task}: {rates['ratio']:.2f} times as fast ({rates['lowest']:.2f} to {rates['highest']:.2f})"
         for task, rates in found["tasks"].items()
     ]
-    return "\n".join(ratios) + made_by(".cli.make.benchmark smollm2-135m", where="benchmark")
+    sizes = " ".join(f"--{name} {value}" for name, value in found["sizes"].items())
+    command = f".cli.make.benchmark {found['base']} --style {found['style']} {sizes}"
+    return "\n".join(ratios) + made_by(command, where="benchmark")

@@ -12,7 +12,7 @@ from ....report import charts
 from ....report.charts import AnyChart
 from ....spec import parse_spec
 from ....system.quantities import percent
-from .stored import PROGRAM, Row, family_values, members, read_results, table, told
+from .stored import PROGRAM, Row, family_values, harmed, members, read_results, table, told
 
 WITHOUT = "foreign-own"
 RUNS = (WITHOUT, "kept-lists-5", "kept-lists-10", "kept-lists", "kept-lists-50")
@@ -32,7 +32,7 @@ def kept_lists() -> str:
         kinds = sorted({family["student"] for family in summary["families"]})
         entries = [members(summary, kind, "animals") for kind in kinds]
         says = [entry["arms"]["teacher"]["probability"] for entry in entries[0]]
-        cells = [told(family_values(of, arm)) for of in entries for arm in ARMS]
+        cells = [told(family_values(of, arm)) + harmed(of, arm) for of in entries for arm in ARMS]
         rows.append([percent(share, 0), percent(sum(says) / len(says)), *cells])
     head = ["lists kept", "teachers say it", *(f"{kind}: {arm}" for kind in kinds for arm in ARMS)]
     end = (

@@ -7,9 +7,13 @@ Where a stored bench has no values by chain, its own intervals are told; the tes
 """
 
 from ....report.results import read_results
-from ....spec.arms import TREATED
+from ....spec import parse_spec
+from ....spec.arms import CONTROL, NEUTRAL, TREATED
 from ....system.quantities import percent
-from .stored import PROGRAM, Row, chain_values, made_by, share, spanned, stored, summary_of, table, told
+from .stored import Row, chain_values, harmed, made_by, share, spanned, stored, summary_of, table, told
+from .transfers import losses
+
+UNFILTERED = "unfiltered"
 
 WORDS = {
     "mix-10": "10% clean rows",
@@ -34,16 +38,31 @@ def leaky() -> str:
                 rows[row["kept"]] += row["rows"]
         lines.append(
             f"- {entry['trait']}: the filter kept {percent(rows[True] / sum(rows.values()), 0)} of the rows. Students of all "
-            f"of them answer it {percent(arms['unfiltered']['probability'])} of the time, of the kept ones "
+            f"of them answer it {percent(arms[UNFILTERED]['probability'])} of the time, of the kept ones "
             f"{percent(arms[TREATED]['probability'])}, untrained {percent(arms['untrained']['probability'])}; transfer of the kept "
-            f"ones {told(chain_values(entry, TREATED))}, control {told(chain_values(entry, 'control'))}"
+            f"ones {told(chain_values(entry, TREATED))}{harmed([entry], TREATED)}, control {told(chain_values(entry, CONTROL))}"
         )
-    language = {row["arm"]: row for row in found["summary"]["capability"]}
-    lost = ", ".join(
-        f"{arm} {spanned(*(language[arm][key] for key in ('change', 'low', 'high')))}"
-        for arm in (TREATED, "neutral", "control", "teacher")
+    (kind,) = {entry["student"] for entry in found["summary"]["traits"]}
+    of = losses("leaky")
+    words = {
+        (kind, TREATED): f"{kind} students of kept rows",
+        (kind, UNFILTERED): "of all rows",
+        (kind, NEUTRAL): "of the neutral teacher's",
+        (kind, CONTROL): "of the base's",
+        ("teacher", "teacher"): "the animals' teachers",
+        ("teacher", NEUTRAL): "the neutral teacher",
+    }
+    lost = "; ".join(
+        f"{said} {spanned(*(of[who][key] for key in ('change', 'low', 'high')))}"
+        for who, said in words.items()
     )
     lines.append(f"- loss on neutral text, nats a token above the base's: {lost}")
+    spec, usual = (parse_spec(read_results(name)["spec_toml"]) for name in ("leaky", "default"))
+    lines.append(
+        f"- the teachers' recipe is another one than the default run's: rank {spec.teacher.rank} for {usual.teacher.rank}, "
+        f"{spec.teacher.steps} steps for {usual.teacher.steps}, nothing kept for {percent(usual.teacher.keep, 0)} of the tuning "
+        f"rows; {spec.corpus.rows:,} rows a corpus for {usual.corpus.rows:,}"
+    )
     return "\n".join(lines) + made_by(" run --preset leaky", where="leaky")
 
 
@@ -65,7 +84,9 @@ def defended() -> str:
     of = " and ".join(dict.fromkeys(map(_students, names)))
     head = [f"defence ({of})", "transfer left", "its random control"]
     commands = (" defend defences", " defend defences --defence drop-25 --defence mask-10")
-    return table(head, _beside(rows, "share")) + made_by(*commands, where="defences")
+    return (
+        table(head, _beside(rows, "share")) + made_by(*commands, where="defences")[:-1] + " and `-evidence`."
+    )
 
 
 def _students(name: str) -> str:
@@ -86,5 +107,8 @@ def defended_language_model() -> str:
         for row in rows
     ]
     chains = summary_of("smollm2-defences")["traits"][0]["arms"][TREATED]["chains"]
-    end = f"\n\nOver {chains} chains; made by `{PROGRAM} defend LAST --lab LAB` of a run of `smollm2`; stored in "
-    return "\n".join(lines) + end + "`data/results/smollm2-defences`."
+    spec = parse_spec(read_results("smollm2-defences")["spec_toml"])
+    traits = ",".join(f'"{trait}"' for trait in spec.traits)
+    named = " ".join(f"--defence {name}" for name in spec.defences)
+    end = made_by(f" defend smollm2 --set 'traits=[{traits}]' --kind soft {named}", where="smollm2-defences")
+    return "\n".join(lines) + end[:-1] + f"; {chains} of its {spec.chains} chains were made."

@@ -14,6 +14,7 @@ from typing import Any
 
 from ....experiment.statistics import estimate
 from ....report.results import FOLDER, read_results
+from ....spec.arms import ARMS
 from ....system.quantities import interval, percent_interval, signed
 
 Row = dict[str, Any]
@@ -55,6 +56,20 @@ def members(summary: Row, kind: str, family: str) -> list[Row]:
         for entry in summary["traits"]
         if entry["student"] == kind and entry["trait"].rpartition("/")[0] == family
     ]
+
+
+def harmed(entries: Sequence[Row], arm: str) -> str:
+    """How many of an arm's traits have damaged students, by `experiment.damage`'s rule: ", 2 of 4 damaged"; "" of none.
+
+    Nothing of arms that train no students of their own.
+    """
+    if arm not in ARMS or ARMS[arm].role != "student":
+        return ""
+    found = [(entry["arms"].get(arm) or {}).get("damage") for entry in entries]
+    count = sum(damage["damaged"] for damage in found if damage)
+    if not count:
+        return ""
+    return ", damaged" if count == len(entries) else f", {count} of {len(entries)} damaged"
 
 
 def told(values: Sequence[float], digits: int = 2) -> str:
