@@ -12,10 +12,13 @@ import pytest
 import typer
 
 from subliminal_mlx.__main__ import program
+from subliminal_mlx.cli.make import readme
 from subliminal_mlx.cli.make.figures import apart, made, removals, stored, transfers
-from subliminal_mlx.experiment.damage import gather
+from subliminal_mlx.experiment.damage import APART, LOST, gather
+from subliminal_mlx.experiment.statistics import LEVEL
 from subliminal_mlx.report.results import FOLDER, read_results, read_tables
 from subliminal_mlx.spec import load_spec, parse_spec
+from subliminal_mlx.spec.arms import FEWEST_CHAINS
 
 MADE = made()
 COMMAND = re.compile(r"`uv run (python -m [^`]+)`")
@@ -167,6 +170,13 @@ def test_an_arm_whose_students_are_damaged_is_said_to_have_them():
     assert foreign.count("damaged") == 2
     models = gather(read_tables("foreign-own")["capability"]).values()
     assert max(m.change for m in models if (m.kind, m.arm) == ("hard", "foreign-own-neutral")) > 0.5
+
+
+def test_thresholds_in_readmes_own_words_are_the_codes():
+    text = " ".join(readme.README.read_text(encoding="utf-8").split())
+    assert f"by more than {APART} nats a token" in text and f"over {LOST} nats above the base" in text
+    assert f"over all families of the run, is at most {LEVEL}" in text and FEWEST_CHAINS == 3
+    assert "three chains or more" in text
 
 
 # --- p --------------------------------------------------------------------------------------------
