@@ -9,9 +9,9 @@ from pathlib import Path
 from ..model.organisms import stack_width
 from ..model.sources import locate
 from ..spec import Spec, run_id
-from ..spec.defence_names import fingerprints
 from ..spec.families import FOLDER as FAMILIES
 from ..spec.families import load_family
+from ..spec.own_code import fingerprints
 from ..system import files
 from ..system.errors import InputError
 from ..system.files import DATA
@@ -35,7 +35,7 @@ def identify(spec: Spec) -> str:
         prints[f"family/{family}"] = files.sha256(path)
     if spec.teacher.keep:
         prints["kept"] = files.sha256(DATA / "kept.toml")
-    return run_id(spec, prints | fingerprints(spec.defences))
+    return run_id(spec, prints | fingerprints("defence", "defences", spec.defences))
 
 
 def stack_size(base: str) -> int:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..system import files
 from ..system.errors import InputError
 from ..system.modules import import_folder, register
 from .arms import ARMS
+from .own_code import is_file
 
 FOLDER = "defences.methods"
 UNDONE = "-random"
@@ -68,7 +68,7 @@ class Defence:
     def is_named(self, name: str) -> bool:
         """Whether that is one of its names."""
         if self.file:
-            return re.fullmatch(r"[^\x00-\x1f]*[^\x00-\x1f/]\.py", name) is not None
+            return is_file(name)
         return re.fullmatch(re.escape(self.name) + _PERCENT * bool(self.percents), name) is not None
 
     def share(self, name: str) -> float:
@@ -141,18 +141,3 @@ def check(defences: Sequence[str]) -> None:
             raise ValueError(f"defences: no {defence!r}: there are {shipped_in_words()}, a .py file")
     if len({defended_arm(defence) for defence in defences}) < len(defences):
         raise ValueError("defences: two have one name")
-
-
-def fingerprints(defences: Sequence[str]) -> dict[str, str]:
-    """Hashes of the users' files among them: they are part of what a spec means.
-
-    Raises:
-        InputError: one is not there.
-    """
-    found = {}
-    for name in defences:
-        if name.endswith(".py"):
-            if not Path(name).is_file():
-                raise InputError(f"defences: no file {name}")
-            found[f"defence/{name}"] = files.sha256(Path(name))
-    return found

@@ -11,13 +11,13 @@ own code and runs as such. The random control drops as many rows, permutes as ma
 and skips as many tokens, at random places.
 """
 
-import runpy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...spec.defence_names import Defence
+from ...spec.own_code import failures, function_of
 from ...system.errors import InputError
 from .. import Changed, Given, Row
 
@@ -40,15 +40,9 @@ def own(given: Given) -> Changed:
 
 def _called(path: str, rows: Sequence[Row], seed: int) -> list[Any]:
     given = [{key: row[key] for key in ("row", "prompt", "completion")} for row in rows]
-    try:
-        function = runpy.run_path(path).get("defend")
-        if not callable(function):
-            raise InputError(f"defence {path}: it defines no function `defend(rows, seed)`")
-        returned = function(given, seed)
-    except InputError:
-        raise
-    except Exception as error:  # whatever a user's code raises
-        raise InputError(f"defence {path}: it failed: {type(error).__name__}: {error}") from error
+    defend = function_of("defence", path, "defend", "rows, seed")
+    with failures("defence", path):
+        returned = defend(given, seed)
     if not isinstance(returned, list) or not returned:
         raise InputError(f"defence {path}: `defend` must return a list of at least one row")
     return returned
