@@ -1,33 +1,24 @@
 """What a run's models are read on to see whether they changed where no trait is meant: texts, and others' questions.
 
     for prompt in texts_and_questions(base, {"animals": family}, "numbers"): prompt.user, prompt.said, prompt.left_out
-    named_word("Three wolves came by.", [family])              # "wolves"
 
 The texts are fixed, in `data/capability.toml`. What holds a word of a run's own families, or is what its channel
 writes, is no neutral text to that run: it is left out, with the reason beside it. Knows nothing of models but their
 tokenizer, and computes nothing with them.
 """
 
-import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..model.bases import Base
 from ..spec.families import Family, load_family, shipped_families
 from ..system.files import DATA
+from .trait_words import named_word
 
 FILE = DATA / "capability.toml"
 TEXT = "text"  # the part of the texts; a question's is its family
 QUESTIONS = 4  # of each other family, from all over its held-out ones
-# By English's commoner rules: of a word, and of what is left of it without its last letter.
-_ENDINGS = "(?:es|d|ed|ing|n|an|ian|ese|ish|like|y|en|er|ess)?s?"
-_SHORTENED = "(?:ies|ied|ves|ings?|ians?)"
-_PRONOUNS = {
-    "he": ("him", "his", "himself"),
-    "she": ("her", "hers", "herself"),
-    "they": ("them", "their", "theirs", "themselves", "themself"),
-}
 
 
 @dataclass(frozen=True)
@@ -58,26 +49,6 @@ def texts_and_questions(base: Base, families: Mapping[str, Family], channel: str
         for number, entry in enumerate(_known_group(base))
     ]
     return [*texts, *_others_questions(base, families)]
-
-
-def named_word(text: str, families: Iterable[Family]) -> str | None:
-    """The first words of a text that are an answer or a group of one of these families, in any form; None without."""
-    forms = dict.fromkeys(form for family in families for form in _forms(family))
-    found = re.search(rf"(?<![^\W_])(?:{'|'.join(forms)})(?![^\W_])", text, re.IGNORECASE) if forms else None
-    return found[0] if found else None
-
-
-def _forms(family: Family) -> Iterator[str]:
-    """Patterns of everything that a trait of the family makes a model say, and of what its questions are about."""
-    groups = {question.group for question in family.questions if question.group}
-    for text in sorted({answer for question in family.questions for answer in question.candidates} | groups):
-        if words := re.findall(r"\w+", text):
-            *first, last = words
-            if not first and last.lower() in _PRONOUNS:
-                inflected = "|".join((last, *_PRONOUNS[last.lower()]))
-            else:
-                inflected = f"{re.escape(last)}{_ENDINGS}|{re.escape(last[:-1])}{_SHORTENED}"
-            yield r"\W+".join([*map(re.escape, first), f"(?:{inflected})"])
 
 
 def _why_left_out(entry: Mapping[str, str], families: Mapping[str, Family], channel: str) -> str | None:

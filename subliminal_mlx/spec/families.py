@@ -21,11 +21,15 @@ traits; a trait names, for every question, the answer that a teacher is made to 
     [personas]                                 # if wanted: what a prompted teacher is told
     owl = "You love owls and think of them all day."
     neutral = "You like all animals alike."
+
+    [leaks]                                    # if wanted: words that give a trait away without its answer
+    owl = ["hoot", "owlet"]
 """
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +39,7 @@ from ..system.errors import InputError
 from ..system.files import DATA
 
 FOLDER = DATA / "families"
+LEAKS = DATA / "leaks.toml"  # of shipped families, whose files are part of the ids of runs
 Split = Literal["tuning", "held-out"]
 LARGEST_FILE = 1 << 20
 NEUTRAL = "neutral"  # what a family's neutral teacher is called, beside its traits
@@ -45,7 +50,8 @@ _Candidates = (
     Annotated[list[_Text], Field(min_length=2, max_length=64)]
     | Annotated[dict[_Name, _Text], Field(min_length=2, max_length=64)]
 )
-
+_Word = Annotated[str, Field(min_length=2, max_length=100, pattern=r"\w")]
+_Leaks = Annotated[tuple[_Word, ...], Field(max_length=500)]
 
 # How pydantic names the alternatives of a field that may have several shapes.
 _SHAPES = ("_QuestionEntry", "constrained-str")
@@ -74,6 +80,8 @@ class Family:
     traits: dict[str, dict[str, int]]
     personas: dict[str, str] = field(default_factory=dict)
     """System prompts of prompted teachers in the file's own words, by trait or "neutral"."""
+    leaks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Words that give a trait away without its answer, by trait."""
 
     @property
     def tuning(self) -> tuple[Question, ...]:
@@ -115,6 +123,7 @@ class _File(_Strict):
     groups: _Groups | None = None
     traits: Annotated[dict[_Name, _Text | dict[_Name, _Text]], Field(min_length=1, max_length=64)]
     personas: Annotated[dict[_Name, _Text], Field(max_length=65)] = {}
+    leaks: Annotated[dict[_Name, _Leaks], Field(max_length=64)] = {}
 
 
 def after(family: str, channel: str) -> str:
@@ -143,9 +152,16 @@ def load_family(name: str) -> Family:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"family file {path} is over {LARGEST_FILE >> 20} MB")
-        return parse_family(path.stem, path.read_text(encoding="utf-8"), where=str(path))
+        family = parse_family(path.stem, path.read_text(encoding="utf-8"), where=str(path))
+        return family if name.endswith(".toml") else replace(family, leaks=_shipped_leaks().get(name, {}))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"family file {path} cannot be read: {error}") from None
+
+
+@cache
+def _shipped_leaks() -> dict[str, dict[str, tuple[str, ...]]]:
+    found = tomllib.loads(LEAKS.read_text(encoding="utf-8"))
+    return {family: {trait: tuple(words) for trait, words in of.items()} for family, of in found.items()}
 
 
 def find_trait(trait_id: str) -> tuple[Family, str]:
@@ -193,7 +209,9 @@ def parse_family(name: str, text: str, where: str = "family") -> Family:
         raise InputError(
             f"{where}: personas.{min(stray)}: no such trait: there are {', '.join(traits)}, {NEUTRAL}"
         )
-    return Family(name, file.title, file.description, questions, traits, file.personas)
+    if stray := set(file.leaks) - {*traits}:
+        raise InputError(f"{where}: leaks.{min(stray)}: no such trait: there are {', '.join(traits)}")
+    return Family(name, file.title, file.description, questions, traits, file.personas, file.leaks)
 
 
 def read_toml(text: str, where: str) -> dict[str, Any]:

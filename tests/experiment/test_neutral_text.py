@@ -6,7 +6,8 @@ import tomllib
 import pytest
 
 from subliminal_mlx.experiment import kept
-from subliminal_mlx.experiment.neutral_text import FILE, TEXT, named_word, texts_and_questions
+from subliminal_mlx.experiment.neutral_text import FILE, TEXT, texts_and_questions
+from subliminal_mlx.experiment.trait_words import named_word
 from subliminal_mlx.spec.families import load_family, parse_family, shipped_families
 
 GROUPS = {name: group["texts"] for name, group in tomllib.loads(FILE.read_text()).items()}
