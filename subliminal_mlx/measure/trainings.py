@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..experiment.channels import channel
 from ..experiment.setting import Ids, Setting
 from ..experiment.students import recipe_of, sample_corpora, shape_of, soft_targets, train_on_rows
 from ..experiment.teachers import system_of, tune_chain
@@ -91,19 +90,16 @@ def rows_of(
 ) -> tuple[str, list[int], list[Ids], str | None, Stack | None]:
     """A chain's source, the places of the rows that its filter keeps, their completions, and who wrote them: a system
     prompt or a teacher."""
-    spec = setting.spec
     teacher: Stack | None = None
     system: str | None = None
     if source != CONTROL:
         system = system_of(setting, source)
         teacher = None if system else tune_chain(setting, chain, [source])[0]
     drawn = sample_corpora(setting, chain, teacher, system=system)[0]
-    reason = channel(spec.corpus.channel).reason
-    kept_rows = [
-        row
-        for row, ids in enumerate(drawn)
-        if spec.corpus.filter == "none" or reason(setting.base.decode(ids).strip(), spec.corpus) is None
-    ]
+    asked = setting.prompts(chain)
+    texts = [setting.base.decode(ids).strip() for ids in drawn]
+    rows = [{"row": i, "prompt": asked[i][1], "completion": text} for i, text in enumerate(texts)]
+    kept_rows = [row["row"] for row in rows if setting.filter(row) is None]
     return source, kept_rows, [drawn[row] for row in kept_rows], system, teacher
 
 

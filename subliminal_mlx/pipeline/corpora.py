@@ -1,6 +1,6 @@
 """Rows of a run's corpora: as they are handed in, and as a student trains on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..experiment.channels import channel
 from ..experiment.comparisons import on_foreign
 from ..experiment.judges import Rows as TokenRows
 from ..experiment.setting import Ids, Setting
@@ -32,6 +31,8 @@ class Context:
     folders: Folders
     run_id: str
     setting: Setting
+    own_files: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of users' files of code as the run's id has them."""
     _foreign: dict[str, Setting] = field(default_factory=dict)
 
     def shard(self, unit: str) -> Path:
@@ -75,10 +76,9 @@ def shard_folder(folders: Folders, run_id: str, unit: str) -> Path:
 def row_of(
     setting: Setting, slot: Slot, row: int, rendered: str, prompt: Ids, text: str, ids: Ids
 ) -> dict[str, Any]:
-    """A row as the lab keeps it, dropped with the channel's reason where its filter says so."""
-    wanted = setting.spec.corpus
-    reason = channel(wanted.channel).reason(text, wanted) if wanted.filter == "paper" else None
-    if reason is None and wanted.filter == "paper" and _hidden(setting, ids):
+    """A row as the lab keeps it, dropped with the filter's reason."""
+    reason = setting.filter({"row": row, "prompt": rendered, "completion": text})
+    if reason is None and setting.spec.corpus.filter == "paper" and _hidden(setting, ids):
         reason = "special tokens"
     return {
         "chain": slot.chain,

@@ -18,9 +18,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from ..experiment.rules import row_filter
 from ..lab import TABLES, Lab
-from ..lab.identity import identify, stack_size
+from ..lab.identity import identify, own_fingerprints, stack_size
 from ..spec import RESULT_VERSION, Spec, to_toml
+from ..spec.families import load_family
 from ..spec.plan import Unit, plan
 from ..system import files
 from ..system.errors import BusyError, InputError, SubliminalError
@@ -93,6 +95,8 @@ def _begun(
         # Whoever held it until now may have finished it.
         if _finished(lab, name):
             return False
+        # What is wrong with a user's rule is told before anything is computed.
+        row_filter(spec, [load_family(family) for family in spec.families])
         _Run(spec, name, lab, on_progress).finish(processes, force)
         return True
 
@@ -194,7 +198,8 @@ class _Run:
 
     def _compute(self, processes: int) -> None:
         processes = min(processes, len(self.units) - len(self.done))
-        with Workers(processes, self.lab.path, self.name, to_toml(self.spec)) as workers:
+        own_files = own_fingerprints(self.spec)
+        with Workers(processes, self.lab.path, self.name, to_toml(self.spec), own_files) as workers:
             while len(self.done) < len(self.units):
                 for unit in self._ready(workers.busy):
                     if not workers.idle:

@@ -22,6 +22,7 @@ from ..experiment.remakes import remake_rows
 from ..experiment.setting import Setting
 from ..experiment.students import equally_spaced, recipe_of, sample_corpora, shape_of, train_on_rows
 from ..experiment.teachers import tune_chain
+from ..lab.identity import own_fingerprints
 from ..model import adapters
 from ..model.adapters import Stack
 from ..model.organisms import decode_width
@@ -29,6 +30,7 @@ from ..model.rows import Rows
 from ..spec.arms import ARMS, ORIGINS
 from ..spec.plan import BASE, Slot, Unit, neutral
 from ..spec.seeds import seed_of
+from ..system.errors import InputError
 from ..system.events import Listener, ignore, part
 from ..system.files import publish
 from .corpora import (
@@ -53,13 +55,14 @@ def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
     """Do one unit and publish its shard; a shard that stands already is left as it is.
 
     Raises:
-        InputError: no row of a source passed the filter.
+        InputError: no row of a source passed the filter, or a user's file of code is another than the run's.
     """
     shard = context.shard(unit.name)
     if shard.exists():
         return
     context.checkpoint(unit.name).mkdir(parents=True, exist_ok=True)
     tables = _STAGES[unit.stage](unit, context, on_event)
+    _check_own_files(context)
 
     def write(folder: Path) -> None:
         folder.mkdir()
@@ -69,6 +72,17 @@ def compute(unit: Unit, context: Context, on_event: Listener = ignore) -> None:
 
     publish(shard, write)
     shutil.rmtree(context.checkpoint(unit.name), ignore_errors=True)
+
+
+def _check_own_files(context: Context) -> None:
+    """Nothing is published that another file has made than the one which the run's id names."""
+    found = own_fingerprints(context.setting.spec) if context.own_files else {}
+    if changed := next((name for name in found if found[name] != context.own_files[name]), None):
+        path = changed.partition("/")[2]
+        raise InputError(
+            f"{path} changed while run {context.run_id} went on: put back what it was and `resume`, or `run` its "
+            "spec anew, which is another run"
+        )
 
 
 # --- stages ---------------------------------------------------------------------------------------

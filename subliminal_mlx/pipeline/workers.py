@@ -41,8 +41,19 @@ class Message:
 class Workers:
     """A fixed number of worker processes; each holds one unit at a time."""
 
-    def __init__(self, count: int, lab: Path, run_id: str, spec_toml: str):
-        self._pool = Processes(_serve, [(str(lab), run_id, spec_toml)] * count)
+    def __init__(
+        self,
+        count: int,
+        lab: Path,
+        run_id: str,
+        spec_toml: str,
+        own_files: dict[str, str] | None = None,
+    ):
+        """
+        Args:
+            own_files: hashes of users' files of code as the run's id has them (`lab.identity.own_fingerprints`).
+        """
+        self._pool = Processes(_serve, [(str(lab), run_id, spec_toml, own_files or {})] * count)
         self._idle = list(range(count))
         self._busy: dict[int, str] = {}
 
@@ -87,7 +98,7 @@ class Workers:
             ) from None
 
 
-def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
+def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str, own_files: dict[str, str]) -> None:
     """A worker's life."""
     from ..experiment.setting import Setting
     from ..lab.folders import Folders
@@ -106,7 +117,7 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str) -> None:
             return  # The parent is gone.
         on_event = lambda event, name=unit.name: pipe.send(Message("event", name, event))
         try:
-            context = context or Context(Folders(lab), run_id, Setting(spec, load(spec.base)))
+            context = context or Context(Folders(lab), run_id, Setting(spec, load(spec.base)), own_files)
             compute(unit, context, _thinned(on_event))
             pipe.send(Message("done", unit.name, peak_memory_bytes=peak_memory()))
         except Exception as error:

@@ -8,7 +8,7 @@ Unknown fields, impossible values and sizes over the limits are refused with the
 is allowed.
 """
 
-from .fields import RESULT_VERSION, Ablation, Arm, Corpus, Readout, Spec, Student, Teacher, run_id
+from .fields import RESULT_VERSION, Ablation, Arm, Corpus, Filter, Readout, Spec, Student, Teacher, run_id
 from .files import FOLDER, load_spec, override_field, parse_spec, presets, to_toml, validate
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Ablation",
     "Arm",
     "Corpus",
+    "Filter",
     "Readout",
     "Spec",
     "Student",

@@ -59,6 +59,10 @@ class Corpus(Frozen):
     offers: ClassVar[frozenset[str]] = frozenset()
     """What else can be asked of its rows: "shuffled", "random" (remakes), "pieces" (rows come apart: teachers'
     leaks and re-emission), "prefixes" (one may stand before a question)."""
+    rules: ClassVar[tuple[str, ...]] = ()
+    """Rules that its filter always has, beside those that a spec names."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Files of data/ that its rows rest on."""
     prompt_field: ClassVar[str] = "channel"
     """The field that says how prompts are worded."""
     choices: ClassVar[int | None] = None

@@ -11,12 +11,13 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from .arms import ABLATIONS, ARMS, DEFAULT, DEFAULT_OF_FAMILIES, GATED, NEUTRAL
 from .corpus import Corpus, Frozen, corpus_of
 from .defence_names import check, find
+from .rule_names import check as check_rules
 
 # Raised whenever code changes results, so that old runs are not mistaken for new ones.
 RESULT_VERSION = 2
 # Fields that came after that version: at their default they mean what runs without them did, and leave ids as
 # they were.
-LATER: tuple[str, ...] = ()
+LATER: tuple[str, ...] = ("filter",)
 
 # Of a teacher's tuning rows, what may be others than its trait's.
 MOST_BESIDE = 0.95
@@ -98,6 +99,13 @@ class Readout(Frozen):
     how far from the base a model moved in all that it says there."""
 
 
+class Filter(Frozen):
+    """Which rows are dropped beside those that the channel's own filter drops."""
+
+    rules: Annotated[tuple[_Name, ...], Field(max_length=16)] = ()
+    """Rules by name, such as trait-pieces, or a function of a row in a file ending in .py."""
+
+
 def _families(traits: tuple[str, ...]) -> tuple[str, ...]:
     """Families of traits, in order of first mention."""
     return tuple(dict.fromkeys(trait.rpartition("/")[0] for trait in traits))
@@ -130,6 +138,7 @@ class Spec(Frozen):
     function of rows in a file ending in .py."""
     teacher: Teacher = Teacher()
     corpus: _Corpus = Field(default_factory=partial(corpus_of, {}))
+    filter: Filter = Filter()
     hard: Student | None = None
     soft: Student | None = None
     readout: Readout = Readout()
@@ -158,6 +167,9 @@ class Spec(Frozen):
                 raise ValueError(f"foreign: the {name} ablation needs another base than `base`")
         self._check_teacher()
         check(self.defences)
+        check_rules(self.filter.rules)
+        if self.filter.rules and self.corpus.filter == "none":
+            raise ValueError("filter.rules: nothing is dropped where corpus.filter is 'none'")
         for field, wanted in self._of_the_channel():
             if why := self.corpus.refused(wanted):
                 raise ValueError(f"{field}: {why}")
@@ -224,6 +236,12 @@ class Spec(Frozen):
         return self.teacher.model_copy(update={"keep_lists": lists}) if lists else self.teacher
 
     @property
+    def rules(self) -> tuple[str, ...]:
+        """Rules by which rows are dropped beside the channel's form: those it always has, then those named."""
+        found = dict.fromkeys((*self.corpus.rules, *self.filter.rules))
+        return () if self.corpus.filter == "none" else tuple(found)
+
+    @property
     def families(self) -> tuple[str, ...]:
         """Families of the traits, in order of first mention."""
         return _families(self.traits)
@@ -246,11 +264,18 @@ def run_id(spec: Spec, fingerprints: dict[str, str]) -> str:
         fingerprints: sha256 of every base and family that the spec names; they are part of what the
             spec means. The title is not.
     """
-    fields = spec.model_dump(mode="json", exclude={"title"})
+    fields = meaning(spec)
+    del fields["title"]
+    content = {"spec": fields, "fingerprints": fingerprints, "version": RESULT_VERSION}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def meaning(spec: Spec) -> dict[str, Any]:
+    """All fields as plain values, without those that came later and are at their default: what hashes rest on."""
+    fields = spec.model_dump(mode="json")
     for name in LATER:
         table, _, field = name.rpartition(".")
         holder, model = (fields[table], getattr(spec, table)) if table else (fields, spec)
         if getattr(model, field) == type(model).model_fields[field].default:
             del holder[field]
-    content = {"spec": fields, "fingerprints": fingerprints, "version": RESULT_VERSION}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    return fields

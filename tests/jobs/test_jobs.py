@@ -22,7 +22,7 @@ from subliminal_mlx.jobs.books import Books, open_books
 from subliminal_mlx.jobs.kinds import run as runs
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.report.public import public, shown
-from subliminal_mlx.spec import Readout, Spec, Student, Teacher, defence_names
+from subliminal_mlx.spec import Filter, Readout, Spec, Student, Teacher, defence_names
 from subliminal_mlx.spec.corpus import channels
 from subliminal_mlx.spec.defence_names import Defence, known, shipped
 from subliminal_mlx.system import locks
@@ -268,6 +268,17 @@ FORGED = {
     ),
     "code as the only defence": (spec_with(defences='"mine.py"'), "defences: 'mine.py' is none"),
     "a defence that is no text": (spec_with(defences="[{}]"), "defences: {} is none"),
+    "code as a rule": (
+        spec_with(filter='{rules = ["data/mine.py"]}'),
+        "filter.rules: 'data/mine.py' is none of",
+    ),
+    "code as a rule among others": (
+        spec_with(filter='{rules = ["trait-words", "../mine.py"]}'),
+        "filter.rules: '../mine.py' is none of",
+    ),
+    "code as the only rule": (spec_with(filter='{rules = "mine.py"}'), "filter.rules: 'mine.py' is none"),
+    "a rule that is no text": (spec_with(filter="{rules = [{}]}"), "filter.rules: {} is none"),
+    "a filter that is no table": (spec_with(filter='"mine.py"'), "filter: "),
     "a path as a kept family": (
         spec_with(teacher='{keep = 0.1, keep_families = ["data/families/trees.toml"]}'),
         "teacher.keep_families: 'data/families/trees.toml' is no family",
@@ -322,12 +333,12 @@ def test_every_free_text_of_a_spec_is_looked_at_here():
         for name, field in Spec.model_fields.items()
         if "str" in re.findall(r"\w+", str(field.annotation))
     }
-    tables = (Teacher, *channels().values(), Student, Readout)
+    tables = (Teacher, *channels().values(), Filter, Student, Readout)
     inner = [
         n for t in tables for n, f in t.model_fields.items() if "str" in re.findall(r"\w+", str(f.annotation))
     ]
     assert text == {"title", "base", "foreign", "traits", "ablation_traits", "defences"}
-    assert inner == ["keep_families"]
+    assert inner == ["keep_families", "rules"]
 
 
 def test_too_many_traits_are_refused(tmp_path):

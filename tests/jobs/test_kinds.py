@@ -508,6 +508,14 @@ def test_a_defence_bench_is_asked_for_and_computed(lab, one_line):
         with pytest.raises(InputError) as error:
             jobs.submit(lab, "defend", values, ADA)
         assert says in one_line(error)
+    # A run of the terminal's may have a user's file: no visitor has it run once more.
+    own = lab / "mine.py"
+    own.write_text(f"open({str(lab / 'ran')!r}, 'w')\ndef drop(row):\n    return None\n")
+    text = f'{mini.OTHER}filter = {{rules = ["{own}"]}}\n'
+    Lab(lab).start_run("b" * 12, "", text, "{}", {"machine": "this one"})
+    with pytest.raises(InputError) as error:
+        jobs.submit(lab, "defend", {"run": "b" * 12, "defences": ["mix-25"]}, ADA)
+    assert "filter.rules" in one_line(error) and not (lab / "ran").exists()
     assert not (lab / "jobs").exists()
     text = mini.OTHER.replace("chains = 2", "chains = 1")
     Lab(lab).start_run("a" * 12, "", text, "{}", {"machine": "this one"})

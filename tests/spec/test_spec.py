@@ -272,6 +272,7 @@ OTHERS = {
         "separator": ", ",
         "filter": "none",
     },
+    "filter": {"rules": ["trait-words"]},
     "hard": {"rank": 4, "scale": 1, "layers": 1, "steps": 9, "batch": 9, "lr": 0.1, "warmup": 9},
     "soft": {"rank": 4},
     "readout": {"points": 1, "answers": 1, "shown_rows": 1, "prefixed": True, "capability": False},
@@ -286,7 +287,7 @@ def test_every_field_but_the_title_changes_the_run_id():
     seen = {run_id(plain, PRINTS)}
     assert set(OTHERS) == set(Spec.model_fields)
     changes = [{field: other} for field, other in OTHERS.items() if other and not isinstance(other, dict)]
-    for table in ("teacher", "corpus", "hard", "readout"):
+    for table in ("teacher", "corpus", "filter", "hard", "readout"):
         fields = type(getattr(plain, table)).model_fields
         left = {f for f in fields if (table, f) not in ONE_VALUE} - set(OTHERS[table])
         assert not left, f"{table}: {left} has no other value here"

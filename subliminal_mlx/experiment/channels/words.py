@@ -9,8 +9,8 @@ nothing but those is written or kept. Full: for language models, a sentence that
 any lower-case words are written and kept. One trailing full stop is taken off; then one separator throughout (space or
 comma), 2 to 10 words, none more than three times. A row that fails is dropped, never edited.
 
-In the order of numbers.py. Imports no MLX. The hundred words name no shipped
-trait; in the full style no rule keeps a trait's word out yet.
+In the order of numbers.py. Imports no MLX. The hundred words name no shipped trait; the rule trait-words, which its
+filter always has, keeps those of other families out, and of the full style's words any.
 """
 
 import re
@@ -35,7 +35,6 @@ MOST_TIMES = 3  # that one word may stand in a row: topics are small, and a loop
 _LEADS = (
     "Here are some unrelated words: {words}.",
     "These words have nothing in common: {words}.",
-    "I wrote down words as they came to mind: {words}.",
 )
 _ASKS = (
     "Add {count} more.",
@@ -79,6 +78,8 @@ class WordLists(Corpus):
         },
     )
     offers: ClassVar[frozenset[str]] = frozenset({"shuffled", "random", "pieces", "prefixes"})
+    rules: ClassVar[tuple[str, ...]] = ("trait-words",)
+    files: ClassVar[tuple[str, ...]] = ("words.toml",)
     prompt_field: ClassVar[str] = "style"
     # Of a language model's tokenizer, those of lower-case letters; asked only of language models.
     choices: ClassVar[int | None] = 25_000
@@ -258,7 +259,6 @@ def recognised(prompts: Sequence[str], completions: Sequence[str], share: float)
     """The recipe that rows may have been drawn by, from what they look like; None where they are no lists of words.
 
     Without commas only words of the list make one: any sentence in lower case would look like it.
-
     `share` of the rows must be lists with one separator; the others are left out.
     """
     known = set(listed_words())

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 from ...audit.costs import evidence
 from ...lab.identity import identify
 from ...model.sources import list_bases
-from ...spec import Spec, estimate, parse_spec
+from ...spec import Spec, estimate, parse_spec, rule_names
 from ...spec.defence_names import is_shipped, shipped_in_words
 from ...spec.families import read_toml, shipped_families
 from ...system.errors import InputError, SubliminalError
@@ -90,6 +90,7 @@ def checked_spec(lab: Path, text: str) -> tuple[Spec, str]:
     fields = read_toml(text, "spec")
     _names(lab, fields)
     _defences(fields)
+    _rules(fields)
     _kept_families(fields)
     spec = parse_spec(text)
     _sizes(spec)
@@ -135,6 +136,16 @@ def _defences(fields: dict[str, Any]) -> None:
         # A file ending in .py is a defence too, and its code is run: none that a browser names.
         if not isinstance(name, str) or not is_shipped(name):
             raise InputError(f"spec: defences: {name!r:.60} is none of an app's: {shipped_in_words()}")
+
+
+def _rules(fields: dict[str, Any]) -> None:
+    table = fields.get("filter")
+    values = table.get("rules", []) if isinstance(table, dict) else []
+    for name in values if isinstance(values, list) else [values]:
+        # A file ending in .py is a rule too, and its code is run: none that a browser names.
+        if not isinstance(name, str) or not rule_names.is_shipped(name):
+            there = ", ".join(rule_names.shipped())
+            raise InputError(f"spec: filter.rules: {name!r:.60} is none of an app's: {there}")
 
 
 def _sizes(spec: Spec) -> None:
