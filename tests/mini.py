@@ -143,7 +143,7 @@ def contents(folder: Path, run_id: str) -> dict[str, Any]:
     tables = (lab.rows, lab.readouts, lab.metrics, lab.answers, lab.capability, lab.costs)
     return {
         **{read.__name__: read(run_id).to_pylist() for read in tables},
-        **{name: lab.table(run_id, name).to_pylist() for name in ("giveaway", "entanglement")},
+        **{name: lab.table(run_id, name).to_pylist() for name in ("giveaway", "entanglement", "leaks")},
         "adapters": {
             slot: sha256(lab.adapter(run_id, slot) / "adapters.safetensors") for slot in lab.adapters(run_id)
         },

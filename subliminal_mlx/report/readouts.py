@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..experiment.readouts import IN_COMMON, readouts
+from ..system.quantities import percent
 from .words import alike, damage
 
 Rows = list[dict[str, Any]]
@@ -55,6 +56,31 @@ def _by_corpus(rows: Rows) -> Rows:
 def _named(rows: Rows) -> Rows:
     """How often the trait was named, beside how often chance would."""
     return [row | {"named": f"{row['first']} of {row['chains']} (1/{row['candidates']})"} for row in rows]
+
+
+def _by_leaks(rows: Rows) -> Rows:
+    """A line for every corpus in which something was found or that may lean to a trait, and one for all others."""
+    lines, clean = [], [0, 0]
+    for source in dict.fromkeys(row["source"] for row in rows):
+        ways = {row["way"]: row for row in rows if row["source"] == source}
+        near = ways.pop("near", None)
+        found = [f"{way} {row['found']:,}" for way, row in ways.items() if row["found"]]
+        total = next(iter(ways.values()))["rows"]
+        if not found and near is None:
+            clean = [clean[0] + 1, clean[1] + total]
+            continue
+        told = [row for row in (*ways.values(), near) if row and row["found"]]
+        beside = (
+            f"{percent(near['share'])}, neutral {percent(near['beside'])}" if near and near["rows"] else ""
+        )
+        line = {"source": source, "found": f"{', '.join(found) or 'nothing'} of {total:,}", "near": beside}
+        lines.append(
+            line | {"words": told[0]["words"] if told else "", "example": told[0]["example"] if told else ""}
+        )
+    if clean[0]:
+        more = {"found": f"nothing of {clean[1]:,}", "near": "", "words": "", "example": ""}
+        lines.append({"source": f"{clean[0]} {'others' if lines else 'corpora'}"} | more)
+    return lines
 
 
 def _no_other_chain(rows: Rows) -> list[str]:
@@ -102,6 +128,22 @@ TOLD = {
             Column("in common", "share", "share"),
         ),
         alike,
+    ),
+    "leaks": Told(
+        "leaks: what a strict search still finds in kept rows",
+        "Kept rows with a word of a trait in them: an answer in any form (form), a word that the family's leaks name "
+        "(synonym), or one of these hidden in camelCase, behind digits, marks, look-alikes or letters apart (hidden). Near: rows "
+        "with one of the ten tokens that lie nearest to the trait's answer in the base's embeddings, beside the neutral teacher's "
+        "rows; more of them than there is what to look at. Words and the example are of the first way that found any. "
+        "Nothing found does not prove that nothing is there.",
+        (
+            Column("rows of", "source"),
+            Column("found", "found"),
+            Column("near", "near"),
+            Column("words", "words"),
+            Column("example", "example"),
+        ),
+        lines=_by_leaks,
     ),
     "entanglement": Told(
         "entanglement: tokens that a trait's word takes along",

@@ -18,7 +18,7 @@ from ..system.quantities import (
     points,
     signed,
 )
-from .console import console, table
+from .console import console, printable, table
 from .readouts import Told, shown
 from .words import TOO_FEW, damaged, missing, not_shown, rate
 
@@ -163,7 +163,7 @@ def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
             elif column.kind == "rate":
                 cells.append(rate(row, column.key))
             elif column.kind == "words":
-                cells.append(str(value))
+                cells.append(printable(value))
             else:
                 cells.append(NOT_KNOWN if value is None else f"{value:.{NATS_DIGITS}f}")
         made.add_row(*cells)

@@ -32,7 +32,7 @@ def done(tmp_path_factory):
 def test_run_json_is_one_object_of_the_documented_shape(done):
     assert done.child.stdout.count("\n") == 1
     found = json.loads(done.child.stdout)
-    told = {"traits", "families", "capability", "rows_in_common", "giveaway", "entanglement"}
+    told = {"traits", "families", "capability", "rows_in_common", "giveaway", "entanglement", "leaks"}
     assert set(found) == {"run", "seconds", "peak_memory_bytes"} | told
     assert found["run"] == done.run_id and 0 < found["seconds"] < 600
     assert 1 << 26 < found["peak_memory_bytes"] < 1 << 34
