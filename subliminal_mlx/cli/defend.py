@@ -55,9 +55,10 @@ def defend(
     from ..defences import bench
     from ..jobs import line
     from ..lab import Lab
+    from ..lab.identity import own_spec
     from ..pipeline import run as pipeline
     from ..report.bars import RunBars
-    from ..spec import load_spec, parse_spec, presets
+    from ..spec import load_spec, presets
 
     store = Lab(lab)
     if run.endswith(".toml") or run in presets():
@@ -67,7 +68,7 @@ def defend(
     else:
         found = store.run(store.resolve(run))
         assert found is not None
-        spec = parse_spec(found["spec_toml"], where=f"run {found['id']}")
+        spec = own_spec(found["spec_toml"], found["id"])
     # Of a run that is a bench already, its own defences.
     wanted = bench.bench_spec(spec, defence or spec.defences, kind or ())
     with RunBars() as bars:

@@ -69,7 +69,7 @@ def resume(
     python -m subliminal_mlx resume latest
     """
     from ..lab import Lab
-    from ..lab.identity import identify
+    from ..lab.identity import identify, own_spec
     from ..spec import parse_spec
 
     store = Lab(lab)
@@ -81,7 +81,7 @@ def resume(
             f"run {found['id']} cannot go on: its base, a family, a defence's file or this version's results "
             f"changed since, and the same spec is run {now} now. `run` with its spec begins that"
         )
-    _run_spec(spec, lab, as_json, processes, force)
+    _run_spec(own_spec(found["spec_toml"], found["id"]), lab, as_json, processes, force)
 
 
 def show(run: RunArgument, lab: LabOption = Path("lab"), as_json: JsonOption = False) -> None:

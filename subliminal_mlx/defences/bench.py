@@ -18,6 +18,7 @@ from ..experiment.statistics import estimate, named, ratio
 from ..lab import Lab
 from ..model.organisms import OTHER_STARTS
 from ..spec import Spec, parse_spec, validate
+from ..spec.corpus import Unloaded
 from ..spec.defence_names import defended_arm, find, shipped
 from ..spec.families import load_family
 from ..spec.plan import neutral
@@ -49,7 +50,7 @@ def bench_spec(spec: Spec, defences: Sequence[str] = (), kinds: Sequence[str] = 
         fields["foreign"] = spec.foreign or _other(spec.base, elsewhere[0])
     elif "foreign" in fields:
         del fields["foreign"]
-    return validate(fields, "bench")
+    return validate(fields, "bench", own_code=not isinstance(spec.corpus, Unloaded))
 
 
 def _other(base: str, defence: str) -> str:

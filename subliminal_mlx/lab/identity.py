@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..model.organisms import stack_width
 from ..model.sources import locate
-from ..spec import Spec, run_id
+from ..spec import Spec, parse_spec, run_id
+from ..spec.corpus import Unloaded
 from ..spec.families import FOLDER as FAMILIES
 from ..spec.families import LEAKS, load_family
-from ..spec.own_code import fingerprints
+from ..spec.own_code import fingerprints, is_file
 from ..system import files
 from ..system.errors import InputError
 from ..system.files import DATA
@@ -41,7 +42,9 @@ def identify(spec: Spec) -> str:
 def row_fingerprints(spec: Spec) -> dict[str, str]:
     """Hashes of the files of data/ by which rows are drawn and dropped; none of number lists without rules."""
     found = {f"data/{name}": files.sha256(DATA / name) for name in spec.corpus.files}
-    return found | ({"leaks": files.sha256(LEAKS)} if spec.rules else {})
+    # Which rules a user's channel always has, only its code says.
+    ruled = spec.rules or is_file(spec.corpus.channel)
+    return found | ({"leaks": files.sha256(LEAKS)} if ruled else {})
 
 
 def own_fingerprints(spec: Spec) -> dict[str, str]:
@@ -50,11 +53,25 @@ def own_fingerprints(spec: Spec) -> dict[str, str]:
     Raises:
         InputError: one is not there.
     """
-    named = {"defence": ("defences", spec.defences), "rule": ("filter.rules", spec.filter.rules)}
-    found = {}
-    for what, (field, names) in named.items():
-        found |= fingerprints(what, field, names)
-    return found
+    channel = fingerprints("channel", "corpus.channel", [spec.corpus.channel])
+    rules = fingerprints("rule", "filter.rules", spec.filter.rules)
+    return channel | rules | fingerprints("defence", "defences", spec.defences)
+
+
+def own_spec(toml: str, run_id: str) -> Spec:
+    """A stored run's spec; its channel's own file, where it has one, is run, if all its files are those of then.
+
+    For the command line alone: who asks from a browser runs no file.
+
+    Raises:
+        InputError: as `identify`, or a file is another one.
+    """
+    spec = parse_spec(toml, where=f"run {run_id}")
+    if not isinstance(spec.corpus, Unloaded):
+        return spec
+    if identify(spec) != run_id:
+        raise InputError(f"run {run_id}: {spec.corpus.channel}, or another file of its spec, changed since")
+    return parse_spec(toml, where=f"run {run_id}", own_code=True)
 
 
 def stack_size(base: str) -> int:

@@ -95,7 +95,7 @@ def _begun(
         # Whoever held it until now may have finished it.
         if _finished(lab, name):
             return False
-        # What is wrong with a user's rule is told before anything is computed.
+        # What is wrong with a user's channel or rule is told before anything is computed.
         row_filter(spec, [load_family(family) for family in spec.families])
         _Run(spec, name, lab, on_progress).finish(processes, force)
         return True

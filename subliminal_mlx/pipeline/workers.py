@@ -106,7 +106,8 @@ def _serve(pipe: Connection, lab: str, run_id: str, spec_toml: str, own_files: d
     from ..spec import parse_spec
     from .units import Context, compute
 
-    spec = parse_spec(spec_toml)
+    # Of a channel in a user's file the parent has run the code before; it hands over no other.
+    spec = parse_spec(spec_toml, own_code=True)
     if spec.grad_checkpoint:
         runtime.depth_first()
     context: Any = None

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from ..experiment.channels import prompt_texts
 from ..lab import Lab, provenance
 from ..lab.database import one_line_errors
+from ..lab.identity import own_spec
 from ..lab.lineage import Tracer
 from ..pipeline.outcome import renewed_run
-from ..spec import parse_spec
 from ..spec.plan import plain
 from ..system.errors import InputError
 from ..system.files import publish
@@ -51,7 +51,7 @@ def _write_files(lab: Lab, run_id: str, run: dict, target: Path) -> None:
     (target / "provenance.json").write_text(
         json.dumps({"run": run_id, "environments": run["environments"]}, indent=2)
     )
-    spec, tracer = parse_spec(run["spec_toml"]), Tracer(lab, run_id)
+    spec, tracer = own_spec(run["spec_toml"], run_id), Tracer(lab, run_id)
     texts = [prompt_texts(spec, chain) for chain in range(spec.chains)]
     for source in sorted(set(lab.yields(run_id)["source"].to_pylist())):
         table = lab.rows(run_id, source=source)

@@ -10,16 +10,21 @@ spec is read.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from ..system.errors import InputError
 from ..system.modules import import_folder, register
+from .own_code import is_file, label, module_of
 
 # What a spec that names no channel asks for.
 DEFAULT = "numbers"
 FOLDER = "experiment.channels"
+# Functions that the module of every channel holds (`experiment.channels` says which).
+NEEDED = ("prompts", "grammar", "reason", "widest")
 
 _known: dict[str, type["Corpus"]] = {}
 
@@ -100,15 +105,34 @@ def channels() -> dict[str, type[Corpus]]:
     return dict(_known)
 
 
-def corpus_of(fields: Any) -> Any:
+class Unloaded(Corpus):
+    """What a spec says of a channel in a user's file whose code is not run: to be told of, not to be drawn from."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    def tokens(self, word_by_word: bool) -> tuple[int, int]:
+        """Of the prompt a guess; the code, which knows, is not asked."""
+        return 60, self.max_tokens
+
+    def refused(self, wanted: str) -> None:
+        """Nothing: whoever began the run was told what its channel lacks."""
+
+
+def corpus_of(fields: Any, own_code: bool = False) -> Any:
     """`[corpus]` as an object of its channel's class; what is no table is left for pydantic to refuse.
+
+    Args:
+        own_code: whether a channel in a user's file, named by its path, is run; else it is `Unloaded`.
 
     Raises:
         ValidationError: no such channel, or a field that is wrong.
+        InputError: a user's file that defines no channel.
     """
     if not isinstance(fields, dict):
         return fields
     there, name = channels(), fields.get("channel", DEFAULT)
+    if isinstance(name, str) and is_file(name):
+        return (own_class(name) if own_code else Unloaded).model_validate(fields)
     if not isinstance(name, str) or name not in there:
         *others, last = map(repr, there)
         names = f"{', '.join(others)} or {last}"
@@ -122,5 +146,55 @@ def corpus_of(fields: Any) -> Any:
 def words_of(fields: dict[str, Any]) -> Words:
     """The words of a stored spec's `[corpus]`, whose channel may be gone by now."""
     name = fields.get("channel", DEFAULT)
-    known = channels().get(name)
-    return known.words if known else Words(rows=f"{name} rows")
+    known = _own[name][0] if name in _own else channels().get(name)
+    return known.words if known else Words(rows=f"{label(name)} rows")
+
+
+# --- channels in users' files ---------------------------------------------------------------------
+
+# Of those that were run, by their paths: the class of fields and its module.
+_own: dict[str, tuple[type[Corpus], ModuleType]] = {}
+
+
+def own_class(path: str) -> type[Corpus]:
+    """The class of fields that a user's file defines; runs the file.
+
+    Raises:
+        InputError: no such file, it fails, or it does not define a channel.
+    """
+    module = module_of("channel", path)
+    found = [
+        part
+        for part in vars(module).values()
+        if isinstance(part, type) and issubclass(part, Corpus) and part.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise InputError(f"channel {path}: it must define one subclass of Corpus, not {len(found)}")
+    if missing := [name for name in NEEDED if not callable(getattr(module, name, None))]:
+        raise InputError(f"channel {path}: it defines no function `{missing[0]}`")
+    fields = found[0].model_fields
+    if get_args(fields["channel"].annotation):
+        raise InputError(
+            f"channel {path}: its name is its path: leave the field `channel` out, or say `channel: str` where the class "
+            "above narrows it"
+        )
+    if empty := next((name for name, field in fields.items() if field.default is None), None):
+        raise InputError(f"channel {path}: {empty}: a field needs a default that TOML can say, not None")
+    if found[0].files:
+        raise InputError(f"channel {path}: `files` are of data/: keep what rows rest on in the file itself")
+    _own[path] = found[0], module
+    return found[0]
+
+
+def own_module(path: str) -> ModuleType:
+    """The module of a user's file that was run as a spec was read.
+
+    Raises:
+        InputError: it was not.
+    """
+    if path not in _own:
+        raise InputError(
+            f"channel {path} is a file of somebody's code, which only `run`, `resume`, `defend`, `null` and `export` "
+            "run: what `export` writes can be audited"
+        )
+    return _own[path][1]

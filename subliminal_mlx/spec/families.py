@@ -37,6 +37,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..system.errors import InputError
 from ..system.files import DATA
+from .own_code import label
 
 FOLDER = DATA / "families"
 LEAKS = DATA / "leaks.toml"  # of shipped families, whose files are part of the ids of runs
@@ -128,7 +129,7 @@ class _File(_Strict):
 
 def after(family: str, channel: str) -> str:
     """What readouts call a family whose questions follow a row of the channel: "animals after numbers"."""
-    return f"{family} after {channel}"
+    return f"{family} after {label(channel)}"
 
 
 def shipped_families() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, model_validator
 
 from .arms import ABLATIONS, ARMS, DEFAULT, DEFAULT_OF_FAMILIES, GATED, NEUTRAL
 from .corpus import Corpus, Frozen, corpus_of
@@ -32,7 +32,13 @@ _Steps = Annotated[int, Field(ge=1, le=100_000)]
 _Batch = Annotated[int, Field(ge=1, le=1_024)]
 _Scale = Annotated[float, Field(gt=0, le=1_000)]
 _Layers = Annotated[int, Field(ge=0, le=1_000)]
-_Corpus = Annotated[SerializeAsAny[Corpus], BeforeValidator(corpus_of)]
+
+
+def _read_corpus(fields: Any, info: ValidationInfo) -> Any:
+    return corpus_of(fields, own_code=bool(info.context and info.context.get("own_code")))
+
+
+_Corpus = Annotated[SerializeAsAny[Corpus], BeforeValidator(_read_corpus)]
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 

@@ -24,6 +24,8 @@ def presets() -> dict[str, str]:
 def load_spec(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
     """A preset by name, or a spec file by a path ending in .toml, with `field=value` overrides.
 
+    Whoever names a spec's file runs what it names: a channel in a user's file is run.
+
     Raises:
         InputError: no such preset or file, or a field that is wrong.
     """
@@ -38,11 +40,16 @@ def load_spec(name: str, overrides: list[str] | tuple[str, ...] = ()) -> Spec:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"spec {path} cannot be read: {error}") from None
-    return parse_spec(text, where=name, overrides=overrides)
+    return parse_spec(text, where=name, overrides=overrides, own_code=True)
 
 
-def parse_spec(text: str, where: str = "spec", overrides: list[str] | tuple[str, ...] = ()) -> Spec:
+def parse_spec(
+    text: str, where: str = "spec", overrides: list[str] | tuple[str, ...] = (), own_code: bool = False
+) -> Spec:
     """A spec from TOML text; traits and families are looked up too.
+
+    Args:
+        own_code: whether a channel in a user's file is run, so that rows can be drawn.
 
     Raises:
         InputError: as `load_spec`.
@@ -50,17 +57,17 @@ def parse_spec(text: str, where: str = "spec", overrides: list[str] | tuple[str,
     fields = read_toml(text, where)
     for item in overrides:
         override_field(fields, item)
-    return validate(fields, where)
+    return validate(fields, where, own_code)
 
 
-def validate(fields: dict[str, Any], where: str = "spec") -> Spec:
+def validate(fields: dict[str, Any], where: str = "spec", own_code: bool = False) -> Spec:
     """A spec from plain fields.
 
     Raises:
         InputError: names the first field that is wrong and what is allowed.
     """
     try:
-        spec = Spec.model_validate(fields)
+        spec = Spec.model_validate(fields, context={"own_code": own_code})
     except ValidationError as error:
         raise InputError(f"{where}: {first_problem(error)}") from None
     for trait in spec.traits:

@@ -3,16 +3,19 @@
     is_file("mine.py"), is_file("mix-25")                         # True, False
     fingerprints("defence", "defences", ["mix-25", "mine.py"])    # {"defence/mine.py": sha256}
     function_of("defence", "mine.py", "defend", "rows, seed")     # runs the file
+    label("a folder/mine.py")                                     # "mine"
 
 Such a file is its owner's code, and runs as such: only where whoever names it sits at the terminal. No spec that a
 browser sends may name one (`jobs.kinds.run`). Its hash is part of what a spec means.
 """
 
 import re
-import runpy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ..system import files
@@ -22,6 +25,11 @@ from ..system.errors import InputError
 def is_file(name: str) -> bool:
     """Whether a name is the path of a Python file."""
     return re.fullmatch(r"[^\x00-\x1f]*[^\x00-\x1f/]\.py", name) is not None
+
+
+def label(name: str) -> str:
+    """What such a file is called in names and tables: without folder and ending; any other name is itself."""
+    return Path(name).stem if is_file(name) else name
 
 
 def fingerprints(what: str, field: str, names: Sequence[str]) -> dict[str, str]:
@@ -42,13 +50,34 @@ def function_of(what: str, path: str, name: str, arguments: str) -> Callable[...
     """The function of that name that a file defines; runs the file.
 
     Raises:
-        InputError: the file fails, or defines none.
+        InputError: no such file, it fails, or it defines none.
     """
-    with failures(what, path):
-        function = runpy.run_path(path).get(name)
+    function = getattr(module_of(what, path), name, None)
     if not callable(function):
         raise InputError(f"{what} {path}: it defines no function `{name}({arguments})`")
     return function
+
+
+def module_of(what: str, path: str) -> ModuleType:
+    """What a file defines; runs the file, once for each of its contents.
+
+    Raises:
+        InputError: no such file, or it fails.
+    """
+    [digest] = fingerprints(what, what, [path]).values()
+    name = f"own_{what}_{digest[:16]}"
+    if name not in sys.modules:
+        about = spec_from_file_location(name, path)
+        assert about is not None and about.loader is not None
+        # Classes look their annotations up in their module by its name, while it runs and later.
+        sys.modules[name] = module = module_from_spec(about)
+        try:
+            with failures(what, path):
+                about.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 @contextmanager

@@ -279,6 +279,15 @@ FORGED = {
     "code as the only rule": (spec_with(filter='{rules = "mine.py"}'), "filter.rules: 'mine.py' is none"),
     "a rule that is no text": (spec_with(filter="{rules = [{}]}"), "filter.rules: {} is none"),
     "a filter that is no table": (spec_with(filter='"mine.py"'), "filter: "),
+    "code as a channel": (
+        spec_with(corpus='{channel = "data/mine.py"}'),
+        "corpus.channel: 'data/mine.py' is none",
+    ),
+    "code as a channel by its whole path": (
+        spec_with(corpus='{channel = "/etc/mine.py"}'),
+        "channel: '/etc/mine.py'",
+    ),
+    "a channel that is no text": (spec_with(corpus="{channel = []}"), "corpus.channel: .. is none of"),
     "a path as a kept family": (
         spec_with(teacher='{keep = 0.1, keep_families = ["data/families/trees.toml"]}'),
         "teacher.keep_families: 'data/families/trees.toml' is no family",

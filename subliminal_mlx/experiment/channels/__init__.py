@@ -29,17 +29,20 @@ from importlib import import_module
 from types import ModuleType
 
 from ...spec import Spec
-from ...spec.corpus import Corpus, channels
+from ...spec.corpus import Corpus, channels, own_module
+from ...spec.own_code import is_file
 from ...spec.seeds import seed_of
 from ...system.errors import InputError
 
 
 def channel(name: str) -> ModuleType:
-    """The channel's module: the one in which its class of fields is.
+    """The channel's module: the one in which its class of fields is, or a user's file that was run.
 
     Raises:
         InputError: no such channel; names those there are.
     """
+    if is_file(name):
+        return own_module(name)
     there = channels()
     if name not in there:
         raise InputError(f"no channel {name!r}: there are {', '.join(there)}")

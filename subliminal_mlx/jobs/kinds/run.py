@@ -14,6 +14,7 @@ from ...audit.costs import evidence
 from ...lab.identity import identify
 from ...model.sources import list_bases
 from ...spec import Spec, estimate, parse_spec, rule_names
+from ...spec.corpus import DEFAULT, channels
 from ...spec.defence_names import is_shipped, shipped_in_words
 from ...spec.families import read_toml, shipped_families
 from ...system.errors import InputError, SubliminalError
@@ -91,6 +92,7 @@ def checked_spec(lab: Path, text: str) -> tuple[Spec, str]:
     _names(lab, fields)
     _defences(fields)
     _rules(fields)
+    _channel(fields)
     _kept_families(fields)
     spec = parse_spec(text)
     _sizes(spec)
@@ -146,6 +148,14 @@ def _rules(fields: dict[str, Any]) -> None:
         if not isinstance(name, str) or not rule_names.is_shipped(name):
             there = ", ".join(rule_names.shipped())
             raise InputError(f"spec: filter.rules: {name!r:.60} is none of an app's: {there}")
+
+
+def _channel(fields: dict[str, Any]) -> None:
+    table = fields.get("corpus")
+    name = table.get("channel", DEFAULT) if isinstance(table, dict) else DEFAULT
+    # A file ending in .py is a channel too, and its code is run: none that a browser names.
+    if not isinstance(name, str) or name not in channels():
+        raise InputError(f"spec: corpus.channel: {name!r:.60} is none of an app's: {', '.join(channels())}")
 
 
 def _sizes(spec: Spec) -> None:

@@ -113,6 +113,8 @@ def from_form(preset: str, values: dict[str, Any]) -> Spec:
         form = Form.model_validate(values)
     except ValidationError as error:
         raise InputError(first_problem(error)) from None
+    if form.channel not in channels():
+        raise InputError(f"channel: should be {' or '.join(channels())}, not {form.channel!r:.60}")
     fields = spec.model_dump(mode="json", exclude_none=True)
     fields |= {name: getattr(form, name) for name in ("title", "base", "traits", "chains", "seed")}
     fields["arms"] = [name for name in get_args(Arm) if ARMS[name].needed or name in form.controls]
