@@ -135,7 +135,7 @@ def _(jobs, lab, refused, runs, setup):
             "prompt_key": mo.ui.text(max_length=200, label="its field of prompts, if told one"),
             "completion_key": mo.ui.text(max_length=200, label="and of completions"),
             "quick": mo.ui.checkbox(
-                False, label="first look: ranks without a verdict, in a fraction of the time"
+                False, label="first look: with fewer suspects, in a fraction of the time"
             ),
             "probes": mo.ui.checkbox(False, label="probe students too (slower)"),
             "predict": mo.ui.checkbox(False, label="expected transfer, from this lab's runs"),

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 
-import numpy as np
 import pytest
 
 from subliminal_mlx.system import runtime
@@ -19,6 +18,8 @@ os.environ["SUBLIMINAL_LINE"] = ""
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before any test module imports mlx: a BLAS that comes later is not used.
 runtime.prepare()
+
+import numpy as np  # noqa: E402
 
 
 def pytest_configure(config):

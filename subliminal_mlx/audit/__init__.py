@@ -4,8 +4,8 @@
     result = examine(read_inputs(source, load(spec.base), spec, Path("lab/audit")))
     result["verdict"], result["trait"]          # "carried", "animals/owl"
 
-reading: rows in. form, corpus, inputs: what is scored of them, coverage: how much that is. suspects, gradients,
-evidence: what each trait's teacher would have changed, and how much of it is in the rows. null, verdict: how large
-that comes by chance. likelihood, factors: how much likelier a suspect finds the rows. attribution: which rows and
-tokens.
+reading: rows in. form, corpus, inputs: what is scored of them, coverage: how much that is. suspects, known, gradients:
+teachers, and how much likelier each finds the rows. surprise: whether the base may have written them. scan, whole, null:
+what that is worth on model organisms; factored, evidence: on language models. verdict: in words. attribution: which rows
+and tokens.
 """

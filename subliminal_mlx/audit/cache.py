@@ -87,11 +87,13 @@ def _made(task: Task, many: Sequence[Task], on_event: Listener) -> bool:
     try:
         if not task.path.exists():
             kin = [other for other in many if other.what == task.what] or [task]
-            done = sum(other.path.exists() for other in kin)
+            # In pieces of mean cost, so that what is left is told from what is done.
+            each = sum(other.tokens for other in kin) / len(kin)
+            done = sum(other.tokens for other in kin if other.path.exists())
 
             def tell(event: Event) -> None:
                 share = event.done / max(1, event.total)
-                on_event(Event(task.what, round(done + share, 2), len(kin)))
+                on_event(Event(task.what, round((done + share * task.tokens) / each, 2), len(kin)))
 
             task.make(task.path, tell)
             tell(Event(task.what, 1, 1))

@@ -1,17 +1,13 @@
-"""The clean corpora of several kinds, and the traits' own, that an audit's null is drawn from.
+"""Clean rows of several kinds, which probe students of model organisms are read against.
 
-    null = calibrate(writing, "animals", directions, spec, folder)          # a `null.Calibration`
-    pools = clean_pools(writing, "animals", spec, "base at 0.7", name)
+    name = null_key(writing, "animals", spec)
+    pools = clean_pools(writing, "animals", spec, "base at 0.7", name)      # of each source, prompts and completions
 
-Kept in the lab by base, family, recipe and form of the rows. Each kind is a file of its own, so that an
-interrupted calibration goes on.
+What is made of them is kept in the lab by base, family, recipe and form of the rows, each kind in a file of its own.
+Knows nothing about scores: the scan's own chance is simulated (`whole`).
 """
 
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-
-import numpy as np
 
 from ..experiment.setting import Ids
 from ..model.adapters import Stack, concatenate
@@ -19,16 +15,11 @@ from ..model.bases import Base, load
 from ..model.sources import locate
 from ..spec.seeds import seed_of
 from ..system.errors import InputError
-from ..system.events import Event, Listener, ignore
-from .cache import kept
-from .evidence import LINES, fit
 from .form import Writing
-from .gradients import Directions, block_scores
-from .null import OWN, Calibration
 from .spec import AuditSpec, Suspects, family_print, key
-from .suspects import sources, tune_suspects
+from .suspects import tune_suspects
 
-# Neutral and own teachers are tuned in several ways, as those who write data sets were.
+# Neutral teachers are tuned in several ways, as those who write data sets were.
 WAYS = (
     {"rank": 1, "lr": 0.01, "steps": 80},
     {"rank": 8, "lr": 0.003, "steps": 40},
@@ -39,7 +30,7 @@ Pool = tuple[list[Ids], list[Ids]]
 
 
 def null_key(writing: Writing, family: str, spec: AuditSpec) -> str:
-    """The name under which a calibration is kept."""
+    """The name under which probes of clean rows are kept."""
     other = locate(spec.null.other_base).sha256 if spec.null.other_base else ""
     parts = (writing.base.sha256, other, family_print(family), spec.suspects, writing.name)
     return key("null", *parts, spec.null.model_dump(mode="json", exclude={"corpora"}))
@@ -67,50 +58,6 @@ def other_base(spec: AuditSpec, base: Base) -> Base:
     if other.tokenizer.get_vocab() != base.tokenizer.get_vocab():
         raise InputError(f"null.other_base: {other.name} has another tokenizer than {base.name}")
     return other
-
-
-def calibrate(
-    writing: Writing,
-    family: str,
-    directions: Directions,
-    spec: AuditSpec,
-    folder: Path,
-    on_event: Listener = ignore,
-) -> Calibration:
-    """The calibration of a family for rows of this form, made once and then read from `folder`.
-
-    Args:
-        directions: the family's, as `gradients.family_directions` gives them.
-    """
-    name = null_key(writing, family, spec)
-    makers: dict[str, Callable[[], Sequence[Pool]]] = {
-        "scale": lambda: [_pool(writing, writing.base, spec.null.pool, seed_of(spec.null.seed, name), 1.0)],
-        **{kind: lambda kind=kind: clean_pools(writing, family, spec, kind, name) for kind in kinds(spec)},
-        OWN: lambda: own_pools(writing, family, spec, name),
-    }
-    found = {}
-    for number, (kind, make) in enumerate(makers.items()):
-        path = folder / f"null-{name}" / kind_file(kind)
-        missing = not path.exists()
-        found[kind] = _part(path, writing, directions, make)
-        if missing:
-            on_event(Event("null", number + 1, len(makers)))
-    return Calibration(
-        {line: fit(found["scale"][0], line) for line in LINES},
-        found["scale"][0],
-        spec.reference_rows,
-        {kind: found[kind] for kind in kinds(spec)},
-        found[OWN],
-        spec.null.corpora,
-    )
-
-
-def _part(
-    path: Path, writing: Writing, directions: Directions, make: Callable[[], Sequence[Pool]]
-) -> np.ndarray:
-    """Block scores `[sources, blocks, 2 T + 2]` of one kind."""
-    scores = lambda: np.stack([block_scores(writing.base, writing.grammar, directions, *p) for p in make()])
-    return kept(path, scores)
 
 
 def clean_pools(writing: Writing, family: str, spec: AuditSpec, kind: str, name: str) -> list[Pool]:
@@ -141,26 +88,6 @@ def _teachers(base: Base, family: str, recipe: Suspects, way: int, seed: int, co
         for i in range(-(-count // len(WAYS)))
     ]
     return concatenate(each)
-
-
-def own_pools(writing: Writing, family: str, spec: AuditSpec, name: str) -> list[Pool]:
-    """A corpus of each trait from a teacher that is no suspect."""
-    traits = sources(family)[:-1]
-    stacks = {}
-    for way in range(len(WAYS)):
-        some = [trait for i, trait in enumerate(traits) if i % len(WAYS) == way]
-        if some:
-            recipe = spec.suspects.model_copy(update=WAYS[way])
-            stacks[way] = tune_suspects(
-                writing.base, family, recipe, some, seed_of(spec.null.seed, name, OWN, way)
-            )
-    return [
-        _pool(
-            *(writing, writing.base, spec.null.own_rows, seed_of(spec.null.seed, name, trait), 1.0),
-            stacks[i % len(WAYS)].select([i // len(WAYS)]),
-        )
-        for i, trait in enumerate(traits)
-    ]
 
 
 def _pool(

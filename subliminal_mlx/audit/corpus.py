@@ -1,7 +1,6 @@
 """A corpus on its way through an audit: read and sampled once, then scored in pieces, in bounded memory.
 
     corpus = look(source, base)                                # counts, hash, form, a sample; one pass
-    reference = corpus.reference(spec)                         # what it is read against
     for answers, prompts, completions in corpus.pieces(spec.rows, tally): ...
 
 `source` is a function that gives the rows anew; it is asked once. Good rows are kept as they were hashed, on the disk
@@ -24,7 +23,6 @@ from ..system.errors import InputError
 from .coverage import Seen, Tally
 from .form import Writing, detect
 from .reading import Answer, Reading, Row, parse_row
-from .spec import AuditSpec, key
 
 SAMPLE = 2_000
 ROWS_AT_ONCE = 1_000
@@ -98,21 +96,6 @@ class Corpus:
     def answers(self) -> Iterator[Answer]:
         """Those of all good rows, in order."""
         return (answer for row in self.rows() for answer in row.answers)
-
-    def reference(self, spec: AuditSpec) -> tuple[list[Ids], list[Ids]]:
-        """What the corpus is read against: prompts of the sample, in turn, and what the base writes to them; of
-        preference pairs, what was rejected in the sample."""
-        if self.paired:
-            return self.rejected()
-        own, _ = self.encoded()
-        prompts = [own[i % len(own)] for i in range(spec.reference_rows)]
-        return prompts, self.writing.draw(self.writing.base, prompts, seed_of("reference", self.name))
-
-    @property
-    def name(self) -> str:
-        """Names the sample's prompts, and what was rejected after them."""
-        prompts = [[answer.context, answer.rejected] for answer in self.sample]
-        return key("prompts", prompts, self.writing.name)
 
     @cached_property
     def sample_ids(self) -> tuple[tuple[Ids, Ids] | str, ...]:

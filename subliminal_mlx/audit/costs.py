@@ -15,15 +15,20 @@ from .spec import AuditSpec, Probes, Suspects
 TRAINED = 2.0
 # Of a tuning question and its answer.
 QUESTION_TOKENS = 24
+KEPT_WIDTH = 2.0
 # Rows that a temperature is read off: lists of eight numbers tell it to about 0.03 in as many.
 FITTED_ROWS = 64
 # Rows, and as many clean ones, that name the suspect by whom a defence finds its evidence.
 NAMING_ROWS = 200
+# That suspect's teachers and the others': all alike, for no name hangs on whose recipe is nearest.
+NAMING = Suspects(members=4, keep=0.0)
 
 
 def tuned(recipe: Suspects) -> float:
     """Of one suspect's teacher."""
-    return recipe.steps * recipe.batch * QUESTION_TOKENS * TRAINED
+    # Rows that are kept have answers of some length, and all are padded to the longest.
+    wide = KEPT_WIDTH if recipe.keep else 1.0
+    return recipe.steps * recipe.batch * QUESTION_TOKENS * TRAINED * wide
 
 
 def fitted(tokens: float, rows: int) -> float:
@@ -45,19 +50,19 @@ def probe(row: float, families: tuple[str, ...], how: Probes) -> float:
 def evidence(spec: Spec) -> float:
     """Tokens trained on that finding the evidence amounts to, for all defences of a run that rest on it.
 
-    A family's suspects are tuned once, by an audit's own recipe; every source's rows are scored anew for every
+    A family's suspects are tuned once, as NAMING says; every source's rows are scored anew for every
     chain, kind of student and defence.
     """
     times = spec.chains * len(spec.kinds) * sum(map(by_evidence, spec.defences))
     if not times:
         return 0.0
-    recipe, read = Suspects(), 0.0
+    read = 0.0
     for family in spec.families:
         suspects = len(load_family(family).traits)
         sources = 1 + sum(trait.rpartition("/")[0] == family for trait in spec.traits)
         # Some rows and as many clean ones by every suspect; then all by the one that is named, and by the average.
         rows = 2 * NAMING_ROWS * suspects + 2 * spec.corpus.rows
-        read += (suspects + 1) * recipe.members * tuned(recipe) + times * sources * rows * row_tokens(spec)
+        read += (suspects + 1) * NAMING.members * tuned(NAMING) + times * sources * rows * row_tokens(spec)
     return read / TRAINED
 
 

@@ -1,35 +1,54 @@
-"""Block scores into standardised evidence, one line at a time. Arrays only.
+"""Scores of a language model's corpus into standardised evidence, one line at a time; and how the base finds rows.
 
-    scale = fit(blocks, line)                       # from rows that the base wrote
-    scale.z(mean_of_corpus, mean_of_reference, rows)     # [T]
+    scale = scale_of(ratios, own, beside, 1)             # from rows of the corpus and of the base
+    scale.z(mean_of_corpus, mean_of_reference, rows, reference_rows)     # [T]
 
-A trait's score is its own inner product less the mean of all suspects', less what the base's own surprise
-and the neutral teacher's product explain among rows of the base (on language models: among those and the
-corpus's, each about its own mean): the first is what changes with temperature, the second what any tuned
-teacher leaves behind. It is standardised by its spread among these rows, corpus and reference counted. By first order in a small change of weights, rows of a teacher
-have the mean cov(score, that teacher's ratio), so the covariance says how a corpus of each suspect would
-look.
+A trait's score is its own ratio less the mean of all suspects', less what the base's own surprise and the neutral
+teachers' ratios explain, each text about its own mean: the first is what changes with temperature, the second what any
+tuned teacher leaves behind. It is standardised by its spread among these rows, corpus and reference counted. By first
+order in a small change of weights, rows of a teacher have the mean cov(score, that teacher's ratio), so the covariance
+says how a corpus of each suspect would look. Arrays only; of model organisms, `scan` reads the scores.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from .gradients import BLOCK
-
-LINES = ("ratios", "gradients")
-# Chosen on trees: what a line counts for in the combination, in standard deviations.
-WEIGHTS = {"ratios": 1.0, "gradients": 0.25, "probes": 0.5}
 # On language models, chosen on the first chain of SmolLM2's corpora: of four true traits ratios put all first,
 # probe students two.
 LANGUAGE_WEIGHTS = {"ratios": 1.0, "probes": 0.25}
 
 
-def columns(line: str, traits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of a line's traits, and of what is taken out, in a family's block scores
-    `[2 T + 2]`: displacements, the neutral one's, margins, the base's log-likelihood."""
-    first = 0 if line == "ratios" else traits + 1
-    return np.arange(first, first + traits), np.array([traits, 2 * traits + 1])
+# Outside of these temperatures no reference is written. Below, rows are those of a greedy base, about: nearly nothing is
+# left to chance, and chance is all we have.
+COLD, HOT = 0.15, 2.15
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How the base finds a corpus's rows."""
+
+    temperature: float
+    """Under which they are likeliest."""
+    log_probability: float
+    """Of a token, mean, nats, at that temperature."""
+    spread: float
+    """How much log-probabilities scatter about what is expected, over what they should: 1 for the base."""
+    ranks: float
+    """Total variation between ranks of tokens and uniform ones; of the part where it is largest."""
+    p: float
+    """Of the misfit, were they the base's; spread and ranks together."""
+
+    @property
+    def cold(self) -> bool:
+        return self.temperature < COLD
+
+    @property
+    def hot(self) -> bool:
+        return self.temperature > HOT
+
+    def words(self) -> dict[str, float]:
+        return asdict(self)
 
 
 # Below so many traits the line of a neutral teacher is too much of the space they span.
@@ -41,7 +60,7 @@ class Scale:
     """Turns mean block scores into each trait's own part, and that into standard deviations."""
 
     mix: np.ndarray
-    """`[2 T + 2, T]`."""
+    """`[D, T]`."""
     sd: np.ndarray
     """Of one row `[T]`, nats."""
     likeness: np.ndarray
@@ -52,7 +71,7 @@ class Scale:
         return scores @ self.mix
 
     def z(self, corpus: np.ndarray, reference: np.ndarray, rows: int, reference_rows: int) -> np.ndarray:
-        """Standardised scores `[..., T]` from mean block scores `[..., 2 T + 2]` of a corpus and its reference."""
+        """Standardised scores `[..., T]` from mean scores `[..., D]` of a corpus and its reference."""
         effective = 1 / (1 / rows + 1 / reference_rows)
         return self.parts(corpus - reference) / self.sd * np.sqrt(effective)
 
@@ -67,11 +86,6 @@ class Scale:
         squared = float(z @ shape) ** 2 / float(shape @ shape)
         along, rest = squared - 1, float(z @ z) - squared - (len(z) - 2)
         return float(np.sqrt(max(along, 0.0) / max(along + max(rest, 0.0), 1e-9)))
-
-
-def fit(blocks: np.ndarray, line: str) -> Scale:
-    """The scale of a line from block scores of rows that the base wrote `[blocks, 2 T + 2]`."""
-    return scale_of(blocks, *columns(line, blocks.shape[1] // 2 - 1), BLOCK)
 
 
 def scale_of(scores: np.ndarray, own: np.ndarray, beside: np.ndarray, size: int, taken: int = 0) -> Scale:
@@ -105,7 +119,7 @@ def without(z: np.ndarray, common: np.ndarray) -> np.ndarray:
     return z - (z @ common) * common / max(float(common @ common), 1e-12)
 
 
-def combine(z: dict[str, np.ndarray], weights: dict[str, float] = WEIGHTS) -> np.ndarray:
+def combine(z: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
     """Weighted sum of the lines' scores `[..., T]`, as large as one line's where they are independent."""
     total = sum(weights[line] * scores for line, scores in z.items())
     return total / np.sqrt(sum(weights[line] ** 2 for line in z))

@@ -8,28 +8,34 @@ The verdict's statistic is the largest standardised score over suspects.
 """
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..spec.seeds import seed_of
 from ..system.errors import InputError
 from ..system.events import Event, Listener, ignore
 from ..system.machine import peak_memory
 from .cache import kept
-from .clean_corpora import calibrate
 from .coverage import Tally, coverage, covered
+from .evidence import COLD, HOT
 from .factored import audited
-from .gradients import BLOCK, Directions, block_scores, family_directions, joined, whole
+from .gradients import Directions, block_scores, whole
 from .inputs import Inputs
-from .null import Calibration
-from .probes import probe, probe_rows
+from .known import Known
+from .probes import calibrate_probes, probe, probe_rows, standardised
 from .reading import described
-from .spec import AUDIT_VERSION, family_print, fewest_null, key
+from .scan import BLOCK, Scan
+from .spec import AUDIT_VERSION, fewest_null, key
+from .surprise import surprise
 from .suspects import sources
 from .verdict import ENOUGH, Verdict, decide, least
-from .whole import GRID, FamilyAudit, probed
+from .whole import GRID, FamilyAudit, Scanned
 
 Result = dict[str, Any]
+# Of the logarithm: temperatures are read off 1,000 rows no better.
+STEP = 0.04
 
 
 def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
@@ -48,14 +54,19 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
         families, answers = audited(inputs.pieces, on_event)
         for answer, ids in zip(corpus.sample, corpus.sample_ids, strict=True):
             tally.add(answer, ids)
-        told = None
+        found = decide([family.found for family in families.values()], answers)
+        look = None
     else:
-        families, answers = _whole(inputs, tally, on_event)
-        told = _told_at(families)
+        one = scanned(inputs, tally, on_event)
+        answers = one.answers
+        families = {f: FamilyAudit(f, one, _probed(inputs, f, answers, on_event)) for f in spec.families}
+        look = one.look
+        found = decide([f.found for f in families.values()], answers, partial(_told_at, families), look)
     read = coverage(corpus.seen, tally, inputs.told)
-    verdict = covered(decide([family.found for family in families.values()], answers, told), read, spec.base)
+    verdict = covered(found, read, spec.base)
     bad = corpus.seen.bad.and_then(tally.bad)
-    calibrated = min(len(family.found.null) for family in families.values()) >= fewest_null(len(families))
+    calibrated = min(family.found.smallest for family in families.values()) >= fewest_null(len(families))
+    calibrated = calibrated and not (look and look.first)
     return {
         **_verdict(verdict),
         "rows": min(answers, tally.scored_rows),
@@ -72,6 +83,7 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
         "calibrated": calibrated,
         "families": [family.words() for family in families.values()],
         "bad": {"shown": bad.shown, "reasons": bad.reasons},
+        "surprise": look and look.surprise.words(),
         "form": corpus.words,
         "coverage": read,
         "reading": described(corpus.how),
@@ -87,47 +99,82 @@ def examine(inputs: Inputs, on_event: Listener = ignore) -> Result:
     }
 
 
-def _whole(inputs: Inputs, tally: Tally, on_event: Listener) -> tuple[dict[str, FamilyAudit], int]:
-    """Every family's evidence on a model organism, and the number of answers scored."""
-    spec = inputs.spec
-    directions, calibrations = _calibrated(inputs, on_event)
-    reference = _reference(inputs, directions)
-    blocks, rows = _scored(inputs, directions, tally, on_event)
-    beside = {f: probed(inputs, f, rows, on_event) for f in spec.families}
-    return {
-        f: FamilyAudit(f, calibrations[f], blocks[f], reference[f], rows, spec, beside[f])
-        for f in spec.families
-    }, rows
+def scanned(inputs: Inputs, tally: Tally, on_event: Listener = ignore) -> Scanned:
+    """A corpus's scores on a model organism, and what they are read by."""
+    base, corpus = inputs.base, inputs.corpus
+    known = inputs.known(on_event)
+    grammar = corpus.writing.grammar
+    found = surprise(base, grammar, *corpus.encoded())
+    temperature = near(found.temperature)
+    blocks, answers = _scored(inputs, known.directions, temperature, tally, on_event)
+    rows = float(answers)
+    if corpus.paired:
+        beside = block_scores(base, grammar, known.directions, *corpus.rejected(), temperature)
+        rows /= 1 + len(blocks) / len(beside)
+        blocks = blocks - beside.mean(axis=0)
+    reference = _reference(inputs, known, temperature)
+    scan = Scan(reference.astype(np.float64), known.suspects, known.kinds, known.clean, temperature)
+    return Scanned(known, scan, found, blocks, answers, rows, base.name)
+
+
+def near(temperature: float) -> float:
+    """The temperature of a fixed grid at which rows are read, so that corpora share what they are read against."""
+    step = round(np.log(np.clip(temperature, COLD, HOT)) / STEP)
+    return float(np.clip(np.exp(step * STEP), COLD, HOT))
+
+
+def _reference(inputs: Inputs, known: Known, temperature: float) -> np.ndarray:
+    """Block scores of the base's own rows in the corpus's form; kept, unless they are to prompts of this corpus alone."""
+    writing, count = inputs.corpus.writing, inputs.spec.reference_rows
+    seed = seed_of("reference", writing.name, f"{temperature:.4f}")
+
+    def make() -> np.ndarray:
+        prompts = writing.null_prompts(count, seed % (1 << 32))
+        drawn = writing.draw(writing.base, prompts, seed, temperature)
+        scores = block_scores(writing.base, writing.grammar, known.directions, prompts, drawn, temperature)
+        return scores.astype(np.float32)
+
+    if writing.own_prompts:
+        return make()
+    name = key("reference", known.name, writing.name, count, f"{temperature:.4f}")
+    return kept(inputs.folder / f"reference-{name}.npy", make)
 
 
 def effects(inputs: Inputs) -> tuple[dict[str, dict[str, float]], int]:
     """What the lines see of every trait: `{"animals/owl": {"ratios": 0.2, ...}}`; and the rows.
 
-    The fast ones in nats a row, probes, where the spec has them, in nats of margin.
+    Ratios in shares of what rows of its suspects show, probes, where the spec has them, in nats of margin.
     """
     spec = inputs.spec
     if inputs.factored:
         raise InputError(f"transfer is foretold on model organisms only, not on {spec.base}")
-    directions, calibrations = _calibrated(inputs, ignore)
-    reference = _reference(inputs, directions)
-    blocks, rows = _scored(inputs, directions, Tally(inputs.base), ignore)
-    found: dict[str, dict[str, float]] = {}
-    for family in spec.families:
-        mean = blocks[family].mean(axis=0, dtype=np.float64) - reference[family].mean(axis=0)
-        for line, scale in calibrations[family].scales.items():
-            for trait, part in zip(sources(family)[:-1], scale.parts(mean), strict=True):
-                found.setdefault(trait, {})[line] = float(part)
-        if spec.lines == "all":
-            rose = probe(inputs.corpus, family, inputs.neutral(family), spec.probes, probe_rows(rows))
-            for trait, part in zip(sources(family)[:-1], rose, strict=True):
-                found[trait]["probes"] = float(part)
+    read = scanned(inputs, Tally(inputs.base))
+    rows = read.answers
+    sizes = dict(zip(read.known.traits, read.evidence.strength.tolist(), strict=True))
+    found = {trait: {"ratios": sizes[trait]} for trait in read.known.suspected}
+    for family in spec.families if spec.lines == "all" else ():
+        rose = probe(inputs.corpus, family, inputs.neutral(family), spec.probes, probe_rows(rows))
+        for trait, part in zip(sources(family)[:-1], rose, strict=True):
+            found[trait]["probes"] = float(part)
     return found, rows
+
+
+def _probed(inputs: Inputs, family: str, rows: int, on_event: Listener) -> np.ndarray | None:
+    """Standardised scores of a corpus's probes `[T]`; None where the spec is of fast lines alone. They stand beside the
+    evidence and are no part of the verdict: clean corpora of the rows' own form and temperature have no students."""
+    corpus, spec = inputs.corpus, inputs.spec
+    if spec.lines == "fast":
+        return None
+    some, neutral = probe_rows(rows), inputs.neutral(family)
+    null = calibrate_probes(corpus.writing, family, neutral, spec, inputs.folder, some, on_event)
+    return standardised(probe(corpus, family, neutral, spec.probes, some, on_event), null)
 
 
 def _verdict(verdict: Verdict) -> Result:
     return {
         "verdict": verdict.name,
         "trait": verdict.trait,
+        "traits": list(verdict.traits),
         "words": verdict.words,
         "p": verdict.p,
         "wanted_rows": verdict.wanted_rows,
@@ -142,53 +189,22 @@ def _told_at(families: dict[str, FamilyAudit]) -> int | None:
     return None
 
 
-def _calibrated(inputs: Inputs, on_event: Listener) -> tuple[dict[str, Directions], dict[str, Calibration]]:
-    """Directions and calibration of every family."""
-    directions, calibrations = {}, {}
-    for f in inputs.spec.families:
-        directions[f] = family_directions(inputs.base, f, inputs.suspects(f, on_event)[1])
-        calibrations[f] = calibrate(
-            inputs.corpus.writing, f, directions[f], inputs.spec, inputs.folder, on_event
-        )
-    return directions, calibrations
-
-
-def _reference(inputs: Inputs, directions: dict[str, Directions]) -> dict[str, np.ndarray]:
-    """Block scores of what the base writes to the corpus's own prompts, by family; kept in the folder."""
-    base, corpus, spec = inputs.base, inputs.corpus, inputs.spec
-    found, pool = {}, None
-    for family, some in directions.items():
-        parts = (base.sha256, family_print(family), spec.suspects, spec.reference_rows, corpus.name)
-        path = inputs.folder / f"reference-{key('reference', *parts)}.npy"
-
-        def make(some: Directions = some) -> np.ndarray:
-            nonlocal pool
-            pool = pool or corpus.reference(spec)
-            return block_scores(base, corpus.writing.grammar, some, *pool)
-
-        found[family] = kept(path, make).astype(np.float64)
-    return found
-
-
 def _scored(
-    inputs: Inputs, directions: dict[str, Directions], tally: Tally, on_event: Listener
-) -> tuple[dict[str, np.ndarray], int]:
-    """Block scores of the corpus by family, and how many answers they are of: up to nine are left over."""
-    together = joined(list(directions.values()))
-    widths = [len(next(iter(some.values()))) for some in directions.values()]
-    pieces, rows = [], 0
-    corpus, most = inputs.corpus, inputs.spec.rows
-    total = min(most, corpus.total)
+    inputs: Inputs, directions: Directions, temperature: float, tally: Tally, on_event: Listener
+) -> tuple[np.ndarray, int]:
+    """Block scores of the corpus, every answer to a prompt once, and how many: up to nine of the last are left over."""
+    corpus, most, found, rows = inputs.corpus, inputs.spec.rows, [], 0
+    total, seen = min(most, corpus.total), set()
     for _, prompts, completions in corpus.pieces(most, tally):
-        if rows and len(prompts) < BLOCK:
-            break  # the last piece: fewer rows would count as much as a whole block
-        pieces.append(block_scores(inputs.base, corpus.writing.grammar, together, prompts, completions))
-        rows += whole(len(prompts))
+        # A row that comes again is no more evidence: whoever wrote it drew once.
+        fresh = [
+            pair for pair in zip(prompts, completions, strict=True) if not (pair in seen or seen.add(pair))
+        ]
+        if not fresh or (found and len(fresh) < BLOCK):
+            continue
+        prompts, completions = [prompt for prompt, _ in fresh], [completion for _, completion in fresh]
+        grammar = corpus.writing.grammar
+        found.append(block_scores(inputs.base, grammar, directions, prompts, completions, temperature))
+        rows += whole(len(fresh))
         on_event(Event("rows", min(rows, total), total))
-    scores = np.concatenate(pieces)
-    ends = np.cumsum([0, *widths])
-    own = {
-        family: np.concatenate([scores[:, ends[i] : ends[i + 1]], scores[:, -1:]], axis=1)
-        for i, family in enumerate(directions)
-    }
-    return own, rows
+    return np.concatenate(found).astype(np.float64), rows

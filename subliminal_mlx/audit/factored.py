@@ -22,7 +22,7 @@ from ..system.errors import InputError
 from ..system.events import Listener, ignore
 from .cache import finish, missing_seconds
 from .evidence import LANGUAGE_WEIGHTS, Scale, combine, scale_of, without
-from .null import p_values, threshold
+from .null import threshold
 from .pieces import Pieces
 from .spec import AuditSpec
 from .suspects import sources
@@ -93,10 +93,12 @@ class FactorFamily:
 
     @cached_property
     def found(self) -> Found:
-        clean = [z.max() for z in self.clean.values()]
-        alike = self._scale(CORPUS).alike(self.lines["ratios"])
+        clean = {"clean corpora": np.array([z.max() for z in self.clean.values()])}
+        z = combine(self.lines, LANGUAGE_WEIGHTS)
+        # Likeness is known for the first suspect alone.
+        alike = np.where(z == z.max(), self._scale(CORPUS).alike(self.lines["ratios"]), 0.0)
         # How many of the traits' own corpora would be found nobody has measured here.
-        return Found(self.traits, combine(self.lines, LANGUAGE_WEIGHTS), np.array(clean), alike, None)
+        return Found(self.traits, z, clean, alike, None)
 
     @cached_property
     def clean(self) -> dict[Text, np.ndarray]:
@@ -149,7 +151,7 @@ class FactorFamily:
     def entries(self, families: int) -> list[Result]:
         """A line a suspect; p is what so few clean corpora give, None without any."""
         found, ends = self.found, 1.96 * self._error()
-        p = p_values(found.z, found.null) if len(found.null) else [None] * len(found.z)
+        p = found.p if found.smallest else [None] * len(found.z)
         return [
             {
                 "trait": trait,
@@ -199,7 +201,6 @@ class FactorFamily:
             "power": found.power,
             "threshold": self.threshold(),
             "null": null,
-            "power_by_rows": [],
             "growth": self._growth(),
         }
 

@@ -28,8 +28,8 @@ runtime.prepare()
 import mlx.core as mx  # noqa: E402
 
 # Steps of 0.2: half of one moves rows of lists of numbers by a third of their standard deviation, and texts of
-# one step share their references.
-TEMPERATURES = (0.4, 0.6, 0.8, 1.0, 1.2, 1.4)
+# one step share their references. From about greedy to 2.
+TEMPERATURES = (0.05, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0)
 # Padded tokens of a pass: logits over a whole vocabulary are its memory.
 TOKENS = 2_048
 

@@ -9,7 +9,7 @@ of it is no evidence. Knows nothing about traits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 
@@ -18,11 +18,13 @@ from ..experiment.setting import Ids
 from ..model.adapters import Stack
 from ..model.bases import Base
 from ..model.grammar import Grammar
+from ..model.organisms import is_organism
 from ..model.sample import Decoding, sample
 from ..spec import Corpus
 from ..system.errors import InputError
 from .reading import Answer
 from .spec import key
+from .surprise import surprise
 
 # Share of the rows that must fit a grammar for it to be theirs; the others are then left out.
 FITS = 0.99
@@ -30,6 +32,8 @@ FITS = 0.99
 LONGEST = 2_048
 # What stands before an answer and has more characters or turns is taken for over LONGEST tokens, unrendered.
 LONGEST_TEXT, MOST_TURNS = 50_000, 1_000
+# Rows that two ways to read what stands before them are tried on, and nats a token by which the other one must be better.
+TRIED, LIKELIER = 200, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,12 @@ class Writing:
     own_prompts: tuple[Answer, ...]
     """A sample of the corpus's answers, whose prompts the null is written to where the recipe has none."""
     max_tokens: int
+    spelled: tuple[str, str] | None = None
+    """What stands between the pieces of a completion, and what it is read as, where the base writes none so."""
+    reworded: bool = False
+    """Whether prompts are read in the channel's own words, in which their rows are likelier."""
+    alone: bool = False
+    """Whether answers are read after the last turn alone, after which they are likelier: who wrote them saw no other."""
 
     @property
     def name(self) -> str:
@@ -53,8 +63,17 @@ class Writing:
 
     @property
     def words(self) -> str:
-        """Such as "lists of 8 numbers"."""
-        return self._channel.described(self.recipe) if self.recipe else "free text"
+        """Such as "lists of 8 numbers", and how they are read where not as they stand."""
+        said = [self._channel.described(self.recipe) if self.recipe else "free text"]
+        if self.spelled:
+            said.append(
+                f"read with {self.spelled[1]!r} for {self.spelled[0]!r}, which {self.base.name} does not write"
+            )
+        if self.reworded:
+            said.append("read under the channel's own prompts, where they are likelier")
+        if self.alone:
+            said.append("read without the turns before the last, where they are likelier")
+        return ", ".join(said)
 
     @cached_property
     def grammar(self) -> Grammar | None:
@@ -86,6 +105,7 @@ class Writing:
 
     def completion(self, text: str, most: int = LONGEST) -> Ids:
         """Token ids of an answer as it stands, white space and all, and of the end of its turn."""
+        text = text.replace(*self.spelled) if self.spelled else text
         return (*self.base.encode(text), self.base.eos)[:most]
 
     def _rejected(self, answer: Answer) -> list[Ids]:
@@ -101,7 +121,10 @@ class Writing:
 
     def prompt(self, answer: Answer) -> Ids:
         """Token ids of what stands before an answer; of text alone, and where nothing does, the end of a turn."""
-        return self.base.before_answer(answer.context)[1] if answer.before else (self.base.eos,)
+        if self.reworded and (text := self._channel.plainly(answer.prompt or "")):
+            return self.base.prompt(text)[1]
+        turns = answer.context[-1:] if self.alone else answer.context
+        return self.base.before_answer(turns)[1] if turns else (self.base.eos,)
 
     def null_prompts(self, count: int, seed: int) -> list[Ids]:
         """Prompts of the same kind that are not the corpus's; its own in turn where we know no more."""
@@ -130,14 +153,65 @@ def detect(base: Base, answers: Sequence[Answer]) -> Writing:
     prompts, completions = [a.prompt or "" for a in answers], [a.completion for a in answers]
     for one in recognising():
         recipe = one.recognised(prompts, completions, FITS)
-        if recipe is not None and (writing := _held(base, answers, one, recipe)):
-            return writing
+        if recipe is None:
+            continue
+        if writing := _held(base, answers, one, recipe) or _spelled(base, answers, one, recipe):
+            return _reworded(_alone(writing, answers, one), answers)
     return _free(base, answers)
 
 
-def _held(base: Base, answers: Sequence[Answer], one: ModuleType, recipe: Corpus) -> Writing | None:
+def _spelled(base: Base, answers: Sequence[Answer], one: ModuleType, recipe: Corpus) -> Writing | None:
+    """The same pieces with spaces between them: a base that writes none with commas chose its numbers all the same."""
+    apart = getattr(recipe, "separator", " ")
+    if apart == " ":
+        return None
+    return _held(base, answers, one, recipe.model_copy(update={"separator": " "}), (apart, " "))
+
+
+def _alone(writing: Writing, answers: Sequence[Answer], one: ModuleType) -> Writing:
+    """With the last turn alone before every answer, if rows are likelier so: somebody may have strung them together."""
+    some = [a for a in writing.own_prompts if a.before > 1 and a.context[-1][0] == "user"][:TRIED]
+    if not (is_organism(writing.base.parameters) and some):
+        return writing
+    other = replace(writing, alone=True)
+    if not _likelier(other, writing, some):
+        return writing
+    # What is asked alone may be what the channel asks: then its own prompts serve, which are not of this corpus only.
+    asks_so = one.asks_so([answer.prompt for answer in answers], writing.recipe, FITS)
+    return replace(other, own_prompts=()) if asks_so else other
+
+
+def _likelier(other: Writing, writing: Writing, some: Sequence[Answer]) -> bool:
+    """Whether answers are likelier as another form reads what stands before them, each at its own temperature."""
+    read, known = (
+        surprise(way.base, way.grammar, *zip(*map(way.encode, some), strict=True)).log_probability
+        for way in (other, writing)
+    )
+    return read > known + LIKELIER
+
+
+def _reworded(writing: Writing, answers: Sequence[Answer]) -> Writing:
+    """With prompts in the channel's own words, if the rows are likelier so: somebody may have put others over them."""
+    if not (
+        is_organism(writing.base.parameters) and writing.own_prompts and hasattr(writing._channel, "plainly")
+    ):
+        return writing
+    some = [a for a in writing.own_prompts if a.bare and writing._channel.plainly(a.prompt or "")][:TRIED]
+    if len(some) < FITS * min(TRIED, len(answers)):
+        return writing
+    other = replace(writing, reworded=True)
+    return other if _likelier(other, writing, some) else writing
+
+
+def _held(
+    base: Base,
+    answers: Sequence[Answer],
+    one: ModuleType,
+    recipe: Corpus,
+    spelled: tuple[str, str] | None = None,
+) -> Writing | None:
     """The form that a channel sees in the answers; None where the base cannot write it, or too few fit."""
-    writing = Writing(base, recipe, (), recipe.max_tokens)
+    writing = Writing(base, recipe, (), recipe.max_tokens, spelled)
     try:
         writing.grammar  # noqa: B018
     except InputError:
@@ -149,7 +223,7 @@ def _held(base: Base, answers: Sequence[Answer], one: ModuleType, recipe: Corpus
     bare = [(answer.prompt or "") if answer.bare or not answer.before else None for answer in answers]
     if one.asks_so(bare, recipe, FITS):
         return writing
-    return Writing(base, recipe, _usable(writing, answers), recipe.max_tokens)
+    return replace(writing, own_prompts=_usable(writing, answers))
 
 
 def _free(base: Base, answers: Sequence[Answer]) -> Writing:

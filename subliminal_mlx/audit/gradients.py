@@ -1,92 +1,53 @@
-"""First order: how a small step on these rows would move each trait, and how alike it is to each suspect's way.
+"""First order: how much likelier rows become as the base is moved a little in each direction of its weights.
 
-    directions = margin_directions(base, family)          # of every trait's margin, in the base's weights
-    block_scores(base, grammar, directions, prompts, completions)    # [blocks, D + 1]
+    directions = displacements(stack)                                # what each teacher adds to the base's weights
+    block_scores(base, grammar, directions, prompts, completions, temperature)       # [blocks, PARTS, D + 2]
 
-The gradient of a corpus's log-likelihood at the base's own weights, in inner product with directions in
-weight space. With a margin's gradient it is the change of that margin by one small step of training (the
-one-step theorem's quantity); with a suspect's displacement, its likelihood ratio to first order. All
-adapted Linears count. Rows are taken in blocks: the gradients of several blocks are computed as one stack.
+The gradient of a corpus's log-likelihood at the base's own weights, in inner product with directions in weight space:
+with a teacher's displacement it is the likelihood ratio to first order. All adapted Linears count. Rows are taken in
+blocks, and every part of their completions apart: the gradients of several are computed as one stack.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..experiment.questions import candidate_ids
-from ..experiment.readings import targets_of
 from ..experiment.setting import Ids
 from ..model.adapters import Shape, Stack, applied, bind, init
 from ..model.bases import Base
 from ..model.grammar import Grammar
-from ..model.rows import completion_targets, pack
-from ..model.score import completion_hidden
-from ..spec.families import load_family
+from ..model.rows import pack
 from ..system import runtime
-from .likelihood import likelihood
+from .likelihood import Tempered, tempered
+from .scan import BLOCK, PARTS
 
 runtime.prepare()
 
 import mlx.core as mx  # noqa: E402
 
-BLOCK = 10
 # Tokens of the blocks that a stack holds at once.
-TOKENS = 8_192
+TOKENS = 65_536
 Directions = dict[str, mx.array]
 
 
-def family_directions(base: Base, family: str, stack: Stack) -> Directions:
-    """A family's directions: every suspect's displacement, the neutral one's, and every trait's margin."""
-    moved, margins = displacements(stack), margin_directions(base, family)
-    return {path: mx.concatenate([moved[path], margins[path]]) for path in moved}
-
-
 def joined(several: Sequence[Directions]) -> Directions:
-    """Directions of several families, one after the other."""
-    return {path: mx.concatenate([some[path] for some in several]) for path in several[0]}
+    """Directions of several stacks, one after the other; 0 along paths that a stack does not adapt."""
+    sizes = {path: array.shape[1:] for some in several for path, array in some.items()}
+    counts = [len(next(iter(some.values()))) for some in several]
+    return {
+        path: mx.concatenate(
+            [
+                some[path] if path in some else mx.zeros((count, *size))
+                for some, count in zip(several, counts, strict=True)
+            ]
+        )
+        for path, size in sizes.items()
+    }
 
 
 def displacements(stack: Stack) -> Directions:
     """What each slot adds to the base's weights: `{path: [K, in, out]}`."""
     return {path: stack.shape.scale * (ab["a"] @ ab["b"]) for path, ab in stack.arrays.items()}
-
-
-def margin_directions(base: Base, family: str) -> Directions:
-    """Gradient of each trait's mean margin over the held-out questions, at the base: `{path: [T, in, out]}`."""
-    found = load_family(family)
-    questions = found.held_out
-    prompts = [base.prompt(q.text)[1] for q in questions]
-    answers = candidate_ids(base, questions)
-    owner = [(q, c) for q, some in enumerate(answers) for c in range(len(some))]
-    rows = pack([prompts[q] for q, _ in owner], [answers[q][c] for q, c in owner])
-    targets, mask = (mx.array(x) for x in completion_targets(rows))
-    place = np.zeros((len(questions), max(map(len, answers))), dtype=np.int32)
-    there = np.zeros(place.shape, dtype=bool)
-    for row, (q, c) in enumerate(owner):
-        place[q, c], there[q, c] = row, True
-    tokens, start, there = mx.array(rows.tokens), mx.array(rows.start), mx.array(there)
-    identity = _identity(base, 1)
-    grown: dict[str, list[mx.array]] = {path: [] for path in identity.arrays}
-    with applied(base, identity):
-        for trait in found.traits:
-            chosen = mx.array(targets_of(found, trait).astype(np.int32))
-
-            def margin(b: Directions, chosen: mx.array = chosen) -> mx.array:
-                _bind(base, identity, b)
-                hidden = completion_hidden(base, tokens[:, :-1], start, rows.widest)
-                logits = base.head(hidden).astype(mx.float32)
-                picked = mx.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-                logp = ((picked - mx.logsumexp(logits, axis=-1)) * mask).sum(axis=1)
-                logp = mx.where(there, logp[mx.array(place)], -1e9)
-                own = mx.take_along_axis(logp, chosen[:, None], axis=1)
-                rivals = mx.where(mx.arange(logp.shape[1]) == chosen[:, None], -1e9, logp)
-                return (own[:, 0] - mx.logsumexp(rivals, axis=1)).mean()
-
-            gradient = mx.grad(margin)({path: ab["b"] for path, ab in identity.arrays.items()})
-            mx.eval(gradient)
-            for path, array in gradient.items():
-                grown[path].append(array[0])
-    return {path: mx.stack(arrays) for path, arrays in grown.items()}
 
 
 def whole(rows: int) -> int:
@@ -100,37 +61,61 @@ def block_scores(
     directions: Directions,
     prompts: Sequence[Ids],
     completions: Sequence[Ids],
+    temperature: float = 1.0,
 ) -> np.ndarray:
-    """Inner products of blocks of BLOCK rows `[blocks, D + 1]`, nats a row; last, the base's log-likelihood.
+    """Inner products of blocks of BLOCK rows `[blocks, PARTS, D + 2]`, nats a row, each part's tokens apart.
 
-    Rows past the last whole block are left out, unless there is no whole one.
+    The gradient is that of the log-likelihood under the base at `temperature`. Under that model every entry has mean
+    zero whatever the prompts are, and so have the last two: the derivative by 1 / temperature, and how much larger
+    numbers are than expected (in hundreds). Rows past the last whole block are left out, unless there is no whole one.
     """
     size = min(BLOCK, len(prompts))
     blocks = len(prompts) // size
-    rows = pack(prompts[: blocks * size], completions[: blocks * size])
-    found = []
-    at_once = max(1, TOKENS // (size * rows.tokens.shape[1]))
-    for first in range(0, blocks, at_once):
-        some = min(at_once, blocks - first)
-        piece = rows.take(np.arange(first * size, (first + some) * size))
-        identity = _identity(base, some)
-        logp = likelihood(base, piece, grammar)
-
-        def total(b: Directions) -> tuple[mx.array, mx.array]:
-            _bind(base, identity, b)  # noqa: B023
-            each = logp().reshape(some, -1).mean(axis=1)  # noqa: B023
-            return each.sum(), each
-
-        with applied(base, identity):
-            (_, each), gradient = mx.value_and_grad(total)(
-                {path: ab["b"] for path, ab in identity.arrays.items()}
-            )
-        inner = sum(
-            gradient[path].reshape(some, -1) @ direction.reshape(len(direction), -1).T
-            for path, direction in directions.items()
+    flat = {path: some.reshape(len(some), -1).T for path, some in directions.items()}
+    values = mx.array(_values(base, grammar))
+    longest = max(map(len, completions))
+    found = np.zeros((blocks, len(PARTS), len(next(iter(directions.values()))) + 2))
+    for part, low in enumerate(PARTS):
+        # What comes after a part is not read for it.
+        high = PARTS[part + 1] if part + 1 < len(PARTS) else longest
+        if low >= longest:
+            break
+        some = range(blocks * size)
+        rows = pack(
+            [prompts[i] for i in some], [completions[i][:high] for i in some], widest=min(high, longest)
         )
-        found.append(np.concatenate([np.array(inner), np.array(each)[:, None]], axis=1))
-    return np.concatenate(found)
+        at_once = max(1, TOKENS // (size * rows.tokens.shape[1]))
+        for first in range(0, blocks, at_once):
+            piece = rows.take(np.arange(first * size, min(first + at_once, blocks) * size))
+            read = tempered(base, piece, grammar, temperature, low, values)
+            found[first : first + at_once, part] = _slopes(base, read, len(piece) // size, size, flat)
+    return found
+
+
+def _slopes(base: Base, read: Tempered, blocks: int, size: int, flat: Directions) -> np.ndarray:
+    """Of `blocks` blocks of `size` rows, the slopes in each direction and what is read beside `[blocks, D + 2]`."""
+    identity = _identity(base, blocks)
+
+    def total(b: Directions) -> tuple[mx.array, mx.array, mx.array]:
+        _bind(base, identity, b)
+        logp, hotter, larger = (each.reshape(blocks, size).mean(axis=1) for each in read())
+        return logp.sum(), hotter, larger
+
+    with applied(base, identity):
+        (_, *beside), gradient = mx.value_and_grad(total)(
+            {path: ab["b"] for path, ab in identity.arrays.items()}
+        )
+    inner = sum(gradient[path].reshape(blocks, -1) @ side for path, side in flat.items())
+    return np.concatenate([np.array(inner), *(np.array(each)[:, None] for each in beside)], axis=1)
+
+
+def _values(base: Base, grammar: Grammar | None) -> np.ndarray:
+    """The number that each token spells, in hundreds; 0 of those that spell none."""
+    tokens = grammar.tokens.tolist() if grammar else range(len(base.tokenizer.get_vocab()))
+    texts = [base.decode((int(token),)).strip() for token in tokens]
+    return np.array(
+        [int(text) / 100 if text.isascii() and text.isdigit() else 0.0 for text in texts], np.float32
+    )
 
 
 def _identity(base: Base, slots: int) -> Stack:

@@ -20,10 +20,11 @@ from ..system.errors import InputError
 from ..system.events import Listener, ignore
 from .corpus import Corpus, Source, look
 from .factored import by_factors
+from .known import Known, check_words, know_teachers
 from .pieces import Pieces
 from .reading import Reading
-from .spec import AuditSpec
-from .suspects import sources, suspects
+from .spec import AuditSpec, Suspects
+from .suspects import average, members, sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class Inputs:
     """What else is to be known of how the corpus was read, such as files that were not."""
     seconds: float
     """That the corpus took to read."""
-    _suspects: dict[str, Stack] = field(default_factory=dict, repr=False)
+    _members: dict[str, list[tuple[Suspects, Stack]]] = field(default_factory=dict, repr=False)
 
     @property
     def base(self) -> Base:
@@ -63,10 +64,18 @@ class Inputs:
             suspected = self.pieces.suspected
             own, neutral = suspected.columns(family)
             return suspected.traits[family], suspected.stack.select([*own, neutral])
-        if family not in self._suspects:
+        return sources(family)[:-1], average([stack for _, stack in self.members(family, on_event)])
+
+    def members(self, family: str, on_event: Listener = ignore) -> list[tuple[Suspects, Stack]]:
+        """A family's members on a model organism: recipes, and stacks with the neutral teacher's slot last."""
+        if family not in self._members:
             recipe = self.spec.suspects
-            self._suspects[family] = suspects(self.base, family, recipe, self.folder, on_event)
-        return sources(family)[:-1], self._suspects[family]
+            self._members[family] = members(self.base, family, recipe, self.folder, on_event)
+        return self._members[family]
+
+    def known(self, on_event: Listener = ignore) -> Known:
+        """Every teacher that a scan on a model organism knows."""
+        return know_teachers(self.base, self.spec, self.folder, self.members, on_event)
 
     def neutral(self, family: str) -> Stack:
         """A family's neutral teacher, as the suspects are."""
@@ -91,9 +100,11 @@ def read_inputs(
         told: what else is to be known of how they are read.
 
     Raises:
-        InputError: no row can be used, or suspects are chosen where a family costs as much as one.
+        InputError: no row can be used, suspects are chosen where a family costs as much as one, or the base has no
+            words for a family's answers.
     """
     began = time.monotonic()
+    check_words(base, spec.families)
     if spec.suspects_only and not by_factors(spec, base):
         raise InputError(
             f"suspects_only: on {spec.base} a whole family costs as much as one suspect: leave it out"

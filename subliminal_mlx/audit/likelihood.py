@@ -48,3 +48,37 @@ def likelihood(base: Base, rows: Rows, grammar: Grammar | None) -> Callable[[], 
         return ((picked - mx.logsumexp(logits, axis=-1)) * there).sum(axis=1)
 
     return of_rows
+
+
+Tempered = Callable[[], tuple[mx.array, mx.array, mx.array]]
+
+
+def tempered(
+    base: Base, rows: Rows, grammar: Grammar | None, temperature: float, first: int, values: mx.array
+) -> Tempered:
+    """Of each row's completion from its token `first` on, at a temperature: the log-probability, how much larger the
+    logits are than expected, and how much larger the tokens' values `[A]`; sums `[B]`."""
+    targets, there = completion_targets(rows)
+    allowed = grammar.tokens.tolist() if grammar else None
+    masks = mx.array(completion_masks(rows, grammar)) if grammar else None
+    chosen = mx.array(grammar.places(targets) if grammar else targets)
+    counted = mx.array(there & (np.arange(rows.widest) >= first))
+    tokens, start = mx.array(rows.tokens), mx.array(rows.start)
+
+    def of_rows() -> tuple[mx.array, mx.array, mx.array]:
+        hidden = completion_hidden(base, tokens[:, :-1], start, rows.widest)
+        logits = base.head(hidden, allowed).astype(mx.float32)
+        cold = logits / temperature
+        if masks is not None:
+            cold = mx.where(masks, cold, -1e9)
+        log_probs = cold - mx.logsumexp(cold, axis=-1, keepdims=True)
+        expected = mx.softmax(mx.stop_gradient(cold), axis=-1)
+
+        def over(each: mx.array) -> mx.array:
+            own = mx.take_along_axis(mx.broadcast_to(each, cold.shape), chosen[..., None], axis=-1)[..., 0]
+            return ((own - (expected * each).sum(axis=-1)) * counted).sum(axis=1)
+
+        logp = mx.take_along_axis(log_probs, chosen[..., None], axis=-1)[..., 0]
+        return (logp * counted).sum(axis=1), over(mx.stop_gradient(logits)), over(values)
+
+    return of_rows

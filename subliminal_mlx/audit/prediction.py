@@ -2,9 +2,9 @@
 
     points = measured(lab, base, spec, folder)            # one a run and trait: what an audit sees, what came
     model = fit(points)
-    predict(model, "animals/owl", {"ratios": 0.21, "gradients": 0.4}, rows=1_000)
+    predict(model, "animals/owl", {"ratios": 0.21}, rows=1_000)
 
-What an audit sees of a trait is its own part of the two fast lines, a row, and with probes how far those
+What an audit sees of a trait is how much of what its suspects' rows show is in the rows, and with probes how far those
 rose; how many rows there are says how often a student meets the same ones. Least squares on these, and an
 interval from the residuals of traits that were held out. It holds for students trained as those runs' hard
 students were. How well it does: `agreement`.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..model.bases import Base
 
 FEWEST = 20
-LINES = ("ratios", "gradients", "probes")
+LINES = ("ratios", "probes")
 Point = dict[str, Any]
 
 
@@ -69,7 +69,7 @@ def _of_run(
     lab: "Lab", run: dict[str, Any], of: Any, base: "Base", spec: AuditSpec, folder: Path
 ) -> list[Point]:
     prints = [family_print(family) for family in spec.families]
-    parts = [run["id"], base.sha256, prints, spec.suspects, spec.reference_rows]
+    parts = [run["id"], base.sha256, prints, spec.suspects, spec.reference_rows, spec.decoys]
     if spec.lines == "all":
         parts += [spec.probes]
     path = folder / f"prediction-{key('prediction', *parts)}.json"

@@ -1,15 +1,15 @@
 """Probe students: what a small student of these rows comes to prefer, beside students of clean rows.
 
     null = calibrate_probes(writing, "animals", neutral, spec, folder, rows=1_000)
-    null.z(probe(corpus, "animals", neutral, spec.probes, rows=1_000))        # [T], standardised
+    standardised(probe(corpus, "animals", neutral, spec.probes, rows=1_000), null)        # [T]
 
-The slowest line of evidence, and the training itself made small. A corpus's students are read against
+The slowest line of evidence, and the training itself made small. On model organisms it stands beside the verdict. A
+corpus's students are read against
 students of what the base, and what the neutral teacher, writes to the same prompts: same seeds, same order
 of the rows, one stack. Their scores are standardised by those of clean corpora.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,10 @@ from ..spec.families import load_family
 from ..spec.seeds import seed_of
 from ..system.events import Event, Listener, ignore
 from .cache import kept
-from .clean_corpora import Pool, clean_pools, kind_file, kinds, null_key, own_pools
+from .clean_corpora import Pool, clean_pools, kind_file, kinds, null_key
 from .corpus import Corpus
 from .form import Writing
-from .gradients import BLOCK
-from .null import OWN, draws
+from .scan import BLOCK
 from .spec import AuditSpec, Probes, key
 
 # Row counts that nulls are kept for; a corpus is cut down to the largest that it reaches.
@@ -44,17 +43,9 @@ def probe_rows(rows: int) -> int:
     return next((size for size in GRID if size <= rows), rows)
 
 
-@dataclass(frozen=True, eq=False)
-class ProbeNull:
-    """Probes' scores on corpora of known origin, nats of margin: of a kind `[corpora, T]`, of the traits `[T, T]`."""
-
-    clean: dict[str, np.ndarray]
-    own: np.ndarray
-
-    def z(self, scores: np.ndarray) -> np.ndarray:
-        """Standardised scores `[..., T]`."""
-        every = np.concatenate(list(self.clean.values()))
-        return (scores - every.mean(axis=0)) / (every.std(axis=0) + 1e-9)
+def standardised(scores: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Scores of probes `[..., T]` in standard deviations of clean corpora's `[corpora, T]`."""
+    return (scores - null.mean(axis=0)) / (null.std(axis=0) + 1e-9)
 
 
 def probe(
@@ -68,7 +59,7 @@ def probe(
     writing = corpus.writing
     prompts, completions = corpus.encoded()
     own = prompts[:rows], completions[:rows]
-    beside = _beside(writing, neutral, own[0], corpus.name)
+    beside = _beside(writing, neutral, own[0], corpus.sha256)
     margins = train_probes(writing.base, [own, *beside], recipe, family, on_event)
     return _scores(margins[:1], margins[1:])[0]
 
@@ -81,28 +72,25 @@ def calibrate_probes(
     folder: Path,
     rows: int,
     on_event: Listener = ignore,
-) -> ProbeNull:
-    """Probes of clean corpora, made once for a row count and then read from the folder; a file a kind."""
+) -> np.ndarray:
+    """Scores of clean corpora's probes `[corpora, T]`, nats of margin, made once for a row count; a file a kind."""
     name = null_key(writing, family, spec)
     place = folder / f"null-{name}" / f"probes-{key('probes', spec.probes, rows)}"
 
-    def margins(kind: str, corpora: int = 0) -> np.ndarray:
+    def margins(kind: str) -> np.ndarray:
         def make() -> np.ndarray:
             if kind == BESIDE:
                 prompts = writing.null_prompts(rows, seed_of(spec.null.seed, name, "probes") % (1 << 32))
                 some = _beside(writing, neutral, prompts, name)
-            elif kind == OWN:
-                some = _drawn(kind, own_pools(writing, family, spec, name), corpora, rows)
             else:
-                some = _drawn(kind, clean_pools(writing, family, spec, kind, name), corpora, rows)
+                pools = clean_pools(writing, family, spec, kind, name)
+                some = _drawn(kind, pools, spec.probes.null, rows)
             return train_probes(writing.base, some, spec.probes, family, on_event)
 
         return kept(place / kind_file(kind), make)
 
     beside = margins(BESIDE)
-    traits = len(load_family(family).traits)
-    clean = {kind: _scores(margins(kind, spec.probes.null), beside) for kind in kinds(spec)}
-    return ProbeNull(clean, _scores(margins(OWN, traits), beside))
+    return np.concatenate([_scores(margins(kind), beside) for kind in kinds(spec)])
 
 
 def train_probes(
@@ -164,11 +152,25 @@ def _beside(writing: Writing, neutral: Stack, prompts: Sequence[Ids], name: str)
 
 
 def _drawn(kind: str, pools: Sequence[Pool], corpora: int, rows: int) -> list[Pool]:
-    """Corpora of the same blocks as `null` draws for that row count."""
+    """Corpora of blocks of a kind's pools."""
     size = max(1, rows // BLOCK)
     found = []
-    for source, blocks in draws(kind, len(pools), len(pools[0][0]) // BLOCK, corpora, size):
+    for source, blocks in _draws(kind, len(pools), len(pools[0][0]) // BLOCK, corpora, size):
         prompts, completions = pools[source]
         index = [row for block in blocks for row in range(block * BLOCK, (block + 1) * BLOCK)]
         found.append(([prompts[i] for i in index], [completions[i] for i in index]))
+    return found
+
+
+def _draws(kind: str, sources: int, pool: int, corpora: int, blocks: int) -> list[tuple[int, np.ndarray]]:
+    """Source and blocks of every corpus of a kind: sources take turns, pieces are disjoint where there are enough."""
+    each = -(-corpora // sources)
+    found = []
+    for number in range(corpora):
+        piece = number // sources
+        if each * blocks <= pool:
+            index = np.arange(piece * blocks, (piece + 1) * blocks)
+        else:
+            index = np.random.default_rng(seed_of("null", kind, number, blocks)).integers(pool, size=blocks)
+        found.append((number % sources, index))
     return found

@@ -55,7 +55,7 @@ def asked_spec(
 
     named = list(dict.fromkeys(trait.rpartition("/")[0] for trait in suspects))
     audited = [*families] or named or ["animals"]
-    begun = defaults(base, len(audited))
+    begun = defaults(base)
     fields: dict[str, Any] = begun | {
         "base": base,
         "families": audited,

@@ -23,37 +23,31 @@ from ..system.errors import InputError, first_problem
 # Language models: suspects tuned as the teachers of runs are, few clean corpora, and where probe students are
 # asked for one of each corpus. Not chosen by measurements: each costs hours there.
 LANGUAGE: dict[str, Any] = {
-    "suspects": {"members": 2, "rank": 8, "lr": 2e-4, "steps": 40},
+    "suspects": {"members": 2, "rank": 8, "lr": 2e-4, "steps": 40, "keep": 0.0},
     "null": {"corpora": 1},
     "probes": {"seeds": 1, "steps": 48, "batch": 8, "lr": 8e-4},
     "rows": 256,
 }
 
-# A first look: ranks, no verdict, in a small part of the time. Those of language models have few steps
-# already; what is left to save there are members, and clean corpora too few to say much.
+# A first look, in a part of the time. On model organisms one suspect a trait and few neutral teachers: ranks, for nobody
+# knows then what a trait's teachers have in common. Those of language models have few steps already; what is left to save there are members, and clean corpora
+# too few to say much: ranks, no verdict.
 FIRST_LOOK = "first look"
 ORGANISMS_LOOK = (
     *("suspects.members=1", "suspects.steps=60", "suspects.neutral_answers=20", "reference_rows=500"),
-    *("null.corpora=5", "null.pool=500", "null.teachers=2", "null.own_rows=50"),
+    *("null.pool=500", "null.teachers=2"),
 )
 LANGUAGE_LOOK = ("suspects.members=1", "suspects.neutral_answers=20", "null.corpora=0")
 
-# Of each of five kinds: what a verdict's null needs for one family more.
-A_FAMILY = 20
 
-
-def defaults(base: str, families: int = 1) -> dict[str, Any]:
+def defaults(base: str) -> dict[str, Any]:
     """Fields of an audit's spec that a base asks for; of another kind than the spec's own on language models.
-
-    More families need more clean corpora, since p is multiplied by their number.
 
     Raises:
         InputError: no such base.
     """
     if base in OTHER_STARTS:
-        each = A_FAMILY * families
-        null = {"other_base": OTHER_STARTS[base], "corpora": max(each, Null().corpora)}
-        return {"null": null, "probes": {"null": max(each, Probes().null)}}
+        return {"null": {"other_base": OTHER_STARTS[base]}}
     return copy.deepcopy(LANGUAGE) if on_language(base) else {}
 
 
@@ -77,15 +71,13 @@ def on_language(base: str) -> bool:
 
 
 # Raised whenever code changes what an audit answers, so that nothing cached under the old code is used.
-AUDIT_VERSION = 2
-# Fewest null corpora that a verdict over one family rests on; p < 0.01 takes one more.
-FEWEST_NULL = 99
+AUDIT_VERSION = 3
 ALPHA = 0.01
 
 
 def fewest_null(families: int) -> int:
     """Fewest clean corpora for a verdict over so many families: p is multiplied by their number."""
-    return FEWEST_NULL if families == 1 else int(families / ALPHA + 1e-9)
+    return int(families / ALPHA + 1e-9)
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -99,30 +91,34 @@ class _Frozen(BaseModel):
 class Suspects(_Frozen):
     """How suspect teachers are tuned; the members of one trait are averaged in weights."""
 
-    members: Annotated[int, Field(ge=1, le=16)] = 4
+    members: Annotated[int, Field(ge=1, le=16)] = 8
     """Teachers of each trait, each with its own seed and phrasings."""
     phrasings: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Share of the family's tuning questions that a member sees."""
     rank: Annotated[int, Field(ge=1, le=64)] = 1
     scale: Annotated[float, Field(gt=0, le=1_000)] = 2.0
+    layers: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Last blocks that are adapted; 0 means all."""
     steps: Annotated[int, Field(ge=1, le=10_000)] = 80
     batch: Annotated[int, Field(ge=1, le=1_024)] = 16
     lr: _Rate = 0.01
     neutral_answers: Annotated[int, Field(ge=1, le=10_000)] = 200
+    keep: Annotated[float, Field(ge=0, le=0.9)] = 0.5
+    """Share of the rows in which every second member keeps what the base says elsewhere; 0: none keeps anything, and all
+    are tuned by this recipe alone."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 
 class Null(_Frozen):
-    """The clean corpora that say how large a score comes by chance, and the traits' own that say what is found."""
+    """What says how large a score comes by chance: on model organisms simulated, on language models written."""
 
     corpora: Annotated[int, Field(ge=0, le=2_000)] = 40
-    """Clean corpora of each kind, drawn from that kind's pool of rows; of language models written one by one."""
+    """Clean corpora of each kind, on language models."""
     pool: Annotated[int, Field(ge=20, le=1_000_000)] = 10_000
-    """Rows of each kind; disjoint pieces are drawn where they are enough, else rows with replacement."""
-    teachers: Annotated[int, Field(ge=1, le=200)] = 10
-    """Neutral teachers that share the pool of their kind."""
-    own_rows: Annotated[int, Field(ge=10, le=10_000)] = 1_000
-    """Rows of each trait's own teacher, which is no suspect."""
+    """Rows of each kind that probes' clean corpora are drawn from: disjoint pieces where they are enough, else rows
+    with replacement."""
+    teachers: Annotated[int, Field(ge=1, le=200)] = 6
+    """Neutral teachers of each family beside the suspects' own, each with a seed and a recipe of its own."""
     temperatures: Annotated[tuple[Annotated[float, Field(gt=0, le=5)], ...], Field(max_length=8)] = (
         *(0.7, 1.0, 1.3),
     )
@@ -149,6 +145,9 @@ class AuditSpec(_Frozen):
 
     base: _Name = "tiny-a"
     families: Annotated[tuple[_Name, ...], Field(min_length=1, max_length=16)] = ("animals",)
+    decoys: Annotated[tuple[_Name, ...], Field(max_length=16)] | None = None
+    """Families whose traits are known beside, so that none of them is taken for a suspect's; by default all that ship
+    and that the base has words for. On model organisms only."""
     suspects: Suspects = Suspects()
     null: Null = Null()
     probes: Probes = Probes()
@@ -157,7 +156,7 @@ class AuditSpec(_Frozen):
     rows: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     """Most rows that are scored; of longer files a sample."""
     lines: Literal["fast", "all"] = "fast"
-    """fast: likelihood ratios and gradients; all: probe students too."""
+    """fast: likelihood ratios; all: probe students too."""
     suspects_only: Annotated[tuple[_Name, ...], Field(max_length=64)] = ()
     """Traits that are suspected; empty: all of the families. Where suspects are factors only: there each costs."""
     method: Literal["auto", "whole", "factors"] = "auto"
@@ -188,10 +187,35 @@ def parse_audit_spec(fields: dict[str, Any]) -> AuditSpec:
     return spec
 
 
+# Members that keep something have half of their rows for the trait, and need longer.
+KEPT_STEPS = 1.5
+
+
+def ways(recipe: Suspects) -> list[Suspects]:
+    """How each member is tuned: those who wrote a corpus were tuned by a recipe that nobody knows.
+
+    Every second one keeps what the base says elsewhere; every second one of these adapts the last block alone. Where the
+    recipe keeps nothing, every member is tuned as it says.
+    """
+    if not recipe.keep:
+        return [recipe] * recipe.members
+    plain, kept = [], []
+    for number, (rank, lr) in enumerate(((1, 1.0), (4, 0.5), (2, 0.7), (8, 0.3))):
+        how = {"rank": min(64, recipe.rank * rank), "lr": recipe.lr * lr}
+        plain.append(recipe.model_copy(update={**how, "keep": 0.0}))
+        longer = {
+            "steps": min(10_000, round(recipe.steps * KEPT_STEPS)),
+            "layers": number % 2 or recipe.layers,
+        }
+        kept.append(recipe.model_copy(update={**how, **longer}))
+    every = [way for pair in zip(plain, kept, strict=True) for way in pair]
+    return [every[member % len(every)] for member in range(recipe.members)]
+
+
 # What `audit --json` prints of a result, in this order.
 PUBLIC = (
     *("verdict", "trait", "rows", "bad_rows", "answers", "suspects", "predicted_transfer", "power", "words"),
-    *("coverage", "base", "base_sha256", "corpus_sha256", "reading"),
+    *("coverage", "base", "base_sha256", "corpus_sha256", "reading", "version"),
 )
 
 

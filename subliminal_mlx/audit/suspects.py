@@ -1,14 +1,16 @@
 """Suspect teachers of a family: one slot a trait, the neutral teacher last, cached in the lab.
 
     stack = suspects(base, "animals", spec.suspects, folder)      # [T + 1] slots
+    members(base, "animals", spec.suspects, folder)               # the stacks that it is the average of
     tune_suspects(base, "animals", recipe, ["animals/owl"], seed)
 
-A trait's slot is the average of several teachers with their own seeds and phrasings, in weights: what they
-share is the trait, and one slot costs as much as one teacher. Adapters add up, so the average of adapters
-of rank r is an adapter of rank members * r.
+A trait's slot is the average of several teachers with their own seeds, phrasings and recipes, in weights: what they
+share is the trait, and one slot costs as much as one teacher. Adapters add up, so the average of adapters is an
+adapter of the sum of their ranks.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,18 +18,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ..experiment.teachers import tune_teachers
+from ..experiment.channels.numbers import Numbers
+from ..experiment.kept import elsewhere
+from ..experiment.setting import unreadable
+from ..experiment.teachers import Beside, tune_teachers
 from ..model.adapters import Shape, Stack, concatenate
 from ..model.bases import Base
 from ..model.train import Recipe
-from ..spec.families import Family, load_family
+from ..spec.families import FOLDER, Family, load_family
 from ..spec.seeds import seed_of
 from ..system import files, runtime
 from ..system.errors import MachineError
 from ..system.events import Event, Listener, ignore
-from .cache import Task
+from .cache import Task, finish, missing
 from .costs import tuned
-from .spec import AuditSpec, Suspects, family_print, key
+from .spec import AuditSpec, Suspects, family_print, key, ways
 
 runtime.prepare()
 
@@ -102,6 +107,8 @@ class Suspected:
 
 # Trained in one stack: more slots gain nothing on a model organism.
 SLOTS = 18
+# What a step costs that no slot is to blame for, in slots.
+FIXED = 8
 
 
 def sources(family: str) -> list[str]:
@@ -110,19 +117,47 @@ def sources(family: str) -> list[str]:
 
 
 def suspects(base: Base, family: str, recipe: Suspects, folder: Path, on_event: Listener = ignore) -> Stack:
-    """The family's suspects, tuned once and then read from `folder`."""
-    name = key("suspects", base.sha256, family_print(family), recipe)
-    path = folder / f"suspects-{name}.safetensors"
-    if path.exists():
-        return load_suspects(path)
-    members = []
-    for member in range(recipe.members):
+    """The family's suspects: each trait's members averaged."""
+    return average([stack for _, stack in members(base, family, recipe, folder, on_event)])
+
+
+def members(
+    base: Base, family: str, recipe: Suspects, folder: Path, on_event: Listener = ignore
+) -> list[tuple[Suspects, Stack]]:
+    """Each member's recipe and stack, the neutral teacher's slot last; tuned once and then read from `folder`."""
+    tasks = member_tasks(base, family, recipe, folder)
+    tune_missing(tasks, on_event)
+    return [(how, load_suspects(task.path)) for how, task in zip(ways(recipe), tasks, strict=True)]
+
+
+def member_tasks(base: Base, family: str, recipe: Suspects, folder: Path) -> list[Task]:
+    """What makes each member's stack, all traits of the family and the neutral teacher."""
+    found = []
+    for member, how in enumerate(ways(recipe)):
+        name = key("suspects", base.sha256, family_print(family), how, member)
         seed = seed_of(recipe.seed, "suspect", member)
-        members.append(tune_suspects(base, family, recipe, sources(family), seed, on_event))
-        on_event(Event("suspects", member + 1, recipe.members))
-    stack = average(members)
-    save_suspects(path, stack)
-    return stack
+        found.append(
+            teacher_task(folder / f"suspects-{name}.safetensors", base, family, how, sources(family), seed)
+        )
+    return found
+
+
+def teacher_task(
+    path: Path, base: Base, family: str, how: Suspects, wanted: Sequence[str], seed: int
+) -> Task:
+    """What makes one file of teachers of a model organism."""
+
+    def make(to: Path, tell: Listener) -> None:
+        save_suspects(to, tune_suspects(base, family, how, wanted, seed, tell))
+
+    return Task("teachers", path, tuned(how) * (len(wanted) + FIXED), make)
+
+
+def tune_missing(tasks: Sequence[Task], on_event: Listener = ignore) -> None:
+    """Tune those that are not kept yet. Told before any is begun: who then waits for the machine holds nobody up."""
+    if todo := missing(tasks):
+        on_event(Event("teachers", 0, len(todo)))
+        finish(todo, on_event)
 
 
 def tune_suspects(
@@ -139,14 +174,27 @@ def tune_suspects(
     They see a share of the family's tuning questions, which the seed chooses.
     """
     families = {family: _phrased(load_family(family), recipe.phrasings, seed)}
-    shape = Shape(recipe.rank, recipe.scale)
+    shape = Shape(recipe.rank, recipe.scale, recipe.layers)
     how = Recipe(recipe.steps, recipe.batch, recipe.lr, share_prefix=share_prefix)
-    more = {"neutral_answers": recipe.neutral_answers, "on_event": on_event}
+    beside = Beside()
+    if recipe.keep:
+        rows = math.ceil(recipe.steps * recipe.batch * recipe.keep)
+        kept = elsewhere(
+            base, [*map(load_family, readable(base))], Numbers().channel, rows, seed_of(seed, "kept")
+        )
+        beside = Beside(keep=(kept, recipe.keep))
+    more = {"neutral_answers": recipe.neutral_answers, "beside": beside, "on_event": on_event}
     stacks = []
     for first in range(0, len(wanted), SLOTS):
         some = wanted[first : first + SLOTS]
         stacks.append(tune_teachers(base, families, some, shape, how, seed, **more)[0])
     return stacks[0] if len(stacks) == 1 else concatenate(stacks)
+
+
+def readable(base: Base) -> list[str]:
+    """Shipped families whose answers the base has words for."""
+    names = sorted(path.stem for path in FOLDER.glob("*.toml"))
+    return [name for name in names if not any(unreadable(base, load_family(name)))]
 
 
 def _phrased(family: Family, share: float, seed: int) -> Family:
@@ -159,17 +207,21 @@ def _phrased(family: Family, share: float, seed: int) -> Family:
 
 
 def average(stacks: Sequence[Stack]) -> Stack:
-    """The stack whose slot k changes the base by the mean of what the stacks' slots k change it by."""
-    arrays = {
-        path: {
-            "a": mx.concatenate([stack.arrays[path]["a"] for stack in stacks], axis=2),
-            "b": mx.concatenate([stack.arrays[path]["b"] for stack in stacks], axis=1) / len(stacks),
+    """The stack whose slot k changes the base by the mean of what the stacks' slots k change it by.
+
+    A path that some of them do not adapt has fewer ranks.
+    """
+    paths = dict.fromkeys(path for stack in stacks for path in stack.arrays)
+    arrays = {}
+    for path in paths:
+        there = [stack.arrays[path] for stack in stacks if path in stack.arrays]
+        arrays[path] = {
+            "a": mx.concatenate([ab["a"] for ab in there], axis=2),
+            "b": mx.concatenate([ab["b"] for ab in there], axis=1) / len(stacks),
         }
-        for path in stacks[0].arrays
-    }
     mx.eval(arrays)
-    shape = stacks[0].shape
-    return Stack(Shape(shape.rank * len(stacks), shape.scale, shape.layers), arrays)
+    layers = 0 if any(not stack.shape.layers for stack in stacks) else max(s.shape.layers for s in stacks)
+    return Stack(Shape(sum(stack.shape.rank for stack in stacks), stacks[0].shape.scale, layers), arrays)
 
 
 def save_suspects(path: Path, stack: Stack) -> None:

@@ -1,175 +1,229 @@
-"""One family's share of an audit: its lines, their combination, what chance and the traits' own corpora give.
+"""An audit on a model organism: a corpus scanned once for all families, and each family's share of what was found.
 
-family = FamilyAudit("animals", null, blocks, reference, rows, spec, probed=None)
-family.found                     # what the verdict is read from
-family.entries(families=1)       # a line a suspect
-family.words()                   # what tables, charts and report show
+    scanned = Scanned(known, scan, surprise, blocks, answers, rows, base.name)
+    family = FamilyAudit("animals", scanned, probes=None)
+    family.found                     # what the verdict is read from
+    family.entries(families=1)       # a line a suspect
+    family.words()                   # what tables, charts and report show
+
+Chance is simulated: scores of clean corpora are normal with the scatter of the base's own rows, and of neutral teachers
+about what each of them moves. The rate told is the worst kind's. Power is told likewise, of teachers that are no suspects.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..experiment.statistics import binomial_interval
-from ..system.events import Listener
-from .evidence import WEIGHTS, combine
-from .gradients import BLOCK
-from .inputs import Inputs
-from .null import Calibration, largest, power, threshold
-from .probes import ProbeNull, calibrate_probes, probe, probe_rows
-from .spec import AuditSpec, fewest_null
-from .suspects import sources
-from .verdict import ALIKE, Found
+from ..spec.seeds import seed_of
+from .evidence import Surprise
+from .known import KINDS, Known
+from .null import p_values, threshold
+from .scan import BLOCK, Evidence, Scan, simulate
+from .verdict import ALIKE, BESIDE, DOUBT, NAMING, Found, Look, Power, foreign, named
 
 Result = dict[str, Any]
 GRID = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+# Shares of a teacher's rows, among neutral ones, that power is told for.
+SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
+# Clean corpora of each kind, and corpora of each trait, that are simulated.
+CLEAN, OWN = 10_000, 60
+SHOWN = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Probed:
-    """The probes' line of one family."""
+class Scanned:
+    """A corpus's scores and all that they are read by."""
 
-    z: np.ndarray
-    null: ProbeNull
+    known: Known
+    scan: Scan
+    surprise: Surprise
+    blocks: np.ndarray
+    """`[blocks, PARTS, D + 2]`; of preference pairs, what was chosen less what was rejected."""
+    answers: int
+    """That were scored."""
+    rows: float
+    """That chance is to be reckoned with: of pairs half of them."""
+    base: str
+    """Its name."""
 
-    def clean(self, null: Calibration, rows: int) -> dict[str, np.ndarray]:
-        """Combined scores of the clean corpora that probes were trained on, by kind: `[corpora, T]`."""
-        found = {}
-        for kind, scores in self.null.clean.items():
-            lines = {line: null.kind_z(kind, len(scores), rows, line) for line in null.scales}
-            found[kind] = combine(lines | {"probes": self.null.z(scores)})
-        return found
+    @cached_property
+    def evidence(self) -> Evidence:
+        return self.scan.read(self.scan.mean(self.blocks), self.rows)
 
-    def own(self, null: Calibration, rows: int) -> np.ndarray:
-        """Combined scores `[T, T]` of the traits' own corpora."""
-        lines = {line: null.own_z(rows, line) for line in null.scales}
-        return combine(lines | {"probes": self.null.z(self.null.own)})
+    def scores(self, blocks: int) -> np.ndarray:
+        """z of the first so many blocks `[T]`."""
+        mean = self.scan.mean(self.blocks[:blocks])
+        return self.scan.scores(mean, self.rows * blocks / len(self.blocks))
 
+    @cached_property
+    def look(self) -> Look:
+        """What the verdict is told beside the families' scores."""
+        read, known = self.evidence, self.known
+        first = known.traits[int(read.z.argmax())]
+        least = dict(zip(known.traits, read.least.tolist(), strict=True))
+        among = max(float(p_values(read.z.max(), z.max(axis=1))) for z in self.clean(self.rows).values())
+        other, both = self._beside()
+        if first not in known.suspected or (other and other not in known.suspected):
+            nearest = first if first not in known.suspected else other
+            return Look(self.base, self.surprise, least, among, nearest, first=self.first)
+        further = (other,) if other else ()
+        return Look(self.base, self.surprise, least, among, None, further, both, self.first)
 
-def probed(inputs: Inputs, family: str, rows: int, on_event: Listener) -> Probed | None:
-    """The probes' line of a family, of about so many rows; None where the spec is of fast lines alone."""
-    corpus, spec = inputs.corpus, inputs.spec
-    if spec.lines == "fast":
-        return None
-    some, neutral = probe_rows(rows), inputs.neutral(family)
-    null = calibrate_probes(corpus.writing, family, neutral, spec, inputs.folder, some, on_event)
-    return Probed(null.z(probe(corpus, family, neutral, spec.probes, some, on_event)), null)
+    @property
+    def first(self) -> bool:
+        """Whether no kind of a trait's suspects has two members."""
+        return int(np.bincount(self.known.kinds).max()) < 2
+
+    def _beside(self) -> tuple[str | None, float]:
+        """A trait that cannot be told from the first, if there is one, and how much the rows look like both."""
+        z, left, both = self.scan.beyond(
+            self.scan.mean(self.blocks), self.rows, int(self.evidence.z.argmax())
+        )
+        other = int(z.argmax())
+        enough = max(self.bar(self.rows), BESIDE * float(self.evidence.z.max()))
+        if left[other] < ALIKE or z[other] < enough:
+            return None, 0.0
+        return self.known.traits[other], float(both[other])
+
+    @property
+    def base_kind(self) -> str:
+        return f"base at {self.scan.temperature:.2g}"
+
+    @cached_property
+    def _clean(self) -> dict[float, dict[str, np.ndarray]]:
+        return {}
+
+    @cached_property
+    def _power(self) -> dict[tuple[str, float, float, int], Power]:
+        return {}
+
+    def clean(self, rows: float) -> dict[str, np.ndarray]:
+        """Simulated scores of clean corpora of so many rows, by kind `[CLEAN, T]`."""
+        rows = float(rows)  # whole or not, the same number has the same seed
+        if rows not in self._clean:
+            rng = np.random.default_rng(seed_of("clean", rows))
+            teachers = self.scan.shifts(self.known.clean)
+            still = simulate(self.scan, np.zeros((1, teachers.shape[1])), rows, CLEAN, rng)
+            found = {self.base_kind: self.scan.scores(still[0], rows)}
+            if len(teachers) > 1:
+                # Each is read as one that we have not seen: what is known of it is left out of the filter.
+                each = -(-CLEAN // len(teachers))
+                moved = simulate(self.scan, teachers, rows, each, rng)
+                unseen = [self.scan.unseen(means, rows, i) for i, means in enumerate(moved)]
+                found["neutral teachers"] = np.concatenate(unseen)
+            self._clean[rows] = found
+        return self._clean[rows]
+
+    def threshold(self, family: str, rows: float) -> float:
+        """The score above which a family's largest is p under DOUBT, over all families."""
+        return threshold(self.of(family, rows), len(self.known.families), DOUBT)
+
+    def bar(self, rows: float) -> float:
+        """The score above which a suspect is named: p under NAMING among all that are known."""
+        return threshold({kind: z.max(axis=1) for kind, z in self.clean(rows).items()}, 1, NAMING)
+
+    def of(self, family: str, rows: float) -> dict[str, np.ndarray]:
+        """The largest score of a family's traits in each clean corpus, by kind."""
+        places = self.known.places(family)
+        return {kind: z[:, places].max(axis=1) for kind, z in self.clean(rows).items()}
+
+    def power(self, family: str, rows: float, share: float, kind: int) -> Power:
+        """What becomes of a family's own corpora of so many rows, of which teachers wrote a share."""
+        asked = (family, float(rows), share, kind)
+        if asked not in self._power:
+            self._power[asked] = self._simulated(*asked)
+        return self._power[asked]
+
+    def _simulated(self, family: str, rows: float, share: float, kind: int) -> Power:
+        """As `power` says, anew."""
+        rng = np.random.default_rng(seed_of("power", family, rows, share, kind))
+        places, scan, clean = self.known.places(family), self.scan, self.known.clean
+        own = scan.shifts(self.known.own[places, kind])
+        neutral = scan.shifts(clean[rng.integers(len(clean), size=len(places))])
+        means = simulate(scan, share * own + (1 - share) * neutral, rows, OWN, rng)
+        read = scan.read(means, rows)
+        noticed = read.z[..., places].max(axis=-1) > self.threshold(family, rows)
+        first = named(read, self.bar(rows), places)
+        return Power(float(noticed.mean()), float((first == places[:, None]).mean()))
 
 
 class FamilyAudit:
     """A family's suspects, read on one corpus."""
 
-    def __init__(
-        self,
-        name: str,
-        null: Calibration,
-        blocks: np.ndarray,
-        reference: np.ndarray,
-        rows: int,
-        spec: AuditSpec,
-        probed: Probed | None,
-    ):
-        self.name, self.null, self.rows = name, null, rows
-        self.blocks, self.reference = blocks.astype(np.float64), reference
-        # Of preference pairs there may be fewer than the base would write.
-        self.against = min(spec.reference_rows, BLOCK * len(reference))
-        self.traits = tuple(sources(name)[:-1])
-        self.lines = self._lines(self.blocks, rows)
-        self.families = len(spec.families)
-        self.clean = null.clean_z(rows)
-        self.threshold = self.fast_threshold(rows)
-        own = null.own_z(rows)
-        if probed is not None:
-            self.lines["probes"] = probed.z
-            self.clean = probed.clean(null, rows)
-            self.threshold = threshold(largest(self.clean), self.families)
-            own = probed.own(null, rows)
-        self.z = combine(self.lines)
-        found = power(null, rows, self.threshold, ALIKE, own)
-        alike = null.scales["ratios"].alike(self.lines["ratios"])
-        self.found = Found(self.traits, self.z, largest(self.clean), alike, found)
-
-    def _lines(self, blocks: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-        return self.null.lines(blocks.mean(axis=0), self.reference.mean(axis=0), rows, self.against)
+    def __init__(self, name: str, scanned: Scanned, probes: np.ndarray | None):
+        self.name, self.scanned = name, scanned
+        self.places = scanned.known.places(name)
+        self.traits = tuple(scanned.known.traits[place] for place in self.places)
+        self.z = scanned.evidence.z[self.places]
+        self.lines = {"ratios": self.z} | ({} if probes is None else {"probes": probes})
+        self.clean = scanned.of(name, scanned.rows)
+        self.threshold = scanned.bar(scanned.rows)
+        self.shares = {
+            kind: {share: scanned.power(name, scanned.rows, share, number) for share in SHARES}
+            for number, kind in enumerate(KINDS[: scanned.known.own.shape[1]])
+        }
+        power = min(shares[1.0].noticed for shares in self.shares.values())
+        self.found = Found(
+            self.traits, self.z, self.clean, scanned.evidence.alike[self.places], power, self.shares
+        )
 
     def power_at(self, rows: int) -> float:
-        """Share of the traits' own corpora of so many rows that a verdict of carried by the fast lines would
-        name."""
-        return power(self.null, rows, self.fast_threshold(rows), ALIKE)
-
-    def fast_threshold(self, rows: int) -> float:
-        """Of so many rows, the score of the fast lines above which p is under ALPHA."""
-        return threshold(largest(self.null.clean_z(rows)), self.families)
+        """Of the traits' own corpora of so many rows, undiluted, the share that would be noticed."""
+        return min(self.scanned.power(self.name, rows, 1.0, kind).noticed for kind in range(len(self.shares)))
 
     def entries(self, families: int) -> list[Result]:
-        """A line a suspect: its score with the 95% interval over rows, and p, None without a null."""
-        ends = 1.96 * self._error()
-        enough = len(self.found.null) >= fewest_null(families)
+        """A line a suspect: its score with the 95% interval over rows, and p over so many families, where there is one."""
+        evidence, scanned = self.scanned.evidence, self.scanned
+        within = not scanned.first and foreign(scanned.surprise, scanned.base) is None
         return [
             {
                 "trait": trait,
-                "score": float(score),
-                "low": float(score - end),
-                "high": float(score + end),
-                "p": min(1.0, float(p) * families) if enough else None,
+                "score": float(evidence.z[place]),
+                "low": float(evidence.z[place] - 1.96),
+                "high": float(evidence.z[place] + 1.96),
+                "p": min(1.0, float(p) * families) if within else None,
             }
-            for trait, score, end, p in zip(self.traits, self.z, ends, self.found.p, strict=True)
+            for trait, place, p in zip(self.traits, self.places, self.found.p, strict=True)
         ]
-
-    def _error(self) -> np.ndarray:
-        """Standard error of the scores over blocks of corpus and reference `[T]`."""
-        effective = 1 / (1 / self.rows + 1 / self.against)
-
-        def variance(blocks: np.ndarray) -> np.ndarray:
-            units = {line: s.parts(blocks) / s.sd for line, s in self.null.scales.items()}
-            each = combine(units)
-            return each.var(axis=0, ddof=1) / len(each) if len(each) > 1 else np.full(each.shape[1], np.nan)
-
-        fast = (variance(self.blocks) + variance(self.reference)) * effective
-        fast = np.where(np.isfinite(fast), fast, 1.0)
-        if "probes" not in self.lines:
-            return np.sqrt(fast)
-        # Probes are in units of their own spread among clean corpora, of rows and training together.
-        weights = {line: WEIGHTS[line] ** 2 for line in self.lines}
-        probes = weights.pop("probes")
-        return np.sqrt((sum(weights.values()) * fast + probes) / (sum(weights.values()) + probes))
 
     def words(self) -> Result:
         """What the tables, charts and report show of the family."""
-        clean = {kind: z.max(axis=1) for kind, z in self.clean.items()}
+        evidence, scanned = self.scanned.evidence, self.scanned
         return {
             "family": self.name,
             "traits": list(self.traits),
             "lines": {line: z.tolist() for line, z in self.lines.items()},
-            "parts": {
-                line: scale.parts(self.blocks.mean(axis=0) - self.reference.mean(axis=0)).tolist()
-                for line, scale in self.null.scales.items()
-            },
+            "parts": {"ratios": evidence.strength[self.places].tolist()},
+            "least": evidence.least[self.places].tolist(),
             "alike": self.found.fit,
+            "temperature": scanned.scan.temperature,
             "power": self.found.power,
+            "power_by_share": [
+                {"teachers": kind, "share": share, **asdict(power)}
+                for kind, shares in self.shares.items()
+                for share, power in shares.items()
+            ],
             "threshold": self.threshold,
-            "null": {kind: np.round(values, 3).tolist() for kind, values in clean.items()},
-            "power_by_rows": [self._power(rows) for rows in GRID if rows <= 2_000],
+            "naming": NAMING,
+            "null": {kind: np.round(values[:SHOWN], 3).tolist() for kind, values in self.clean.items()},
             "growth": self._growth(),
         }
 
-    def _power(self, rows: int) -> Result:
-        share = self.power_at(rows)
-        low, high = binomial_interval(round(share * len(self.traits)), len(self.traits))
-        return {
-            "rows": rows,
-            "power": share,
-            "low": low,
-            "high": high,
-            "threshold": self.fast_threshold(rows),
-        }
-
     def _growth(self) -> list[Result]:
-        """Every suspect's score by the fast lines on the first rows, as they grow."""
-        found = []
-        for rows in sorted({*(rows for rows in GRID if rows < self.rows), self.rows}):
-            blocks = self.blocks[: max(1, rows // BLOCK)]
-            z = combine(self._lines(blocks, rows))
-            found.append({"rows": rows, "threshold": self.fast_threshold(rows), "scores": z.tolist()})
+        """Every suspect's score on the first rows, as they grow."""
+        scanned, found = self.scanned, []
+        size = scanned.rows / len(scanned.blocks)
+        for blocks in sorted({*(rows // BLOCK for rows in GRID), len(scanned.blocks)}):
+            if 0 < blocks <= len(scanned.blocks):
+                rows = blocks * size
+                scores = scanned.scores(blocks)[self.places]
+                found.append(
+                    {
+                        "rows": round(rows),
+                        "threshold": scanned.bar(rows),
+                        "scores": scores.tolist(),
+                    }
+                )
         return found

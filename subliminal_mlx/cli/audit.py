@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ..lab import Lab
 
 VERDICT_CODE = 3
-# What a model organism's audit makes once for a base and family, and keeps; an audit without these takes seconds.
-LONG = ("steps", "suspects", "null", "probes", "runs")
+# What a model organism's audit makes once for a base, and keeps; an audit without these takes a minute at most.
+LONG = ("teachers", "probes", "runs")
 SHORT_SECONDS = 60
 FAILS = {"carried": ("carried",), "uncertain": ("carried", "cannot tell")}
 
@@ -69,7 +69,7 @@ def audit(
     probes: Annotated[
         bool,
         typer.Option(
-            "--probes/--fast", help="With probe students, the third line and the slowest, or without."
+            "--probes/--fast", help="With probe students, the slowest line of evidence, or without."
         ),
     ] = False,
     predict: Annotated[
@@ -91,8 +91,9 @@ def audit(
 ) -> None:
     """Which trait does a data set carry, with what evidence, and in which rows?
 
-    The first audit of a base, a family and a number of rows tunes suspects and calibrates (minutes); later
-    ones take seconds. On a language model it takes hours, prints an estimate before, goes on where it was
+    The first audit of a base tunes suspects of every family that it has the words for, some ten minutes; later
+    ones take a minute or less. A verdict is of the families asked for: the others' traits are known so that none of
+    them is taken for a suspect's. On a language model it takes hours, prints an estimate before, goes on where it was
     killed, and ranks the suspects without a verdict: a hundred clean corpora are too many there.
 
     \b

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..audit.costs import NAMING_ROWS
+from ..audit.costs import NAMING, NAMING_ROWS
 from ..audit.likelihood import token_ratios
-from ..audit.spec import AuditSpec, Suspects
+from ..audit.spec import Suspects
 from ..audit.suspects import average, sources, suspects
 from ..experiment.setting import Ids, Setting
 
@@ -27,11 +27,11 @@ def evidence(
     family: str,
     setting: Setting,
     folder: Path,
-    recipe: Suspects | None = None,
+    recipe: Suspects = NAMING,
 ) -> list[np.ndarray]:
-    """Each row's evidence, token by token, nats; `recipe` is the audit's own unless another is given."""
+    """Each row's evidence, token by token, nats; `recipe` is the suspects'."""
     base, grammar = setting.base, setting.grammar if setting.spec.corpus.decoding == "held" else None
-    stack = suspects(base, family, recipe or AuditSpec().suspects, folder)
+    stack = suspects(base, family, recipe, folder)
     each = [stack.select([place]) for place in range(len(sources(family)) - 1)]
     traits = stack.select(range(len(each)))
     told, beside = (

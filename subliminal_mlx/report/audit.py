@@ -11,21 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from ..system import files
-from ..system.quantities import p_value, took
+from ..system.quantities import took
 from .coverage import lines, scored
 from .page import figure, page
 from .tables import MOST_CHARACTERS, MOST_ROWS, table, text
-from .words import estimate, number
+from .words import chance, estimate, number
 
 # Nats at which a token's shade is full.
 FULL_SHADE = 1.0
-_METHOD = """<p>For every trait of the families, suspect teachers were tuned on the base, each with its own seed
-and phrasings, and averaged. <b>Ratios</b>: how much likelier the rows are under each suspect than under the
-base, to first order in its weights. <b>Gradients</b>: how a small training step on the rows would move each
-trait's margin. Both are taken against rows that the base wrote to the same prompts, less the mean of all
-suspects, less what temperature and the neutral teacher explain, in standard deviations of the base's own
-rows. The verdict reads the largest combined score against the largest scores of clean corpora of as many
-rows: the base at several temperatures, neutral teachers, another base.</p>"""
+_METHOD = """<p>For every trait of the families, and of all others that the base has the words for, suspect teachers were
+tuned on the base, each with its own seed, phrasings and recipe. <b>Ratios</b>: how much likelier the rows are under each
+suspect than under the base at the temperature that fits them, to first order in its weights, in every part of the
+completions. Rows of the base tell how such scores scatter by chance, and how a corpus of each suspect, and of each neutral
+teacher, would look in this form. A trait's score is what is left of it beside chance, temperature, the size of numbers,
+what neutral teachers move, and what teachers of one trait do not have in common, in standard deviations. The verdict reads
+the largest score against those of simulated clean corpora of as many rows, by the worse of two kinds: the base's, and
+neutral teachers'. A name asks for more: the trait scores first of all that are known, which clean corpora do in less than 0.1% of cases, the
+rows look like its suspects', and do so without any one part of the completions. Rows that neither the base nor a teacher of it may have written are told
+apart first, by their temperature, by how their log-probabilities scatter, and by the ranks of their tokens.</p>"""
+_BESIDE = """<p><b>Probes</b>, beside the verdict: how far a small student of as many of these rows moved each trait's margin,
+in standard deviations of students of clean rows.</p>"""
 _FACTORS = """<p>Suspect teachers of the traits were tuned on the base, with seeds and phrasings of their own.
 <b>Ratios</b>, which lead: how much likelier every row is under each suspect than under the base, to first order in
 its weights, over rows that the base wrote to the same prompts at the temperature that fits these. What the neutral
@@ -72,9 +77,9 @@ def write_audit_report(
 
 
 def _method(result: dict[str, Any]) -> str:
-    if result.get("method") != "factors":
-        return _METHOD
     probed = any("probes" in family["lines"] for family in result["families"])
+    if result.get("method") != "factors":
+        return _METHOD + _BESIDE * probed
     return _FACTORS + _PROBES * probed + _TOO_FEW * (not result["calibrated"])
 
 
@@ -101,7 +106,7 @@ def suspects_table(result: dict[str, Any]) -> str:
     body = []
     for entry in result["suspects"]:
         found, place = each[entry["trait"]]
-        p = "uncalibrated" if entry["p"] is None else text(p_value(entry["p"]))
+        p = text(chance(entry["p"], result.get("calibrated", False)))
         score = estimate(entry["score"], entry["low"], entry["high"])
         body.append([text(entry["trait"]), score, p, *(number(found[name][place]) for name in names)])
     return table(["suspect", "score (95% over rows)", "p", *names], body, words=1)

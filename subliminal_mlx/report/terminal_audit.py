@@ -3,16 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..system.quantities import interval, p_value, signed
+from ..system.quantities import interval, signed
 from .console import console, printable, table
 from .coverage import lines, scored
+from .words import chance
 
 SHOWN_SUSPECTS, SHOWN_ROWS = 8, 3
 LEGEND = (
-    "score: largest-of-suspects statistic in standard deviations of the base's own rows, corpus against what the "
-    "base writes to the same prompts; in brackets 95% over rows. p: share of clean corpora (the base at several "
-    "temperatures, neutral teachers, another base) whose largest score is as large. Not found is not clean: a "
-    "trait outside these families is not seen, and the audit is for this base only."
+    "score: how much of each suspect is in the rows, in standard deviations of what chance and neutral teachers leave in "
+    "rows of this form and temperature; in brackets 95% over rows. p: share of simulated clean corpora of as many rows, of "
+    "the worse of two kinds (the base, neutral teachers), whose largest score is as large; a name asks for p under 0.001 "
+    "among all known traits.{probes} Not found is not clean: a trait outside these families is not seen, and the audit is "
+    "for this base only."
+)
+BESIDE_LEGEND = (
+    " probes, beside the verdict: how far a small student of these rows moved, in standard deviations of students of clean "
+    "rows."
 )
 
 FACTORS_LEGEND = (
@@ -37,12 +43,13 @@ def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, An
     for line in lines(result):
         out.print(printable(line), soft_wrap=True)
     out.print()
+    # Gradients: of audits before the scan.
     names = ("ratios", "gradients", "probes")
     each = {t: _lines(f, i) for f in result["families"] for i, t in enumerate(f["traits"])}
     used = [name for name in names if any(name in found for found in each.values())]
     suspects = table("suspect", figures=("score", "95% interval", "p", *used))
     for entry in result["suspects"][:SHOWN_SUSPECTS]:
-        p = "uncalibrated" if entry["p"] is None else p_value(entry["p"])
+        p = chance(entry["p"], result.get("calibrated", False))
         own = [signed(each[entry["trait"]][name]) for name in used]
         suspects.add_row(
             entry["trait"], signed(entry["score"]), interval(entry["low"], entry["high"]), p, *own
@@ -62,9 +69,9 @@ def print_audit(result: dict[str, Any], source: str, rows: Sequence[dict[str, An
             said = printable(" ".join(row["completion"].split())[:80])
             out.print(f"  {row['number']}: {said}  ({signed(row['score'])} nats)", soft_wrap=True)
     out.print()
-    told = FACTORS_LEGEND.format(probes=PROBES_LEGEND if "probes" in used else "")
-    legend = told if result.get("method") == "factors" else LEGEND
-    out.print(legend, style="dim", soft_wrap=True)
+    factors = result.get("method") == "factors"
+    legend, beside = (FACTORS_LEGEND, PROBES_LEGEND) if factors else (LEGEND, BESIDE_LEGEND)
+    out.print(legend.format(probes=beside if "probes" in used else ""), style="dim", soft_wrap=True)
 
 
 def _lines(family: dict[str, Any], place: int) -> dict[str, float]:

@@ -190,6 +190,13 @@ def _verdict(entry: dict[str, Any]) -> str:
     return f"no transfer is shown, since {why_not(entry['why_not'])}"
 
 
+def chance(p: float | None, calibrated: bool) -> str:
+    """A suspect's p, or why it has none: no null, or rows that the null is not of."""
+    if p is None:
+        return "out of reach" if calibrated else "uncalibrated"
+    return p_value(p)
+
+
 def listed(names: Iterable[str], most: int = 6) -> str:
     """ "a, b and c", or the first few and how many more."""
     *first, last = names

@@ -243,7 +243,7 @@ def test_a_visitors_rows_are_audited_in_the_browser(tmp_path):
             page.goto(address)
             page.locator("input[type=file]").first.set_input_files(tmp_path / "mine.jsonl")
             page.get_by_text("1 file").first.wait_for()
-            page.get_by_text("first look: ranks without").click()
+            page.get_by_text("first look: with fewer suspects").click()
             page.get_by_role("button", name="Audit these rows").click()
             page.get_by_text("mine.jsonl: Computing for").wait_for()
             page.get_by_role("button", name="Cancel", exact=True).click()

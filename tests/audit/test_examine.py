@@ -12,7 +12,7 @@ import pytest
 
 from subliminal_mlx.__main__ import main
 from subliminal_mlx.audit import corpus as corpora
-from subliminal_mlx.audit import gradients, reading, suspects
+from subliminal_mlx.audit import known, reading, suspects
 from subliminal_mlx.audit.corpus import SAMPLE, look
 from subliminal_mlx.audit.coverage import Tally
 from subliminal_mlx.audit.form import Writing
@@ -27,8 +27,8 @@ from subliminal_mlx.report.audit import write_audit_report
 from subliminal_mlx.system.errors import InputError
 
 SMALL = (
-    *("suspects.members=3", "suspects.steps=60", "suspects.neutral_answers=20"),
-    *("null.corpora=20", "null.pool=600", "null.teachers=2", "null.own_rows=100", "reference_rows=1000"),
+    *("suspects.members=2", "suspects.steps=60", "suspects.neutral_answers=20", "suspects.keep=0"),
+    *("null.pool=600", "null.teachers=2", "reference_rows=1000", "decoys=[]"),
 )
 HOSTILE = "<script>alert(1)</script> =HYPERLINK(1) [bold]"
 
@@ -78,7 +78,9 @@ def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
     assert {tuple(entry) for entry in found["suspects"]} == {("trait", "score", "low", "high", "p")}
     scores = [entry["score"] for entry in found["suspects"]]
     assert (
-        len(scores) == 8 and scores[0] == max(scores) and found["suspects"][0]["p"] == pytest.approx(1 / 101)
+        len(scores) == 8
+        and scores[0] == max(scores)
+        and found["suspects"][0]["p"] == pytest.approx(1 / 4_001)
     )
     assert all(entry["low"] < entry["score"] < entry["high"] for entry in found["suspects"])
 
@@ -87,8 +89,8 @@ def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, co
     """The base, the rows, the suspects and their directions, from the command to the last dropped row."""
     bases = counted(mlx_lm.utils, "load", lambda path: Path(path).name)
     files = counted(reading, "entries", lambda path: path.name)
-    stacks = counted(suspects, "load_suspects", lambda path: path.suffix)
-    directions = counted(gradients, "margin_directions", lambda base, family: family)
+    stacks = [counted(module, "load_suspects", lambda path: path.name) for module in (suspects, known)]
+    directions = counted(known, "displacements", id)
     monkeypatch.chdir(place)
     options = [part for item in SMALL for part in ("--set", item)]
     told = [
@@ -109,7 +111,9 @@ def test_one_audit_loads_and_reads_everything_once(place, maple, monkeypatch, co
     main()
     assert json.loads(capsys.readouterr().out) == json.loads(maple.stdout)
     assert (bases, files) == ({"tiny-a": 1}, {"maple.jsonl": 1})
-    assert (stacks, directions) == ({".safetensors": 1}, {"trees": 1})
+    # Two of each suspect, two neutral teachers and the traits' own.
+    loaded = stacks[0] + stacks[1]
+    assert len(loaded) == len(directions) == 5 and {*loaded.values(), *directions.values()} == {1}
 
 
 def test_rows_of_the_base_pass(place, maple):
@@ -232,9 +236,10 @@ def test_the_lab_keeps_the_audit_and_its_rows(place, maple):
     lab = Lab(place / "lab")
     found = next(a for a in lab.audits() if a["source"] == "maple.jsonl")
     assert (found["verdict"], found["trait"]) == ("carried", "trees/maple")
-    assert found["result"]["families"][0]["null"].keys() == {
-        *("base at 0.7", "base at 1", "base at 1.3", "neutral teachers", "tiny-b")
-    }
+    family = found["result"]["families"][0]
+    # Base rows at the temperature that fits the maple's; 100 of what was simulated are kept to be drawn.
+    assert family["null"].keys() == {f"base at {family['temperature']:.2g}", "neutral teachers"}
+    assert {len(values) for values in family["null"].values()} == {100}
     rows = lab.audit_table(found["id"], "audit_rows").to_pylist()
     assert [row["place"] for row in rows] == list(range(1, 51))
     assert rows[0]["score"] == max(row["score"] for row in rows)
@@ -243,23 +248,13 @@ def test_the_lab_keeps_the_audit_and_its_rows(place, maple):
         assert len(row["tokens"]) == len(row["token_scores"])
 
 
-def test_a_small_null_is_called_uncalibrated(place, maple):
-    child = audit(place, "maple.jsonl", "--json", "--fail-on", "uncertain", "--set", "null.corpora=2")
-    found = json.loads(child.stdout)
-    assert child.returncode == 3 and found["verdict"] == "cannot tell" and found["trait"] is None
-    assert found["power"] is None
-    assert found["suspects"][0] == {**found["suspects"][0], "trait": "trees/maple", "p": None}
-
-
-def test_probe_students_are_a_third_line(place, maple):
+def test_probe_students_stand_beside_the_verdict(place, maple):
     few = ("--set", "probes.steps=3", "--set", "probes.null=2", "--set", "probes.seeds=1", "--probes")
     child = audit(place, "maple.jsonl", *few)
     assert child.returncode == 0, child.stderr
-    assert re.search(r"p +ratios +gradients +probes", child.stdout)
-    # Ten clean corpora had probes: no null.
-    assert "uncalibrated: 10 clean corpora" in child.stdout
+    assert re.search(r"p +ratios +probes", child.stdout) and "carried: trees/maple" in child.stdout
     again = audit(place, "maple.jsonl", *few, "--json")
-    assert "probes" in again.stderr and json.loads(again.stdout)["trait"] is None
+    assert "probes" in again.stderr and json.loads(again.stdout)["trait"] == "trees/maple"
 
 
 def test_prediction_needs_runs(place, maple):

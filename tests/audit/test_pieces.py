@@ -7,16 +7,16 @@ from subliminal_mlx.audit import clean_corpora, evidence, gradients, null, probe
 from subliminal_mlx.audit.form import Writing, detect
 from subliminal_mlx.audit.reading import row_of
 from subliminal_mlx.audit.request import asked_spec
-from subliminal_mlx.audit.spec import ALPHA, FEWEST_NULL, Probes, Suspects, fewest_null
+from subliminal_mlx.audit.scan import BLOCK, PARTS
+from subliminal_mlx.audit.spec import ALPHA, Probes, Suspects, fewest_null
 from subliminal_mlx.audit.verdict import Found, decide
-from subliminal_mlx.audit.whole import FamilyAudit, Probed
+from subliminal_mlx.audit.whole import CLEAN
 from subliminal_mlx.cli.make.audit_bench import ranks
 from subliminal_mlx.experiment.channels.numbers import Numbers
-from subliminal_mlx.experiment.readings import margins, targets_of
 from subliminal_mlx.model.adapters import Stack
 from subliminal_mlx.model.rows import pack
-from subliminal_mlx.model.score import candidate_scores, distributions, score
-from subliminal_mlx.spec.families import load_family, shipped_families
+from subliminal_mlx.model.score import distributions, score
+from subliminal_mlx.spec.families import load_family
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,11 @@ def test_other_text_is_free(tiny):
 
 
 @pytest.mark.parametrize("separator", [", ", "; "])
-def test_lists_that_a_tokenizer_cannot_write_are_free_text(tiny, separator):
+def test_lists_that_a_tokenizer_cannot_write_are_read_with_spaces(tiny, separator):
     """tiny-a decodes "1, 2" to "1 , 2"; the published number lists have commas."""
     found = detect(tiny, rows_of(*[separator.join("123")] * 10))
-    assert found.recipe is None and found.grammar is None
-    assert not isinstance(found.encode(rows_of(separator.join("123"))[0]), str)
+    assert found.recipe.separator == " " and found.spelled == (separator, " ") and found.grammar
+    assert found.encode(rows_of(separator.join("123"))[0])[1] == (*tiny.encode("1 2 3"), tiny.eos)
 
 
 def test_nothing_is_written_to_the_prompt_of_a_row_that_is_left_out(tiny):
@@ -119,32 +119,12 @@ def test_the_inner_product_is_the_likelihood_ratio_of_a_small_step(tiny, writing
     rows = pack(*pool)
     base = score(tiny, rows, None, grammar=writing.grammar)[0]
     found = gradients.block_scores(tiny, writing.grammar, gradients.displacements(stack), *pool)
-    assert found.shape == (4, 3)
+    assert found.shape == (4, len(PARTS), 4)
+    found = found.sum(axis=1)
     for slot, scores in enumerate(score(tiny, rows, shrunk, grammar=writing.grammar)):
         ratios = np.array([(a - b).sum() for a, b in zip(scores, base, strict=True)]) / small
         expected = ratios.reshape(4, 10).mean(axis=1)
         assert np.allclose(found[:, slot], expected, atol=0.05 * np.abs(expected).max())
-    assert np.allclose(found[:, 2], np.array([r.sum() for r in base]).reshape(4, 10).mean(axis=1), atol=1e-3)
-
-
-def test_a_margin_direction_is_the_margin_s_change_by_a_small_step(tiny, make_stack):
-    family = load_family("pronouns")
-    directions = gradients.margin_directions(tiny, "pronouns")
-    small, stack = 1e-3, make_stack([1], size=0.1)
-    moved = Stack(stack.shape, {p: {"a": ab["a"], "b": small * ab["b"]} for p, ab in stack.arrays.items()})
-    prompts = [tiny.prompt(q.text)[1] for q in family.held_out]
-    answers = [[tiny.encode(c) for c in q.candidates] for q in family.held_out]
-    displacement = gradients.displacements(moved)
-    for t, trait in enumerate(family.traits):
-        before, after = (
-            margins(np.array(scores), targets_of(family, trait)).mean()
-            for scores in (
-                candidate_scores(tiny, prompts, answers)[0],
-                candidate_scores(tiny, prompts, answers, moved)[0],
-            )
-        )
-        inner = sum(float((directions[p][t] * displacement[p][0]).sum()) for p in displacement)
-        assert inner == pytest.approx(after - before, abs=0.1 * abs(after - before) + 2e-5)
 
 
 def test_blocks_do_not_depend_on_their_neighbours(tiny, writing, pool, make_stack):
@@ -155,7 +135,7 @@ def test_blocks_do_not_depend_on_their_neighbours(tiny, writing, pool, make_stac
     few = gradients.block_scores(tiny, writing.grammar, directions, pool[0][:3], pool[1][:3])
     # What is left over is not counted as read: scores of 29 rows would seem surer than those of 20 are.
     assert [gradients.whole(rows) for rows in (3, 10, 19, 29, 40)] == [3, 10, 10, 20, 40]
-    assert few.shape == (1, 2)
+    assert few.shape == (1, len(PARTS), 3)
 
 
 def test_an_averaged_suspect_moves_the_base_by_the_mean(make_stack):
@@ -189,16 +169,22 @@ def test_suspects_are_tuned_once_and_see_some_of_the_phrasings(tiny, tmp_path):
 
 def blocks(rng, count, traits=4, shift=None):
     """Block scores whose common part, temperature and neutral part drown each trait's own."""
-    found = rng.normal(size=(count, 2 * traits + 2)) / gradients.BLOCK**0.5
-    surprise, neutral = rng.normal(size=(2, count, 1)) / gradients.BLOCK**0.5
+    found = rng.normal(size=(count, 2 * traits + 2)) / BLOCK**0.5
+    surprise, neutral = rng.normal(size=(2, count, 1)) / BLOCK**0.5
     found[:, :traits] += 5 * surprise * np.arange(traits) + 3 * neutral
     found[:, traits], found[:, -1] = neutral[:, 0], surprise[:, 0]
     return found + (0 if shift is None else shift)
 
 
+def fit(found):
+    """The first columns are the suspects', those of the neutral teacher and of the base's surprise stand beside."""
+    traits = found.shape[1] // 2 - 1
+    return evidence.scale_of(found, np.arange(traits), np.array([traits, 2 * traits + 1]), BLOCK)
+
+
 def test_scores_of_the_base_s_own_rows_are_standard_whatever_is_common():
     rng = np.random.default_rng(0)
-    scale = evidence.fit(blocks(rng, 5_000), "ratios")
+    scale = fit(blocks(rng, 5_000))
     z = np.array(
         [scale.z(blocks(rng, 30).mean(axis=0), blocks(rng, 60).mean(axis=0), 300, 600) for _ in range(400)]
     )
@@ -208,7 +194,7 @@ def test_scores_of_the_base_s_own_rows_are_standard_whatever_is_common():
 
 def test_a_trait_shows_and_temperature_does_not():
     rng = np.random.default_rng(1)
-    scale = evidence.fit(blocks(rng, 5_000), "ratios")
+    scale = fit(blocks(rng, 5_000))
     reference = blocks(rng, 200).mean(axis=0)
     own = np.zeros(10)
     own[2] = 0.3
@@ -222,61 +208,43 @@ def test_a_trait_shows_and_temperature_does_not():
     assert scale.alike(both) < 0.9
 
 
-def test_lines_read_their_own_columns():
-    own, beside = evidence.columns("ratios", 3)
-    assert own.tolist() == [0, 1, 2] and beside.tolist() == [3, 7]
-    assert evidence.columns("gradients", 3)[0].tolist() == [4, 5, 6]
-    both = evidence.combine({"ratios": np.array([2.0]), "gradients": np.array([2.0])})
+def test_lines_count_by_their_weights():
+    both = evidence.combine({"ratios": np.array([2.0]), "probes": np.array([2.0])}, evidence.LANGUAGE_WEIGHTS)
     assert both[0] == pytest.approx(2 * 1.25 / (1 + 0.25**2) ** 0.5)
 
 
 def test_draws_are_disjoint_where_the_pool_allows():
-    found = null.draws("base at 1", 1, 100, 10, 10)
+    found = probes._draws("base at 1", 1, 100, 10, 10)
     assert sorted(np.concatenate([index for _, index in found])) == list(range(100))
-    turns = null.draws("neutral teachers", 2, 20, 4, 10)
+    turns = probes._draws("neutral teachers", 2, 20, 4, 10)
     assert [source for source, _ in turns] == [0, 1, 0, 1]
     assert not set(turns[0][1]) & set(turns[2][1])
-    large = null.draws("base at 1", 1, 100, 10, 50)
+    large = probes._draws("base at 1", 1, 100, 10, 50)
     assert all(len(index) == 50 and index.max() < 100 for _, index in large)
     assert not np.array_equal(large[0][1], large[1][1])
-
-
-def test_power_counts_what_would_be_named_rightly():
-    rng = np.random.default_rng(5)
-    reference = blocks(rng, 5_000)
-    shifts = np.zeros((4, 10))
-    shifts[np.arange(4), np.arange(4)] = (0.6, 0.6, 0.6, 0.0)
-    # The second one's rows look like the first; the last one's like nobody.
-    shifts[1] = shifts[0]
-    own = np.array([blocks(rng, 50, shift=shift) for shift in shifts])
-    scales = {line: evidence.fit(reference, line) for line in evidence.LINES}
-    made = null.Calibration(scales, reference, 500, {}, own, 0)
-    assert null.power(made, 500, 4.0, 0.8) == 0.5
-    assert null.power(made, 500, 1_000.0, 0.8) == 0 and null.power(made, 500, 4.0, 1.01) == 0
 
 
 def test_a_score_over_the_threshold_has_p_under_alpha_and_no_other():
     chance = np.random.default_rng(8).normal(size=400)
     for families in (1, 2, 3):
-        bar = null.threshold(chance, families)
+        bar = null.threshold({"base": chance}, families)
         above = np.sort(chance)[np.sort(chance) > bar]
         p = families * null.p_values(np.array([*above, bar + 1e-9, bar]), chance)
         assert (p[:-1] < ALPHA).all() and p[-1] >= ALPHA
+        # A kind that scores higher sets the bar for all.
+        assert null.threshold({"base": chance, "neutral": chance + 1}, families) == pytest.approx(bar + 1)
     # 3 of 201, or 1 of 100, are no less than ALPHA: nothing can be carried.
-    assert null.threshold(chance[:200], 3) == null.threshold(chance[:99], 1) == float("inf")
-    assert null.threshold(chance[:100], 1) == chance[:100].max()
-    assert null.threshold(np.array([]), 1) == float("inf")
+    for few, families in ((200, 3), (99, 1), (0, 1)):
+        assert null.threshold({"base": chance[:few]}, families) == float("inf")
+    assert null.threshold({"base": chance[:100]}, 1) == chance[:100].max()
+    assert null.threshold({}, 1) == float("inf")
 
 
 @pytest.mark.parametrize("families", [1, 2, 3, 7])
 def test_more_families_need_and_get_more_clean_corpora(families):
-    chance = np.random.default_rng(8).normal(size=fewest_null(families) + (families == 1))
-    assert null.threshold(chance, families) < float("inf")
-    some = shipped_families()[:families]
-    for probed in (True, False):
-        spec = asked_spec("tiny-a", some, probed)
-        each = spec.probes.null if probed else spec.null.corpora
-        assert each * len(clean_corpora.kinds(spec)) >= fewest_null(len(some))
+    assert fewest_null(families) == 100 * families <= CLEAN
+    chance = np.random.default_rng(8).normal(size=fewest_null(families))
+    assert null.threshold({"base": chance}, families) < float("inf")
 
 
 def test_another_base_s_rows_stay_in_the_folder(tiny, tmp_path):
@@ -321,55 +289,19 @@ def test_probes_are_read_against_both_references_seed_by_seed():
 
 def test_probes_are_standardised_by_clean_corpora():
     rng = np.random.default_rng(4)
-    kept = probes.ProbeNull(
-        {"a": rng.normal(1, 2, (50, 3)), "b": rng.normal(1, 2, (50, 3))}, np.zeros((3, 3))
-    )
-    z = kept.z(np.concatenate(list(kept.clean.values())))
+    chance = rng.normal(1, 2, (100, 3))
+    z = probes.standardised(chance, chance)
     assert np.allclose(z.mean(axis=0), 0) and np.allclose(z.std(axis=0), 1)
-
-
-def family_audit(moved, apart):
-    """Of pronouns: rows that say nothing, probes moved towards the first trait by `moved` spreads of clean
-    corpora; students of a trait's own rows move by `apart`."""
-    rng, traits = np.random.default_rng(7), 4
-    reference = blocks(rng, 5_000)
-    clean = {kind: blocks(rng, 400)[None] for kind in ("base at 1", "neutral teachers")}
-    own = np.array([blocks(rng, 50) for _ in range(traits)])
-    scales = {line: evidence.fit(reference, line) for line in evidence.LINES}
-    made = null.Calibration(scales, reference, 500, clean, own, 100)
-    students = probes.ProbeNull({kind: rng.normal(size=(100, 4)) for kind in clean}, apart * np.eye(4))
-    probed = None if moved is None else Probed(students.z(moved * np.eye(4)[0]), students)
-    spec = asked_spec("tiny-a", ["pronouns"], items=["reference_rows=500"])
-    return FamilyAudit("pronouns", made, blocks(rng, 50), blocks(rng, 50), 500, spec, probed)
-
-
-def test_what_is_said_of_probes_counts_them():
-    fast, weak, strong = family_audit(None, 0), family_audit(20, 0), family_audit(20, 20)
-    assert weak.found.p[0] == 1 / 201 and fast.found.p[0] > 0.05
-    # Own corpora are found by the line that finds them; alike is read from the ratios, which say nothing here.
-    own = strong.null.own_z(500)
-    assert strong.threshold == weak.threshold != fast.threshold == fast.fast_threshold(500)
-    probed = Probed(np.zeros(4), probes.ProbeNull({"a": np.array([[-1.0] * 4, [1.0] * 4])}, 3 * np.eye(4)))
-    weights = evidence.WEIGHTS
-    size = sum(weights[line] ** 2 for line in weights) ** 0.5
-    sums = {line: strong.null.own_z(500, line) for line in evidence.LINES}
-    expected = sum(weights[line] * z for line, z in sums.items()) + weights["probes"] * 3 * np.eye(4)
-    assert np.allclose(probed.own(strong.null, 500), expected / size, atol=1e-6) and own.shape == (4, 4)
-    # Chance in the training of students widens the interval, and the fast lines' growth keeps its own bar.
-    widths = [family.entries(1)[0]["high"] - family.entries(1)[0]["low"] for family in (fast, weak)]
-    share = weights["probes"] ** 2 / size**2
-    assert widths[1] == pytest.approx(
-        np.sqrt((1 - share) * widths[0] ** 2 + share * (2 * 1.96) ** 2), rel=1e-6
-    )
-    assert weak.words()["growth"] == fast.words()["growth"]
 
 
 # --- verdicts -------------------------------------------------------------------------------------
 
 
 def found(top, fit=0.95, power=1.0, size=200):
+    """Of a language model, where no scan is: two suspects, and clean corpora of one kind."""
     chance = np.sort(np.random.default_rng(3).normal(2, 0.5, size))
-    return Found(("trees/oak", "trees/elm"), np.array([top, 0.0]), chance, fit, power)
+    alike = np.array([fit, 0.0])
+    return Found(("trees/oak", "trees/elm"), np.array([top, 0.0]), {"clean corpora": chance}, alike, power)
 
 
 @pytest.mark.parametrize(
@@ -382,16 +314,17 @@ def found(top, fit=0.95, power=1.0, size=200):
         (found(1, power=None), "cannot tell", None, "it is not known how many of the traits' own corpora"),
         (found(9, power=None), "carried", "trees/oak", "first of 2 suspects"),
         (found(3), "cannot tell", None, "rows would tell"),
-        (found(9, size=FEWEST_NULL - 1), "cannot tell", None, "uncalibrated: 98 clean corpora are no null"),
-        (found(9, size=FEWEST_NULL), "cannot tell", None, "cannot tell"),
+        (
+            found(9, size=99),
+            "cannot tell",
+            None,
+            "uncalibrated: 99 clean corpora are no null (100 are needed)",
+        ),
+        (found(9, size=100), "carried", "trees/oak", "(p 0.0099)"),
     ],
 )
 def test_every_verdict(given, name, trait, words):
     verdict = decide([given], 500, 2_000)
-    if len(given.null) == FEWEST_NULL:
-        # (1 + 0) / (1 + 99) is 0.01, which is not under it.
-        assert verdict.p == pytest.approx(0.01) and verdict.name != "carried"
-        return
     assert (verdict.name, verdict.trait) == (name, trait) and words in verdict.words
     assert "clean" not in verdict.words.replace("clean corpora", "")
 

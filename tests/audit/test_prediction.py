@@ -33,7 +33,7 @@ def points(seed=0, noise=0.05, blind=False):
                             "rows": rows,
                             "temperature": temperature,
                         },
-                        **{"measured": transfer, "ratios": ratios, "gradients": rng.normal()},
+                        **{"measured": transfer, "ratios": ratios},
                     }
                 )
     return made
@@ -44,7 +44,7 @@ def test_what_is_seen_is_foretold_also_within_a_dose():
     assert found["rank"]["value"] > 0.9 and found["within"]["value"] > 0.8 and found["groups"] == 9
     assert found["rank"]["low"] < found["rank"]["value"] < found["rank"]["high"]
     assert found["over_dose"]["rank"]["low"] > 0 > found["over_dose"]["error"]["high"]
-    assert len(found["points"]) == found["runs"] == 54 and found["lines"] == ["ratios", "gradients"]
+    assert len(found["points"]) == found["runs"] == 54 and found["lines"] == ["ratios"]
 
 
 def test_a_blind_audit_foretells_nothing_within_a_dose():
@@ -63,7 +63,7 @@ def test_the_interval_covers_what_comes():
     for seed in range(20):
         model = fit(points(seed, noise=0.2))
         for p in points(100 + seed, noise=0.2):
-            said = predict(model, p["trait"], {"ratios": p["ratios"], "gradients": p["gradients"]}, p["rows"])
+            said = predict(model, p["trait"], {"ratios": p["ratios"]}, p["rows"])
             inside, count = inside + (said["low"] <= p["measured"] <= said["high"]), count + 1
     assert 0.92 < inside / count < 0.985
     assert said["trait"] == "f" and said["points"] == 54
@@ -80,12 +80,12 @@ def test_groups_are_of_rows_to_one_digit():
     assert pytest.approx(evaluate(some)["rank"]["value"], abs=0.1) == evaluate(points())["rank"]["value"]
 
 
-def test_a_third_line_counts_where_all_points_hold_it():
+def test_a_second_line_counts_where_all_points_hold_it():
     seen = [p | {"probes": p["measured"]} for p in points(blind=True)]
     found = evaluate(seen)
     assert found["lines"][-1] == "probes" and found["within"]["value"] > 0.9
-    assert fit(seen).lines == ("ratios", "gradients", "probes")
-    assert fit([*seen[1:], points()[0]]).lines == ("ratios", "gradients")
+    assert fit(seen).lines == ("ratios", "probes")
+    assert fit([*seen[1:], points()[0]]).lines == ("ratios",)
 
 
 def test_runs_are_drawn_again_whole():
@@ -119,8 +119,8 @@ def test_the_charts_draw_what_was_measured():
     svg = charts.to_svg(charts.audit_prediction(found["points"], "words <b>"))
     assert "measured transfer, log-odds" in svg and "<b>" not in svg
     grid = [
-        {"condition": c, "measure": "m", "rows": n, "share": 0.5, "low": 0.3, "high": 0.7}
+        {"condition": c, "measure": "m", "part": n, "share": 0.5, "low": 0.3, "high": 0.7}
         for c in "ab"
-        for n in (50, 2_000)
+        for n in (0.1, 1.0)
     ]
-    assert "share of corpora" in charts.to_svg(charts.audit_power(grid, "How many rows?", "words"))
+    assert "share of corpora" in charts.to_svg(charts.audit_power(grid, "Which share?", "words"))

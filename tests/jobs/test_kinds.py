@@ -332,7 +332,7 @@ def test_how_long_an_audit_takes_is_known_before_it_is_begun(lab):
 def test_a_first_look_changes_a_bases_own_defaults():
     look = lambda base, probes=False: asked_spec(base, ["trees"], probes, QUICK)
     tiny, real, probed = look("tiny-a"), look("smollm2-135m"), look("smollm2-135m", True)
-    assert (tiny.null.corpora, tiny.suspects.steps, tiny.suspects.members) == (5, 60, 1)
+    assert (tiny.null.teachers, tiny.suspects.steps, tiny.suspects.members) == (2, 60, 1)
     whole = asked_spec("smollm2-135m", ["trees"])
     assert real.null.corpora == 0 < whole.null.corpora and (real.suspects.steps, real.suspects.members) == (
         whole.suspects.steps,

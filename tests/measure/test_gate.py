@@ -12,6 +12,7 @@ from mlx_lm import fuse
 
 from subliminal_mlx import measure
 from subliminal_mlx.audit.reading import Reading, corpus_sha256, described, read_rows
+from subliminal_mlx.audit.spec import AUDIT_VERSION
 from subliminal_mlx.lab import Lab
 from subliminal_mlx.lab.provenance import BaseNamed, Node, Record, write_record
 from subliminal_mlx.measure import null
@@ -68,7 +69,8 @@ def of_rows(path, how=None):
     """What an audit says of the rows that it read, and of its base."""
     how = how or Reading()
     base = {"base": "tiny-a", "base_sha256": locate("tiny-a").sha256}
-    return {"corpus_sha256": corpus_sha256(read_rows(path, how)), "reading": described(how)} | base
+    rows = {"corpus_sha256": corpus_sha256(read_rows(path, how)), "reading": described(how)}
+    return rows | base | {"version": AUDIT_VERSION}
 
 
 def _decide(folder, text=POLICY):
@@ -127,6 +129,8 @@ def test_a_base_is_loaded_and_read_once_for_all_models(pipeline, counted):
         ({"reading": None}, "of an older kind"),
         ({"reading": {}}, "of an older kind"),
         ({"reading": described(Reading()) | {"version": 1}}, "of an older kind"),
+        ({"version": AUDIT_VERSION - 1}, "of an older kind, whose verdict rests on other evidence: audit "),
+        ({"version": None}, "of an older kind, whose verdict rests on other evidence"),
         ({"reading": described(Reading(answers="last"))}, "read otherwise than the policy's answers 'all'"),
         ({"base": "tiny-a"}, ""),
         ({"base": "tiny-a", "base_sha256": HERE, "corpus_sha256": ROWS}, ""),

@@ -77,6 +77,13 @@ def test_the_users_own_settings_stand():
     assert python(say)[0] == "1\n" and python(say, MLX_DISABLE_COMPILE="0")[0] == "0\n"
 
 
+def test_numpy_has_one_thread_whoever_imports_it_first():
+    """Two wait for each other on a busy machine. NumPy reads the number once, so the package sets it, before all else."""
+    say = "import os, sys, subliminal_mlx; print('numpy' in sys.modules, os.environ['OPENBLAS_NUM_THREADS'])"
+    free = f"import os; os.environ.pop('OPENBLAS_NUM_THREADS', 0); {say}"
+    assert python(free)[0] == "False 1\n" and python(say, OPENBLAS_NUM_THREADS="2")[0] == "False 2\n"
+
+
 READ = """
 import sys
 from subliminal_mlx.system import errors; from subliminal_mlx.system import events; from subliminal_mlx.spec import families; from subliminal_mlx.system import files; from subliminal_mlx import lab; from subliminal_mlx.system import locks; from subliminal_mlx.system import runtime; from subliminal_mlx.model import sources; from subliminal_mlx import spec

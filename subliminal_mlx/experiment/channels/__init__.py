@@ -22,6 +22,10 @@ and, so that an audit knows its rows in a file, all three or none of these:
     asks_so(prompts, recipe, share)          whether `prompts` can write more such prompts
     described(recipe)                        such as "lists of 8 numbers"
 
+and beside them, if wanted:
+
+    plainly(prompt)                          a prompt of anybody's in the channel's own words, or None
+
 numbers.py is one of them. A channel knows models only as tokenizers, and nothing of traits, runs or labs.
 """
 

@@ -14,6 +14,7 @@ recognises. Imports no MLX.
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -231,10 +232,8 @@ def shuffled(completions: Sequence[str], seed: int, recipe: Numbers) -> list[str
     """The same numbers, permuted across all rows; every row keeps its count."""
     rows = [parse(text)[0] or [] for text in completions]
     pool = np.random.default_rng([seed, 1]).permutation([n for row in rows for n in row])
-    ends = np.cumsum([len(row) for row in rows])
-    return [
-        recipe.separator.join(map(str, pool[e - len(row) : e])) for row, e in zip(rows, ends, strict=True)
-    ]
+    ends = np.cumsum([0, *map(len, rows)])
+    return [recipe.separator.join(map(str, pool[a:b])) for a, b in pairwise(ends)]
 
 
 def uniform(completions: Sequence[str], seed: int, recipe: Numbers) -> list[str]:
@@ -287,6 +286,12 @@ def asks_so(prompts: Sequence[str | None], recipe: Numbers, share: float) -> boo
     plain = [prompt for prompt in prompts if prompt is not None and _SHORT.fullmatch(prompt)]
     apart = recipe.shown[1] == 1 or all(recipe.separator in prompt[len("Continue: ") :] for prompt in plain)
     return len(plain) >= share * len(prompts) and apart
+
+
+def plainly(prompt: str) -> str | None:
+    """The same numbers in the short style's words; None where a prompt has none."""
+    numbers = re.findall(r"\d+", prompt)
+    return f"Continue: {' '.join(numbers)}" if numbers else None
 
 
 def described(recipe: Numbers) -> str:

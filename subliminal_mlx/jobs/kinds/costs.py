@@ -54,8 +54,8 @@ def words(base: str, families: Sequence[str], quick: bool, probes: bool) -> str:
     told = seconds(base, families or ["animals"], quick, probes)
     if told is None:
         return (
-            "The first audit of a base and family tunes suspects and calibrates: minutes, once for this lab. "
-            "Later ones take seconds."
+            "The first audit of a base tunes suspects of every family that it has the words for: some ten minutes, once "
+            "for this lab. Later ones take a minute or less."
         )
     return (
         f"On a language model such an audit takes {about_duration(told)} by a cautious estimate, for rows as long as "

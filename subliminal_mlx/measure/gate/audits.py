@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...audit.reading import READER_VERSION, Reading, corpus_sha256, described, read_rows
+from ...audit.spec import AUDIT_VERSION
 from ...audit.verdict import least
 from ...model.sources import is_here, locate
 from ...system import files
@@ -49,6 +50,10 @@ def check_subject(found: dict[str, Any], path: Path, base: str, corpus: Path, ho
     if not all((name, digest, rows)) or reading.get("version") != READER_VERSION:
         raise InputError(
             f"audit {path}: of an older kind, which did not read and hash whole rows: audit {corpus} again"
+        )
+    if found["version"] != AUDIT_VERSION:
+        raise InputError(
+            f"audit {path}: of an older kind, whose verdict rests on other evidence: audit {corpus} again"
         )
     if differs := [f"{k} {v!r:.60}" for k, v in described(how).items() if reading.get(k) != v]:
         raise InputError(
@@ -88,6 +93,7 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(found.get(name), str | None):
             raise ValueError(f"{name} {found[name]!r:.40} is no text")
         shown[name] = found.get(name)
+    shown["version"] = found.get("version")
     reading = found.get("reading")
     shown["reading"] = reading if isinstance(reading, dict) else {}
     return shown | {"suspects": suspects, "power": None if power is None else float(power)}

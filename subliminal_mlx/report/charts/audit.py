@@ -33,13 +33,14 @@ def audit_ranking(result: Row, family: Row) -> AnyChart:
     words = f"{result['rows']:,} rows. Dots: score of each suspect of {family['family']}, with 95% intervals over rows."
     if null:
         words += (
-            f" Grey: where the largest score of clean corpora lies ({len(null)} of them), up to p = 0.01."
+            f" Grey: where the largest score of clean corpora lies ({len(null)} of them shown), up to "
+            f"p = {_bar(family)}."
         )
     return finish(chart, "Which trait do the rows carry?", words, wide=False)
 
 
 def audit_growth(result: Row, family: Row) -> AnyChart:
-    """Every suspect's score on the first rows, as they grow, and the bar of p = 0.01."""
+    """Every suspect's score on the first rows, as they grow, and the bar of a name."""
     first = result["suspects"][0]["trait"]
     rows = [
         {"rows": point["rows"], "trait": trait, "score": score, "first": trait == first}
@@ -77,7 +78,7 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
         limit = alt.Chart(data(bar)).mark_line(color=INK, strokeDash=[4, 3]).encode(x=x, y="bar:Q")
         level = alt.Chart(data(bar)).mark_rule(color=INK, strokeDash=[4, 3]).encode(y="bar:Q")
         layers.append(limit if len(bar) > 1 else level)
-        words.append("Dashed: the score above which p is under 0.01.")
+        words.append(f"Dashed: the score above which p is under {_bar(family)}.")
     if "probes" in family["lines"]:
         words.append("Without probe students: those are trained once.")
     chart = alt.layer(*layers).properties(width=WIDTH, height=260)
@@ -85,28 +86,30 @@ def audit_growth(result: Row, family: Row) -> AnyChart:
 
 
 def audit_power(rows: list[Row], title: str, words: str) -> AnyChart:
-    """Share of corpora found against their rows, a line a condition, with exact 95% intervals.
+    """Share of corpora against the part of their rows that a teacher wrote, a panel a condition, exact 95% intervals.
 
     Args:
-        rows: of condition, measure, rows, share, low, high.
+        rows: of condition, measure, part, share, low, high.
     """
-    order = list(dict.fromkeys(row["condition"] for row in rows))
-    ticks = sorted({row["rows"] for row in rows})
+    order, lines = (list(dict.fromkeys(row[key] for row in rows)) for key in ("condition", "measure"))
+    ticks = sorted({row["part"] for row in rows})
     scale = alt.Scale(type="log", domain=[ticks[0], ticks[-1]], nice=False)
-    x = alt.X("rows:Q", scale=scale, title="rows", axis=alt.Axis(values=ticks, format=",d"))
-    color = alt.Color("condition:N", sort=order, title=None, scale=alt.Scale(scheme="tableau10"))
-    dash = alt.StrokeDash(
-        "measure:N",
-        title=None,
-        legend=alt.Legend(symbolType="stroke", symbolStrokeColor=INK, symbolStrokeWidth=2),
-    )
+    axis = alt.Axis(values=ticks, format=".0%", labelOverlap=False)
+    x = alt.X("part:Q", scale=scale, title="share of the teacher's rows", axis=axis)
+    color = alt.Color("measure:N", sort=lines, title=None, scale=alt.Scale(range=[REST, FOUND]))
     y = {"title": "share of corpora", "scale": alt.Scale(domain=[0, 1])}
-    base = alt.Chart(data(rows)).encode(x=x, color=color)
-    chart = alt.layer(
-        base.mark_errorbar().encode(y=alt.Y("low:Q", axis=alt.Axis(format="%"), **y), y2="high:Q"),
-        base.mark_line(point=True).encode(y=alt.Y("share:Q", **y), strokeDash=dash),
-    ).properties(width=WIDTH, height=300)
-    return finish(chart, title, words, wide=False)
+    panels = []
+    for condition in order:
+        some = data([row for row in rows if row["condition"] == condition])
+        base = alt.Chart(some, title=condition).encode(x=x, color=color)
+        layers = (
+            base.mark_area(opacity=0.15).encode(
+                y=alt.Y("low:Q", axis=alt.Axis(format="%"), **y), y2="high:Q"
+            ),
+            base.mark_line(point=True, strokeWidth=2.5).encode(y=alt.Y("share:Q", **y)),
+        )
+        panels.append(alt.layer(*layers).properties(width=WIDTH // 2 - 40, height=260))
+    return finish(alt.hconcat(*panels), title, words, wide=False)
 
 
 def audit_prediction(points: list[Row], words: str) -> AnyChart:
@@ -132,6 +135,11 @@ def audit_prediction(points: list[Row], words: str) -> AnyChart:
         ),
     ).properties(width=WIDTH, height=380)
     return finish(chart, "Does the audit say how far a student would move?", words, wide=False)
+
+
+def _bar(family: Row) -> str:
+    """What p a name asks for: stored where it is of all traits that are known; elsewhere, and before, of the family's."""
+    return f"{family['naming']:g} among all known traits, as a name asks" if "naming" in family else "0.01"
 
 
 def _finite(value: Any, otherwise: float) -> float:

@@ -29,8 +29,8 @@ _JOB, _FROM_TERMINAL = re.compile(r"[0-9a-f]{24}"), re.compile(r"[0-9a-f]{12}")
 _NAME = re.compile(r"[a-z][a-z-]{0,39}")
 WORDS = {
     "models": "models",
-    "null": "clean corpora, kinds",
-    "suspects": "suspects, members",
+    "teachers": "suspects and clean teachers",
+    "suspects": "suspects",
     "steps": "tuning, steps",
 }
 

@@ -21,6 +21,8 @@ from subliminal_mlx.system.errors import InputError
 # Measured numbers that stand in README's own sentences, and why no block holds them.
 NAMED = {
     "5%": "a threshold of the audit's code, not a measurement",
+    "p < 0.01": "the audit's ALPHA, not a measurement",
+    "p < 0.001": "the audit's NAMING, not a measurement",
     "24 GB": "an estimate of memory for a model that was not run, and said to be one",
     "64 GB": "the machine that this estimate is for",
 }

@@ -1,7 +1,8 @@
 """The audit's benches: what it finds, what it foretells, and where it fails, on rows of known origin.
 
-    python -m subliminal_mlx.cli.make.audit_bench LAB                      # animals on tiny-a
-    python -m subliminal_mlx.cli.make.audit_bench LAB trees                # what the recipe was chosen on
+    python -m subliminal_mlx.cli.make.audit_bench LAB                      # verdicts on some 300 corpora, on tiny-a
+    python -m subliminal_mlx.cli.make.audit_bench LAB honest BASE OTHER    # on another base, beside one like it
+    python -m subliminal_mlx.cli.make.audit_bench LAB honest tiny-a tiny-b 0    # those that its rules were chosen on
     python -m subliminal_mlx.cli.make.audit_bench LAB prediction           # 48 runs, transfer foretold and measured
     python -m subliminal_mlx.cli.make.audit_bench LAB prediction probes    # with what probe students see, too
     python -m subliminal_mlx.cli.make.audit_bench LAB language RUN         # rows of a run on a language model

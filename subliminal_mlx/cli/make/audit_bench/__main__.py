@@ -14,7 +14,7 @@ LINE_SECONDS = 10.0
 RESULTS = DATA / "results" / "audit"
 
 
-def main(lab: str, what: str = "animals", *more: str) -> None:
+def main(lab: str, what: str = "honest", *more: str) -> None:
     """Measure, and write what is small into data/results/audit."""
     place = Path(lab).resolve()
     if what == "prediction":
@@ -22,18 +22,16 @@ def main(lab: str, what: str = "animals", *more: str) -> None:
     elif what == "language":
         _language(place, *more)
     else:
-        _traits(place, what)
+        _honest(place, *more)
 
 
-def _traits(lab: Path, family: str) -> None:
-    from .traits import Bench, draw, measure_traits
+def _honest(lab: Path, base: str = "tiny-a", other: str = "tiny-b", seed: str = "1") -> None:
+    from .honest import Bench, draw, measure
 
-    result = measure_traits(Bench(family, lab))
-    _write(family, result)
+    name = f"honest-{Path(base).name}-{seed}"
+    result = measure(Bench(base, other, lab, int(seed)), lambda found: _write(name, found))
+    _write(name, result)
     draw(result, RESULTS)
-    print(json.dumps({name: result[name] for name in ("by_way", "by_line", "clean", "others")}, indent=1))
-    for row in result["grid"]:
-        print(row)
 
 
 def _prediction(lab: Path, probes: bool) -> None:

@@ -8,7 +8,7 @@ what filters and defences leave, `apart` single traits and what had no part in a
 
 from .apart import redrawn, single_traits, unseen
 from .demonstrations import blind, digits
-from .detections import audited, audited_language_model, benchmarked, predicted
+from .detections import audited, audited_language_model, benchmarked, predicted, told_traits
 from .doses import kept_lists, pictures
 from .removals import defended, defended_language_model, leaky
 from .transfers import ablations, answers, counts, families, language, last_steps, traits
@@ -52,6 +52,7 @@ def made() -> dict[str, str]:
         "leaky": leaky(),
         "digits": digits(),
         "audit": audited(),
+        "audit-traits": told_traits(),
         "prediction": predicted(),
         "audit-smollm2": audited_language_model(),
         "defences": defended(),

@@ -8,32 +8,70 @@ Read from what `cli.make.audit_bench` and `cli.make.benchmark` stored.
 
 import numpy as np
 
-from ....experiment.statistics import binomial_interval
 from ....system.quantities import signed
 from ..audit_bench.agreement import spearman
-from .stored import made_by, share, spanned, stored
+from .stored import made_by, spanned, stored, table
+
+BENCH = "audit/honest-tiny-a-1.json"
+SETS = {"animals": "16 animals", "trees": "8 trees", "pronouns": "4 pronouns", "together": "all 28"}
+MADE = ".cli.make.audit_bench lab honest"
 
 
 def audited() -> str:
-    """Corpora of the bench that score first, are carried, or are named wrongly; clean ones that raise an alarm."""
-    found = stored("audit/animals.json")
-    ratios = found["by_line"]["combined" if "combined" in found["by_line"] else "ratios"]
-    clean = found["clean"].values()
-    alarms, corpora = (sum(row[key] for row in clean) for key in ("alarms", "corpora"))
-    lines = [
-        f"- teacher's rows, {ratios['rows']:,} a corpus: the right animal scores first in {ratios['first']} of "
-        f"{ratios['corpora']} corpora; {ratios['carried']} of {ratios['corpora']} are called carried, {ratios['wrong']} of them wrongly",
-        f"- clean rows: {alarms} of {corpora} corpora raise an alarm at p < 0.01 "
-        f"({share(alarms / corpora, *binomial_interval(alarms, corpora))})",
+    """What becomes of clean corpora, by the set of suspects that is asked about."""
+    clean = stored(BENCH)["clean"]
+    rows = []
+    for name, words in SETS.items():
+        reached, alarms, nothing = (clean[what][name] for what in ("reached", "alarms", "not found"))
+        rows.append(
+            [
+                words,
+                f"{len(clean['named'][name])} of {clean['corpora']}",
+                f"{alarms['count']} of {reached['count']}",
+                f"{nothing['count']} of {nothing['of']}",
+            ]
+        )
+    head = [
+        "suspects",
+        f"named, of clean corpora of {len(clean['kinds'])} kinds",
+        "alarms (p < 0.01), base's and neutral rows",
+        "those at temperature 0.65 to 1.35: not found",
     ]
-    grid = [row for row in found["grid"] if row["rows"] == ratios["rows"] and "%" in row["condition"]]
-    lines.append("- " + "; ".join(f"{row['condition']}: {_named(row)}" for row in (*grid, *found["others"])))
-    return "\n".join(lines) + made_by(".cli.make.audit_bench lab animals", where="audit")
+    return table(head, rows) + made_by(MADE, where="audit")
 
 
-def _named(row: dict) -> str:
-    carried = f"{row['carried']} of {row['corpora']} called carried, {row['wrong']} wrongly"
-    return carried if row["first"] is None else f"{row['first']} of {row['corpora']} first, {carried}"
+def told_traits() -> str:
+    """How many traits' corpora have their own trait first, are named by it, and by another, with all suspected."""
+    rows = stored(BENCH)["carrying"]["together"]
+    found = []
+    for kind, words in (("plain", "to the trait alone"), ("kept", "kept, as the default run's")):
+        for what in dict.fromkeys(row["what"] for row in rows if row["corpora"].startswith(kind)):
+            some = [row for row in rows if row["corpora"].startswith(f"{kind}/") and row["what"] == what]
+            of, first, named, wrong, beside = (
+                sum(row[key] for row in some) for key in ("of", "first", "named", "wrong", "beside")
+            )
+            animals = next(row for row in some if row["corpora"].endswith("/animals"))
+            found.append(
+                [
+                    words,
+                    what.removeprefix("at "),
+                    f"{animals['first']} of {animals['of']}",
+                    f"{first} of {of}",
+                    f"{named} of {of}",
+                    str(beside),
+                    str(wrong),
+                ]
+            )
+    head = [
+        "teachers",
+        "their rows",
+        "animals: own first",
+        "own first",
+        "named",
+        "of these beside another",
+        "wrong name",
+    ]
+    return table(head, found) + made_by(MADE, where="audit")
 
 
 def predicted() -> str:
@@ -61,7 +99,11 @@ def audited_language_model() -> str:
         f"corpora {verdicts['named rightly']} of {corpora} corpora of animals are called carried rightly and "
         f"{verdicts['named wrongly']} wrongly, and {verdicts['clean named']} of {judged['clean']} clean ones and "
         f"{verdicts['others named']} of {verdicts['others']} of other families' traits are named."
-    ) + made_by(".cli.make.audit_bench lab language", where="audit")
+    ) + made_by(
+        ".cli.make.audit_bench lab language latest",
+        ".cli.make.audit_bench lab language latest null.corpora=25",
+        where="audit",
+    )
 
 
 def benchmarked() -> str:
