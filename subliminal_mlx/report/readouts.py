@@ -24,8 +24,8 @@ class Column:
 
     head: str
     key: str
-    kind: Literal["words", "figure", "change", "share", "estimate", "rate"] = "words"
-    """change: a signed figure, beside which `low` and `high` of the row are its 95% interval; share: 0 to 1,
+    kind: Literal["words", "note", "figure", "change", "share", "estimate", "rate"] = "words"
+    """note: words of any length, which a terminal folds; change: a signed figure, beside which `low` and `high` of the row are its 95% interval; share: 0 to 1,
     with the same interval; estimate: one without a sign, whose ends are named after it, and which a terminal shows
     without them; rate: 0 to 1, whose ends are under its key with `_low` and `_high`, empty where it is None."""
 
@@ -58,6 +58,9 @@ def _named(rows: Rows) -> Rows:
     return [row | {"named": f"{row['first']} of {row['chains']} (1/{row['candidates']})"} for row in rows]
 
 
+_NO_NEAR = {"near": "", "beside": ""}
+
+
 def _by_leaks(rows: Rows) -> Rows:
     """A line for every corpus in which something was found or that may lean to a trait, and one for all others."""
     lines, clean = [], [0, 0]
@@ -70,16 +73,14 @@ def _by_leaks(rows: Rows) -> Rows:
             clean = [clean[0] + 1, clean[1] + total]
             continue
         told = [row for row in (*ways.values(), near) if row and row["found"]]
-        beside = (
-            f"{percent(near['share'])}, neutral {percent(near['beside'])}" if near and near["rows"] else ""
-        )
-        line = {"source": source, "found": f"{', '.join(found) or 'nothing'} of {total:,}", "near": beside}
-        lines.append(
-            line | {"words": told[0]["words"] if told else "", "example": told[0]["example"] if told else ""}
-        )
+        line = {"source": source, "found": f"{', '.join(found) or 'nothing'} of {total:,}"}
+        line |= {"near": percent(near["share"]), "beside": percent(near["beside"])} if near else _NO_NEAR
+        # Of near words alone, a whole row says no more.
+        line |= {"words": told[0]["words"] if told else "", "example": told[0]["example"] if found else ""}
+        lines.append(line)
     if clean[0]:
-        more = {"found": f"nothing of {clean[1]:,}", "near": "", "words": "", "example": ""}
-        lines.append({"source": f"{clean[0]} {'others' if lines else 'corpora'}"} | more)
+        named = {"source": f"{clean[0]} {'others' if lines else 'corpora'}"}
+        lines.append(named | {"found": f"nothing of {clean[1]:,}", "words": "", "example": ""} | _NO_NEAR)
     return lines
 
 
@@ -138,10 +139,11 @@ TOLD = {
         "Nothing found does not prove that nothing is there.",
         (
             Column("rows of", "source"),
-            Column("found", "found"),
             Column("near", "near"),
-            Column("words", "words"),
-            Column("example", "example"),
+            Column("neutral's", "beside"),
+            Column("found", "found", "note"),
+            Column("words", "words", "note"),
+            Column("example", "example", "note"),
         ),
         lines=_by_leaks,
     ),

@@ -75,14 +75,14 @@ def _readout(told: Told, rows: Sequence[dict[str, Any]]) -> str:
         if column.kind == "share":
             ends = "" if row["low"] is None else f" ({percent_interval(row['low'], row['high'])})"
             return percent(value) + ends
-        if column.kind == "words":
+        if column.kind in ("words", "note"):
             return text(value)
         ends = row.get(f"{column.key}_low"), row.get(f"{column.key}_high")
         return estimate(value, *ends, NATS_DIGITS, signs=False)
 
     body = [[cell(row, column) for column in told.columns] for row in told.lines(list(rows))]
     warned = "".join(f"<p><b>{text(words)}</b></p>\n" for words in told.warnings(list(rows)))
-    words = sum(column.kind == "words" for column in told.columns)
+    words = sum(column.kind in ("words", "note") for column in told.columns)
     lines = table([text(column.head) for column in told.columns], body, words=words)
     return f"<p>{text(told.about or told.title)}</p>\n{warned}{lines}"
 

@@ -146,11 +146,14 @@ LEAST_NAME = 16  # characters of a name
 def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
     """A readout of the whole run; a change has its interval in a column of its own, the base has none from itself."""
     first, *others = told.columns
+    notes = [column.head for column in others if column.kind == "note"]  # they stand last
+    others = others[: len(others) - len(notes)]
     heads = [(c.head, "95% interval") if c.kind in ("change", "share") else (c.head,) for c in others]
     lines = told.lines(rows)
     # Where all columns do not fit, the first is folded and not squeezed away.
     least = min(LEAST_NAME, max(len(str(row[first.key])) for row in lines)) if lines else None
-    made = table(first.head, figures=[head for of_column in heads for head in of_column], least=least)
+    figures = [head for of_column in heads for head in of_column]
+    made = table(first.head, figures=figures, notes=notes, least=least)
     for row in lines:
         cells = []
         for column in told.columns:
@@ -162,7 +165,7 @@ def readout_table(told: Told, rows: list[dict[str, Any]]) -> "Table":
                 cells += [percent(value), percent_interval(row["low"], row["high"])]
             elif column.kind == "rate":
                 cells.append(rate(row, column.key))
-            elif column.kind == "words":
+            elif column.kind in ("words", "note"):
                 cells.append(printable(value))
             else:
                 cells.append(NOT_KNOWN if value is None else f"{value:.{NATS_DIGITS}f}")

@@ -165,3 +165,10 @@ def write_page(done):
     child = mini.quick("report", "latest", "--lab", done.lab, "-o", path)
     assert child.returncode == 0, child.stderr
     return path.read_text()
+
+
+def test_a_terminal_of_80_columns_cuts_nothing_of_it(read):
+    rows = summarise(pa.Table.from_pylist(read({"animals/owl": list(PLANTED)})))
+    out = console(file=StringIO(), width=80)
+    out.print(readout_table(told("leaks", rows), rows))
+    assert "\u2026" not in out.file.getvalue() and "2 others" in out.file.getvalue()
