@@ -45,6 +45,8 @@ def made() -> dict[str, str]:
         "untied": families("untied", *UNTIED),
         "untied-traits": single_traits("untied", ("treated", "untrained"), *UNTIED),
         "untied-language": language("untied", *UNTIED),
+        "words": families("words"),
+        "words-counts": counts("words"),
         "all": counts("all"),
         "all-families": families("all"),
         "all-unseen": unseen("all"),
