@@ -17,7 +17,7 @@ from subliminal_mlx.audit.corpus import SAMPLE, look
 from subliminal_mlx.audit.coverage import Tally
 from subliminal_mlx.audit.form import Writing
 from subliminal_mlx.audit.reading import read_rows, read_run, row_of
-from subliminal_mlx.audit.spec import PUBLIC, Suspects, parse_audit_spec
+from subliminal_mlx.audit.spec import PUBLIC, Suspects, parse_audit_spec, public
 from subliminal_mlx.cli.make.audit_bench.language import Bench, audit_corpora
 from subliminal_mlx.experiment.channels import numbers
 from subliminal_mlx.experiment.channels.numbers import Numbers
@@ -25,6 +25,7 @@ from subliminal_mlx.lab import Lab
 from subliminal_mlx.measure.gate import read_audit
 from subliminal_mlx.report.audit import write_audit_report
 from subliminal_mlx.system.errors import InputError
+from subliminal_mlx.web.pages import audited, reviewed
 
 SMALL = (
     *("suspects.members=2", "suspects.steps=60", "suspects.neutral_answers=20", "suspects.keep=0"),
@@ -35,14 +36,15 @@ HOSTILE = "<script>alert(1)</script> =HYPERLINK(1) [bold]"
 
 @pytest.fixture(scope="module")
 def place(tiny, tmp_path_factory):
-    """A folder with a lab, rows of a tree's teacher, rows of the base, and rows of words."""
+    """A folder with a lab, rows of a tree's teacher, and rows of the base, drawn and greedy."""
     folder = tmp_path_factory.mktemp("audit")
     writing = Writing(tiny, Numbers(), (), 64)
     recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
     teacher = suspects.tune_suspects(tiny, "trees", recipe, ["trees/maple"], 99)
-    for name, stack, seed, bad in (("maple", teacher, 5, 2), ("plain", None, 6, 0)):
+    kinds = (("maple", teacher, 5, 2, 1.0), ("plain", None, 6, 0, 1.0), ("greedy", None, 7, 0, 0.0))
+    for name, stack, seed, bad, temperature in kinds:
         texts = numbers.prompts(600, seed, Numbers())
-        drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], seed, 1.0, stack)
+        drawn = writing.draw(tiny, [tiny.prompt(text)[1] for text in texts], seed, temperature, stack)
         lines = [
             json.dumps({"prompt": text, "completion": tiny.decode(ids).strip()})
             for text, ids in zip(texts, drawn, strict=True)
@@ -80,7 +82,7 @@ def test_the_carried_trait_is_named_and_the_gate_closes(place, maple):
     assert (
         len(scores) == 8
         and scores[0] == max(scores)
-        and found["suspects"][0]["p"] == pytest.approx(1 / 4_001)
+        and found["suspects"][0]["p"] == pytest.approx(1 / 10_001)
     )
     assert all(entry["low"] < entry["score"] < entry["high"] for entry in found["suspects"])
 
@@ -122,6 +124,38 @@ def test_rows_of_the_base_pass(place, maple):
     found = json.loads(child.stdout)
     assert found["verdict"] != "carried" and found["trait"] is None and found["bad_rows"] == 0
     assert min(entry["p"] for entry in found["suspects"]) > 0.01
+
+
+def test_rows_out_of_reach_have_no_p_anywhere(place, maple):
+    """Terminal, page, gate and report say why, and draw them all the same."""
+    child = audit(place, "greedy.jsonl", "--fail-on", "uncertain", "--report", "greedy.html")
+    assert child.returncode == 3, child.stderr
+    assert "cannot tell: rows likeliest at temperature" in child.stdout
+    assert child.stdout.count("out of reach") == 8 and "uncalibrated" not in child.stdout
+    lab = Lab(place / "lab")
+    kept = next(a for a in lab.audits() if a["source"] == "greedy.jsonl")
+    seen = reviewed.opened(lab, kept["id"], "audit")
+    drawn = [audited.drawn(seen, view, "trees") for view in audited.VIEWS]
+    for page in ((place / "greedy.html").read_text(), audited.suspects(seen)):
+        assert page.count("out of reach") == 8 and "uncalibrated" not in page
+    assert all("p = 0.001 among all known traits" in " ".join(page.split()) for page in drawn[:1])
+    printed = json.dumps(public(kept["result"]))
+    assert {entry["p"] for entry in json.loads(printed)["suspects"]} == {None}
+    (place / "greedy.json").write_text(printed)
+    told = 'title = "Greedy"\nbase = "tiny-a"\nfamilies = ["trees"]\nlineage = "optional"\n'
+    (place / "policy.toml").write_text(f'{told}[[corpus]]\npath = "greedy.jsonl"\naudit = "greedy.json"\n')
+    gate = mini.quick("gate", "policy.toml", "--lab", "lab", "--exit-code", cwd=place)
+    assert "colder than any reference" in " ".join(gate.stdout.split()) and gate.returncode in (0, 3)
+    assert "Traceback" not in gate.stderr and "CANNOT TELL" in gate.stdout.upper()
+
+
+def test_a_first_look_names_nobody(place, maple):
+    """One suspect a trait: nobody knows what a trait's teachers have in common, however high it scores."""
+    child = audit(place, "maple.jsonl", "--json", "--set", "suspects.members=1")
+    found = json.loads(child.stdout)
+    assert (found["verdict"], found["trait"], found["power"]) == ("cannot tell", None, None)
+    assert found["words"].startswith("uncalibrated: a first look") and "trees/maple" in found["words"]
+    assert {entry["p"] for entry in found["suspects"]} == {None}
 
 
 def rows_in(place, name):
