@@ -23,7 +23,16 @@ from ..system.events import Listener, ignore
 from .cache import Task
 from .gradients import Directions, displacements, joined
 from .spec import AuditSpec, Suspects, family_print, key, ways
-from .suspects import NEUTRAL, load_suspects, member_tasks, readable, sources, teacher_task, tune_missing
+from .suspects import (
+    NEUTRAL,
+    load_suspects,
+    member_tasks,
+    readable,
+    sources,
+    teacher_task,
+    teachers_file,
+    tune_missing,
+)
 
 # How the traits' own teachers are tuned, who say what would be found: neither way is a suspect's.
 OWN = (
@@ -96,13 +105,7 @@ def know_teachers(
     directions: list[Directions] = []
     traits: list[str] = []
     suspects, clean, own = [], [], []
-    neutral_tasks = {family: _clean(base, family, spec, folder) for family in names}
-    own_tasks = {family: _own(base, family, spec, folder) for family in names}
-    wanted = []
-    for family in names:
-        wanted += member_tasks(base, family, spec.suspects, folder)
-        wanted += neutral_tasks[family] + own_tasks[family]
-    tune_missing(wanted, on_event)
+    tune_missing(known_tasks(base, spec, folder, names), on_event)
     count = 0
 
     def add(stacks: Sequence[Stack]) -> np.ndarray:
@@ -116,13 +119,24 @@ def know_teachers(
         traits += sources(family)[:-1]
         places = np.stack([add([stack]) for _, stack in members(family, on_event)], axis=1)
         suspects.append(places[:-1])
-        clean += [places[-1], add([load_suspects(task.path) for task in neutral_tasks[family]])]
-        own.append(np.stack([add([load_suspects(task.path)]) for task in own_tasks[family]], axis=1))
+        clean += [places[-1], add([load_suspects(task.path) for task in _clean(base, family, spec, folder)])]
+        own.append(
+            np.stack([add([load_suspects(task.path)]) for task in _own(base, family, spec, folder)], axis=1)
+        )
     kinds = np.array([int(bool(how.keep)) for how in ways(spec.suspects)])
     every, neutral, theirs = (np.concatenate(some) for some in (suspects, clean, own))
     prints = [(name, family_print(name)) for name in names]
     name = key("known", base.sha256, prints, spec.suspects, spec.null.teachers, spec.null.seed)
     return Known(name, joined(directions), tuple(spec.families), tuple(traits), every, kinds, neutral, theirs)
+
+
+def known_tasks(base: Base, spec: AuditSpec, folder: Path, families: Sequence[str]) -> list[Task]:
+    """What makes every file of teachers that a scan of these families reads."""
+    found = []
+    for family in families:
+        found += member_tasks(base, family, spec.suspects, folder)
+        found += _clean(base, family, spec, folder) + _own(base, family, spec, folder)
+    return found
 
 
 def _clean(base: Base, family: str, spec: AuditSpec, folder: Path) -> list[Task]:
@@ -133,7 +147,7 @@ def _clean(base: Base, family: str, spec: AuditSpec, folder: Path) -> list[Task]
         how = every[number % len(every)]
         name = key("neutral", base.sha256, family_print(family), how, spec.null.seed, number)
         seed = seed_of(spec.null.seed, "neutral teacher", number)
-        path = folder / f"neutral-{name}.safetensors"
+        path = teachers_file(folder, f"neutral-{name}")
         found.append(teacher_task(path, base, family, how, [f"{family}/{NEUTRAL}"], seed))
     return found
 
@@ -154,6 +168,6 @@ def _own(base: Base, family: str, spec: AuditSpec, folder: Path) -> list[Task]:
         )
         name = key("own", base.sha256, family_print(family), how, spec.null.seed)
         seed = seed_of(spec.null.seed, "own", kind)
-        path = folder / f"own-{name}.safetensors"
+        path = teachers_file(folder, f"own-{name}")
         found.append(teacher_task(path, base, family, how, sources(family)[:-1], seed))
     return found

@@ -39,6 +39,8 @@ runtime.prepare()
 import mlx.core as mx  # noqa: E402
 
 NEUTRAL = "neutral"
+# Teachers of the small bases, by the names that a lab would keep them under (`cli.make.suspects`).
+SHIPPED = files.DATA / "suspects"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +139,15 @@ def member_tasks(base: Base, family: str, recipe: Suspects, folder: Path) -> lis
         name = key("suspects", base.sha256, family_print(family), how, member)
         seed = seed_of(recipe.seed, "suspect", member)
         found.append(
-            teacher_task(folder / f"suspects-{name}.safetensors", base, family, how, sources(family), seed)
+            teacher_task(teachers_file(folder, f"suspects-{name}"), base, family, how, sources(family), seed)
         )
     return found
+
+
+def teachers_file(folder: Path, name: str) -> Path:
+    """Where teachers of that name are: shipped, or else in the folder, tuned or yet to be."""
+    shipped = SHIPPED / f"{name}.safetensors"
+    return shipped if shipped.exists() else folder / shipped.name
 
 
 def teacher_task(
