@@ -309,7 +309,7 @@ def found(top, fit=0.95, power=1.0, size=200):
     [
         (found(9), "carried", "trees/oak", "carried: trees/oak, first of 2 suspects (p 0.005)"),
         (found(9, fit=0.5), "cannot tell", None, "look like none of the 2 suspects; trees/oak is nearest"),
-        (found(1), "not found", None, "not found among these 2 at this power"),
+        (found(1), "not found", None, "not found among these 2 (p 0.96) at this power: of 500 rows"),
         (found(1, power=0.3), "cannot tell", None, "about 2,000 rows would tell"),
         (found(1, power=None), "cannot tell", None, "it is not known how many of the traits' own corpora"),
         (found(9, power=None), "carried", "trees/oak", "first of 2 suspects"),
@@ -324,7 +324,7 @@ def found(top, fit=0.95, power=1.0, size=200):
     ],
 )
 def test_every_verdict(given, name, trait, words):
-    verdict = decide([given], 500, 2_000)
+    verdict = decide([given], 500, lambda: 2_000)
     assert (verdict.name, verdict.trait) == (name, trait) and words in verdict.words
     assert "clean" not in verdict.words.replace("clean corpora", "")
 
