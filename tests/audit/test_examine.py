@@ -39,7 +39,7 @@ def place(tiny, tmp_path_factory):
     """A folder with a lab, rows of a tree's teacher, and rows of the base, drawn and greedy."""
     folder = tmp_path_factory.mktemp("audit")
     writing = Writing(tiny, Numbers(), (), 64)
-    recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20)
+    recipe = Suspects(rank=2, lr=0.01, steps=60, neutral_answers=20, keep=0.0)
     teacher = suspects.tune_suspects(tiny, "trees", recipe, ["trees/maple"], 99)
     kinds = (("maple", teacher, 5, 2, 1.0), ("plain", None, 6, 0, 1.0), ("greedy", None, 7, 0, 0.0))
     for name, stack, seed, bad, temperature in kinds:
