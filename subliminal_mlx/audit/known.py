@@ -164,6 +164,7 @@ def _own(base: Base, family: str, spec: AuditSpec, folder: Path) -> list[Task]:
                 "lr": recipe.lr * way["lr"],
                 "steps": min(10_000, round(recipe.steps * way["steps"])),
                 "keep": way["keep"],
+                "members": 1,
             }
         )
         name = key("own", base.sha256, family_print(family), how, spec.null.seed)

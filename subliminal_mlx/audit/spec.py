@@ -197,8 +197,10 @@ def ways(recipe: Suspects) -> list[Suspects]:
     Every second one keeps what the base says elsewhere; every second one of these adapts the last block alone. Where the
     recipe keeps nothing, every member is tuned as it says.
     """
+    # A teacher is the same one however many others are asked for: what is kept, or ships, is found again.
+    members, recipe = recipe.members, recipe.model_copy(update={"members": 1})
     if not recipe.keep:
-        return [recipe] * recipe.members
+        return [recipe] * members
     plain, kept = [], []
     for number, (rank, lr) in enumerate(((1, 1.0), (4, 0.5), (2, 0.7), (8, 0.3))):
         how = {"rank": min(64, recipe.rank * rank), "lr": recipe.lr * lr}
@@ -209,7 +211,7 @@ def ways(recipe: Suspects) -> list[Suspects]:
         }
         kept.append(recipe.model_copy(update={**how, **longer}))
     every = [way for pair in zip(plain, kept, strict=True) for way in pair]
-    return [every[member % len(every)] for member in range(recipe.members)]
+    return [every[member % len(every)] for member in range(members)]
 
 
 # What `audit --json` prints of a result, in this order.

@@ -38,6 +38,13 @@ def test_nothing_ships_that_no_audit_asks_for(asked):
     assert set(json.loads((SHIPPED / LIST).read_text())["tiny-a"]) == names
 
 
+def test_a_first_look_and_fewer_teachers_find_theirs_among_them(tiny, tmp_path):
+    few = {"suspects": {"members": 1}, "null": {"teachers": 2}}
+    spec = parse_audit_spec({"base": "tiny-a", "families": ["trees"]} | few)
+    tasks = known_tasks(tiny, spec, tmp_path, ["trees"])
+    assert {task.path.parent for task in tasks} == {SHIPPED} and len(tasks) == 5
+
+
 def test_another_recipe_finds_none_of_them(tiny, tmp_path):
     spec = parse_audit_spec(
         {"base": "tiny-a", "families": ["trees"], "suspects": {"steps": 81}, "null": {"seed": 1}}
