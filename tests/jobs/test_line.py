@@ -153,7 +153,19 @@ def test_a_terminal_audit_waits_once_it_comes_to_something_long(line, tmp_path):
     rows = [{"prompt": f"Continue: {i} 2 3", "completion": f"{i} 7 5 {99 - i} 1"} for i in range(90)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     process = holder(1, "machine")
-    words = ("audit", tmp_path / "rows.jsonl", "--base", "tiny-a", "-f", "trees", "--lab", tmp_path / "lab")
+    # By a recipe that no shipped teacher was tuned by.
+    own = ("--set", "suspects.steps=81")
+    words = (
+        "audit",
+        tmp_path / "rows.jsonl",
+        "--base",
+        "tiny-a",
+        "-f",
+        "trees",
+        "--lab",
+        tmp_path / "lab",
+        *own,
+    )
     child = mini.start(*words, start_new_session=True)
     while (told := child.stderr.readline()) and not told.startswith("waiting"):
         pass

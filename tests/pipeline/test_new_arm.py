@@ -79,9 +79,10 @@ def test_it_is_in_terminal_charts_report_and_lineage(done):
     folder, _ = done
     shown = mini.command("show", "latest", "--lab", "lab", cwd=folder).stdout
     lines = [line.split() for line in shown.splitlines() if "backwards" in line]
-    # Its students among the arms; its rows, judged twice, beside its reference's and beside those they are made from.
-    assert [line[0] for line in lines] == ["backwards", *["backwards/animals/cat"] * 2, *["backwards"] * 2]
-    assert [line[1] for line in lines[3:]] == ["neutral", "treated"]
+    # Its students among the arms; its rows, with what they leak, and judged twice, beside its reference's and beside those
+    # they are made from.
+    assert [line[0] for line in lines] == ["backwards", *["backwards/animals/cat"] * 3, *["backwards"] * 2]
+    assert [line[1] for line in lines[4:]] == ["neutral", "treated"]
     child = mini.command("report", "latest", "-o", "page.html", "--lab", "lab", cwd=folder)
     assert child.returncode == 0, child.stderr
     page = (folder / "page.html").read_text()
