@@ -10,7 +10,7 @@ Chance is simulated: scores of clean corpora are normal with the scatter of the 
 about what each of them moves. The rate told is the worst kind's. Power is told likewise, of teachers that are no suspects.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,8 @@ class Scanned:
     """That chance is to be reckoned with: of pairs half of them."""
     base: str
     """Its name."""
+    _clean: dict[float, dict[str, np.ndarray]] = field(default_factory=dict, repr=False)
+    """What chance does, by rows: the same whichever families are suspected, so `replace` hands it on."""
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -90,10 +92,6 @@ class Scanned:
     @property
     def base_kind(self) -> str:
         return f"base at {self.scan.temperature:.2g}"
-
-    @cached_property
-    def _clean(self) -> dict[float, dict[str, np.ndarray]]:
-        return {}
 
     @cached_property
     def _power(self) -> dict[tuple[str, float, float, int], Power]:

@@ -137,7 +137,6 @@ def judged(read: Read, bench: Bench) -> Entry:
     every = read.scanned(bench.known, bench.base)
     for name, families in {**{f: (f,) for f in FAMILIES}, TOGETHER: FAMILIES}.items():
         one = replace(every, known=replace(every.known, families=families))
-        one.__dict__["_clean"] = every._clean  # what chance does is the same for all of them
         found = [FamilyAudit(family, one, None).found for family in families]
         verdict = covered(decide(found, every.answers, None, one.look), read.told["coverage"], bench.base)
         verdicts[name] = {
