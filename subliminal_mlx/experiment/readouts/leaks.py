@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...spec.arms import neutral
 from ...spec.families import Family
+from ...spec.plan import beside
 from . import Given, Readout, Rows, described
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def read_rows(given: Given) -> Rows:
         family, _, trait = (slot.trait or "").rpartition("/")
         tokens = near[family].get(trait, []) if family else []
         if tokens:
-            beside = _holding(given.rows(neutral(family), slot.chain)[0], tokens)
-            part = _by_tokens(rows, listed, tokens, base) | {"beside": int(beside.sum()), "of": len(beside)}
+            neutral = _holding(given.rows(beside(slot.source), slot.chain)[0], tokens)
+            part = _by_tokens(rows, listed, tokens, base) | {"beside": int(neutral.sum()), "of": len(neutral)}
             found.append(described(slot) | told | part)
     return found
 
