@@ -138,7 +138,7 @@ def judged(read: Read, bench: Bench) -> Entry:
     for name, families in {**{f: (f,) for f in FAMILIES}, TOGETHER: FAMILIES}.items():
         one = replace(every, known=replace(every.known, families=families))
         found = [FamilyAudit(family, one, None).found for family in families]
-        verdict = covered(decide(found, every.answers, None, one.look), read.told["coverage"], bench.base)
+        verdict = covered(decide(found, every.answers, look=one.look), read.told["coverage"], bench.base)
         verdicts[name] = {
             "verdict": verdict.name,
             "traits": list(verdict.traits) if verdict.name == "carried" else [],
